@@ -1,0 +1,89 @@
+"""Configs as frozen dataclasses: checked when they are made, written as JSON, compared field by field."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+from ganzoo.errors import UserError, nearest
+
+T = TypeVar("T")
+
+
+def check_types(config: Any) -> None:
+    """Raise ``UserError`` where a field's value is not of its annotated type; call it first in ``__post_init__``."""
+    hints = typing.get_type_hints(type(config))
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if not _fits(value, hints[field.name]):
+            raise UserError(f"{field.name} = {value!r}: must be {_spoken(hints[field.name])}")
+
+
+def require(holds: bool, name: str, value: Any, must: str) -> None:
+    """Raise ``UserError`` "name = value: must ..." unless ``holds``."""
+    if not holds:
+        raise UserError(f"{name} = {value!r}: must {must}")
+
+
+def replaced(config: T, changes: Mapping[str, Any]) -> T:
+    """``config`` with some fields changed; a misspelt field is answered with the nearest name."""
+    known = [field.name for field in dataclasses.fields(config)]  # ty: ignore[invalid-argument-type]
+    for name in changes:
+        if name not in known:
+            raise UserError(f"{type(config).__name__} has no field {name!r};{nearest(name, known)}")
+    return dataclasses.replace(config, **changes)  # ty: ignore[invalid-argument-type]
+
+
+def to_json(config: Any) -> dict[str, Any]:
+    """The config as plain dicts, lists and numbers."""
+    return dataclasses.asdict(config)
+
+
+def from_json(kind: type[T], values: Mapping[str, Any]) -> T:
+    """A config of class ``kind`` from ``to_json``'s result, checked like any other."""
+    hints = typing.get_type_hints(kind)
+    built = {}
+    for name, value in values.items():
+        if name not in hints:
+            raise UserError(f"{kind.__name__} has no field {name!r};{nearest(name, hints)}")
+        nested = dataclasses.is_dataclass(hints[name])
+        built[name] = from_json(hints[name], value) if nested else tuple(value) if isinstance(value, list) else value
+    return kind(**built)
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """One line ``name: old -> new`` for every field of two ``to_json`` results that is not equal."""
+    lines = []
+    for name in {**old, **new}:
+        before, after = old.get(name, "absent"), new.get(name, "absent")
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            lines += differences(before, after, f"{prefix}{name}.")
+        elif _plain(before) != _plain(after):
+            lines.append(f"{prefix}{name}: {before!r} -> {after!r}")
+    return lines
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        return value in typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, part) for part in typing.get_args(hint))
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, origin or hint)
+
+
+def _spoken(hint: Any) -> str:
+    if typing.get_origin(hint) is Literal:
+        return "one of " + ", ".join(repr(choice) for choice in typing.get_args(hint))
+    names = {int: "a whole number", float: "a number", str: "a text", bool: "True or False", type(None): "None"}
+    parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    return " or ".join(names.get(part, str(part)) for part in parts)

@@ -1,0 +1,120 @@
+"""The contract: what a GAN is, and what its train state is made of.
+
+A GAN is a record of pure functions. Everything that changes is in the state, everything in the state is an array, and
+every random number is derived from a key and a position. Whoever fills this record gets the command line, the
+parallel modes, checkpoints, sampling and the contract tests without another line.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from ganzoo.typing import Images, Key, Labels, Latents, Params, PyTree, Step
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class NetworkState:
+    """One player: what it learns, what it gathers, and its optimizer's memory."""
+
+    params: Params
+    variables: PyTree
+    """Collections that are not learned, such as ``{"batch_stats": ...}``; empty where there are none."""
+    opt_state: PyTree
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class TrainState:
+    """All that a run is at one moment; models with more to remember extend it with named fields."""
+
+    # how far the run is
+    step: Any
+    """int32 []: steps done; random draws and lazy phases derive from it."""
+    images: Any
+    """uint32 []: real images seen; half-lives and schedules derive from it."""
+
+    # the two players
+    generator: NetworkState
+    discriminator: NetworkState
+
+    # what is sampled
+    average: PyTree
+    """The generator's ``{"params": ..., "variables": ...}``, averaged over training."""
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Average:
+    """A metric on its way: a sum and the number of values in it, so that averages of averages stay exact."""
+
+    total: Any
+    count: Any
+
+    @classmethod
+    def of(cls, values: jax.Array) -> "Average":
+        """The average over all elements of ``values``."""
+        return cls(jnp.sum(values, dtype=jnp.float32), jnp.float32(values.size))
+
+    def __add__(self, other: "Average") -> "Average":
+        return Average(self.total + other.total, self.count + other.count)
+
+    @property
+    def value(self) -> float:
+        """The mean as a Python number; NaN when nothing was counted. Waits for the device."""
+        return float(self.total) / float(self.count) if float(self.count) else float("nan")
+
+
+class Sampler(Protocol):
+    """``sample(state, key, count, first=0, labels=None, averaged=True) -> images``."""
+
+    def __call__(
+        self,
+        state: TrainState,
+        key: Key,
+        count: int,
+        *,
+        first: int = 0,
+        labels: Labels | None = None,
+        averaged: bool = True,
+        statistics: str | None = None,
+    ) -> Images:
+        """Images number ``first`` .. ``first + count`` of ``key``; image i depends on the key and i alone."""
+        ...
+
+
+@dataclass(frozen=True)
+class GAN:
+    """A record of pure functions.
+
+    ``init(key) -> state``; ``step(state, batch, key) -> (state, metrics)``; ``sample(state, key, count) -> images``.
+    """
+
+    name: str
+    config: Any
+    """The frozen config dataclass that the record was made from."""
+    image_shape: tuple[int, int, int]
+    """(H, W, C) of the images that it takes and makes."""
+    label_size: int
+    """k of the label vectors that it takes; 0 for an unconditional model."""
+    generator: nn.Module
+    discriminator: nn.Module
+    init: Callable[[Key], Any]
+    step: Step
+    sample: Sampler
+    generate: Callable[..., Images]
+    """``generate(state, latents, labels=None, averaged=True) -> images`` from given latents [N, z]."""
+    latents: Callable[[Key, jax.Array], Latents]
+    """``latents(key, indices) -> [N, z]``: latent i depends on the key and i alone."""
+
+    def __repr__(self) -> str:
+        return f"GAN({self.name!r}, image_shape={self.image_shape}, label_size={self.label_size})"
+
+
+def parameter_count(params: Mapping[str, Any]) -> int:
+    """The number of learned values in a tree."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))

@@ -1,0 +1,484 @@
+"""DCGAN: deep convolutional generative adversarial networks.
+
+Radford, Metz, Chintala 2015, "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
+Networks", arXiv:1511.06434. Two lineages of it are in use and both are presets here:
+
+- ``paper``: the authors' own training code (Newmu/dcgan_code, faces/train_uncond_dcgan.py);
+- ``torch``: the Torch and PyTorch example (soumith/dcgan.torch; pytorch/examples, dcgan/main.py).
+
+Where reality differs from the paper:
+
+- the paper's section 4 gives no number of filters; 128 and 64 are those of the two codes;
+- the authors' code normalises the generator's first layer over the batch for each of its 16,384 units, and the Torch
+  line for each channel;
+- the authors' code decays beta1 by (1 - 1e-8)^t (lib/updates.py:142); in float32 that factor is exactly 1, so it has
+  no counterpart here;
+- sizes other than 64 double the features once more for every further halving, as the 64-pixel networks do.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from jaxtyping import Array, Float, Int
+
+from ganzoo.config import check_types, require
+from ganzoo.errors import UserError
+from ganzoo.gan import GAN, Average, NetworkState, TrainState
+from ganzoo.losses import LOSSES, AdversarialLoss
+from ganzoo.ops import collective, pixels, random
+from ganzoo.ops.conv import conv, conv_transpose
+from ganzoo.phases import average_generator, chain, counted, every, minimize, same_draws
+from ganzoo.typing import Batch, Images, Key, Labels, Latents, Logits, Metrics, Params, PyTree, Scalar, Step
+
+# Config -------------------------------------------------------------------------------------------------------------
+
+BASE_SIZE = 4
+REFERENCE_BATCH = 256
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+@dataclass(frozen=True)
+class DCGANConfig:
+    """The networks and their training. The defaults are those of the PyTorch example."""
+
+    image_size: int = 64
+    """Height and width in pixels: a power of two from 16 to 256."""
+    channels: int = 3
+    """Channels of an image: 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA."""
+    label_size: int = 0
+    """Length of the label vectors (the number of classes); 0 trains without labels."""
+    latent_size: int = 100
+    """Length of the latent vector z."""
+    latent_distribution: Literal["normal", "uniform"] = "normal"
+    """z ~ N(0, 1) or z ~ U(-1, 1), for each component."""
+    generator_features: int = 64
+    """Channels of the generator's last hidden layer (ngf); they double with every halving of the size."""
+    discriminator_features: int = 64
+    """Channels of the discriminator's first layer (ndf); they double with every halving of the size."""
+    kernel_size: int = 4
+    """Height and width of the stride-2 convolutions: 4 or 5."""
+    first_norm: Literal["channel", "unit"] = "channel"
+    """Batch normalisation of the generator's first layer: one mean per channel, or one per unit."""
+    norm_epsilon: float = 1e-5
+    """Added to the variance in batch normalisation."""
+    norm_momentum: float = 0.1
+    """Share of the newest batch in the running statistics, which serve sampling only."""
+    sample_statistics: Literal["running", "batch"] = "running"
+    """Statistics with which images are sampled: the running ones, or those of a batch (a fixed reference batch of 256
+    latents, so that no image depends on those sampled beside it)."""
+    loss: Literal["minimax", "non-saturating", "least-squares", "hinge", "wasserstein", "relativistic"] = (
+        "non-saturating"
+    )
+    """The adversarial loss."""
+    update: Literal["same-fakes", "alternate"] = "same-fakes"
+    """Each minibatch updates D and then G on the same fakes, or minibatches update G and D in turn."""
+    learning_rate: float = 2e-4
+    """Adam's step size, of both players."""
+    adam_beta1: float = 0.5
+    """Adam's decay of the gradient's mean, per step."""
+    adam_beta2: float = 0.999
+    """Adam's decay of the gradient's square, per step."""
+    adam_epsilon: float = 1e-8
+    """Added to the root of the squares in Adam."""
+    weight_decay: float = 0.0
+    """L2 penalty: this times each parameter is added to its gradient."""
+    average_half_life: float = 0.0
+    """Half-life in images of the generator's moving average, which is what is sampled; 0 samples the newest weights."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Type of the activations; parameters, statistics and losses are always float32."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        size = self.image_size
+        require(16 <= size <= 256 and size & (size - 1) == 0, "image_size", size, "be 16, 32, 64, 128 or 256")
+        require(1 <= self.channels <= 4, "channels", self.channels, "be 1, 2, 3 or 4")
+        require(self.label_size >= 0, "label_size", self.label_size, "be 0 (no labels) or more")
+        require(self.kernel_size in (4, 5), "kernel_size", self.kernel_size, "be 4 or 5")
+        for name in ("latent_size", "generator_features", "discriminator_features"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "be at least 1")
+        for name in ("norm_epsilon", "learning_rate", "adam_epsilon"):
+            require(0 < getattr(self, name) < float("inf"), name, getattr(self, name), "be positive and finite")
+        for name in ("adam_beta1", "adam_beta2"):
+            require(0 <= getattr(self, name) < 1, name, getattr(self, name), "be in [0, 1)")
+        require(0 < self.norm_momentum <= 1, "norm_momentum", self.norm_momentum, "be in (0, 1]")
+        for name in ("weight_decay", "average_half_life"):
+            require(0 <= getattr(self, name) < float("inf"), name, getattr(self, name), "be 0 or more, and finite")
+
+    @property
+    def levels(self) -> int:
+        """The number of stride-2 convolutions between the images and the 4x4 features."""
+        return (self.image_size // BASE_SIZE).bit_length() - 1
+
+
+_TORCH = DCGANConfig()
+_PAPER = DCGANConfig(
+    latent_distribution="uniform",
+    kernel_size=5,
+    first_norm="unit",
+    norm_epsilon=1e-8,
+    sample_statistics="batch",
+    update="alternate",
+    weight_decay=1e-5,
+)
+
+# fmt: off
+PRESETS: Mapping[str, DCGANConfig] = {
+    # lineage                pixels         colours     latents          features of G           features of D              average                   labels
+    "paper":   replace(_PAPER, image_size=64, channels=3, latent_size=100, generator_features=128, discriminator_features=128),
+    "torch":   replace(_TORCH, image_size=64, channels=3, latent_size=100, generator_features=64,  discriminator_features=64),
+    "cifar10": replace(_TORCH, image_size=32, channels=3, latent_size=100, generator_features=64,  discriminator_features=64,  average_half_life=10_000),
+    "digits":  replace(_TORCH, image_size=32, channels=1, latent_size=64,  generator_features=24,  discriminator_features=24,  average_half_life=5_000, label_size=10),
+    "tiny":    replace(_TORCH, image_size=16, channels=3, latent_size=8,   generator_features=4,   discriminator_features=4,   average_half_life=100),
+}
+# fmt: on
+"""``paper`` and ``torch`` are the published configurations; ``cifar10`` and ``digits`` are this library's settings of
+the Torch line for small images; ``tiny`` is for tests."""
+
+
+# Layers -------------------------------------------------------------------------------------------------------------
+
+
+def _near(mean: float) -> Callable[..., Array]:
+    """Initialiser N(mean, 0.02): weights around 0, batch-norm scales around 1. Radford et al. 2015, section 4."""
+
+    def draw(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+        return (mean + 0.02 * random.normal(key, shape)).astype(dtype)
+
+    return draw
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over all axes but the last, with the statistics of the whole batch on all devices.
+
+    The running variance is the unbiased one, as in Torch; it serves sampling only. Ioffe and Szegedy 2015,
+    arXiv:1502.03167, algorithm 1.
+    """
+
+    epsilon: float
+    momentum: float
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "... c"], *, train: bool) -> Float[Array, "... c"]:
+        """``x`` [..., C] in any float type; ``train`` takes the statistics of ``x``, otherwise the running ones."""
+        features = x.shape[-1]
+        scale = self.param("scale", _near(1), (features,))
+        bias = self.param("bias", nn.initializers.zeros, (features,))
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, (features,))
+        running_var = self.variable("batch_stats", "var", jnp.ones, (features,))
+        if train:
+            mean, var, count = _moments(x)
+            if not self.is_initializing():
+                unbiased = var * (count / max(count - 1, 1))
+                running_mean.value += self.momentum * (mean - running_mean.value)
+                running_var.value += self.momentum * (unbiased - running_var.value)
+        else:
+            mean, var = running_mean.value, running_var.value
+        gain = scale * jax.lax.rsqrt(var + self.epsilon)
+        axes = (1,) * (x.ndim - 1) + (features,)
+        shifted = x.astype(jnp.float32) - mean.reshape(axes)
+        return (shifted * gain.reshape(axes) + bias.reshape(axes)).astype(x.dtype)
+
+
+def _moments(x: Float[Array, "... c"]) -> tuple[Float[Array, " c"], Float[Array, " c"], int]:
+    """Mean and (biased) variance of each channel over the global batch, and the number of values in them."""
+    axes = tuple(range(x.ndim - 1))
+    x = x.astype(jnp.float32)
+    mean = collective.mean(jnp.mean(x, axes))
+    var = collective.mean(jnp.mean(jnp.square(x - mean.reshape((1,) * len(axes) + (-1,))), axes))
+    return mean, var, collective.global_size(x.size // x.shape[-1])
+
+
+class Down(nn.Module):
+    """A stride-2 convolution without a bias: [N, H, W, C] -> [N, H/2, W/2, features]."""
+
+    features: int
+    kernel_size: int
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 f"]:
+        size = self.kernel_size
+        kernel = self.param("kernel", _near(0), (size, size, x.shape[-1], self.features))
+        return conv(x, kernel.astype(x.dtype), stride=2, padding=_half_padding(size))
+
+
+class Up(nn.Module):
+    """A stride-2 transposed ("fractionally strided") convolution without a bias: H x W -> 2H x 2W.
+
+    The kernel is [height, width, out, in]: that of the convolution of which this is the transpose.
+    """
+
+    features: int
+    kernel_size: int
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 f"]:
+        height, width, size = 2 * x.shape[1], 2 * x.shape[2], self.kernel_size
+        kernel = self.param("kernel", _near(0), (size, size, self.features, x.shape[-1]))
+        padding = _half_padding(size)
+        return conv_transpose(x, kernel.astype(x.dtype), stride=2, padding=padding, size=(height, width))
+
+
+def _half_padding(kernel_size: int) -> tuple[int, int]:
+    """Zeros (before, after) with which a stride-2 convolution exactly halves an even size."""
+    return (kernel_size - 1) // 2, (kernel_size - 2) // 2
+
+
+# Networks -----------------------------------------------------------------------------------------------------------
+
+
+class Generator(nn.Module):
+    """z (and a label) -> image: a dense layer to 4x4, then stride-2 transposed convolutions. Paper, figure 1."""
+
+    config: DCGANConfig
+
+    @nn.compact
+    def __call__(self, latents: Latents, labels: Labels | None = None, *, train: bool) -> Images:
+        """Images in [-1, 1]; the label vectors are appended to the latents (Mirza and Osindero 2014)."""
+        cfg = self.config
+        norm = partial(BatchNorm, cfg.norm_epsilon, cfg.norm_momentum)
+        z = latents if labels is None else jnp.concatenate([latents, labels.astype(latents.dtype)], axis=-1)
+        features = cfg.generator_features * 2 ** (cfg.levels - 1)
+        kernel = self.param("project", _near(0), (z.shape[-1], BASE_SIZE * BASE_SIZE * features))
+        x = z.astype(DTYPES[cfg.dtype]) @ kernel.astype(DTYPES[cfg.dtype])
+        if cfg.first_norm == "unit":
+            x = norm(name="norm0")(x, train=train)
+        x = x.reshape(-1, BASE_SIZE, BASE_SIZE, features)
+        if cfg.first_norm == "channel":
+            x = norm(name="norm0")(x, train=train)
+        x = nn.relu(x)
+        for level in range(1, cfg.levels):
+            x = Up(features >> level, cfg.kernel_size, name=f"up{level}")(x)
+            x = nn.relu(norm(name=f"norm{level}")(x, train=train))
+        x = Up(cfg.channels, cfg.kernel_size, name=f"up{cfg.levels}")(x)
+        return jnp.tanh(x.astype(jnp.float32))
+
+
+class Discriminator(nn.Module):
+    """Image (and a label) -> logit: stride-2 convolutions to 4x4, then one dense unit; no pooling.
+
+    A label enters by projection: the inner product of its embedding with the summed last features is added to the
+    logit (Miyato and Koyama 2018, arXiv:1802.05637, figure 1d).
+    """
+
+    config: DCGANConfig
+
+    @nn.compact
+    def __call__(self, images: Images, labels: Labels | None = None, *, train: bool) -> Logits:
+        """Logits [N]; in training the statistics are those of this batch, so give reals and fakes separately."""
+        cfg = self.config
+        x = images.astype(DTYPES[cfg.dtype])
+        for level in range(cfg.levels):
+            x = Down(cfg.discriminator_features << level, cfg.kernel_size, name=f"down{level}")(x)
+            if level > 0:
+                x = BatchNorm(cfg.norm_epsilon, cfg.norm_momentum, name=f"norm{level}")(x, train=train)
+            x = nn.leaky_relu(x, 0.2)
+        x = x.astype(jnp.float32)
+        head = self.param("head", _near(0), (BASE_SIZE, BASE_SIZE, x.shape[-1]))
+        logits = jnp.einsum("nhwc,hwc->n", x, head)
+        if labels is not None:
+            embedding = self.param("embedding", _near(0), (labels.shape[-1], x.shape[-1]))
+            logits += jnp.einsum("nhwc,nk,kc->n", x, labels, embedding)
+        return logits
+
+
+# Objective ----------------------------------------------------------------------------------------------------------
+
+
+def draw_latents(config: DCGANConfig, key: Key, indices: Int[Array, " n"]) -> Latents:
+    """Latents [N, z]; the one with index i depends on the key and i alone."""
+    shape = (config.latent_size,)
+    draws = {
+        "normal": lambda key: jax.random.normal(key, shape),
+        "uniform": lambda key: jax.random.uniform(key, shape, minval=-1, maxval=1),
+    }
+    return random.for_indices(draws[config.latent_distribution], key, indices)
+
+
+@dataclass(frozen=True)
+class Game:
+    """The two networks and their losses: what a minibatch means for each player."""
+
+    config: DCGANConfig
+    generator: Generator
+    discriminator: Discriminator
+    loss: AdversarialLoss
+
+    def fakes(self, params: Params, variables: PyTree, batch: Batch, key: Key) -> tuple[Images, PyTree]:
+        """As many fakes as the batch has images, with its labels, and the generator's renewed statistics."""
+        latents = draw_latents(self.config, key, collective.global_indices(batch["image"].shape[0]))
+        return _train(self.generator, params, variables, latents, batch.get("label"))
+
+    def discriminator_loss(
+        self, params: Params, state: TrainState, batch: Batch, key: Key
+    ) -> tuple[Scalar, tuple[TrainState, Metrics]]:
+        """The discriminator's loss on the batch and on as many fakes. The generator and its statistics stay."""
+        labels, network = batch.get("label"), state.discriminator
+        fakes, _ = self.fakes(state.generator.params, state.generator.variables, batch, key)
+        real, variables = _train(self.discriminator, params, network.variables, pixels.scaled(batch["image"]), labels)
+        fake, variables = _train(self.discriminator, params, variables, fakes, labels)
+        losses = self.loss.discriminator(real, fake)
+        metrics = {
+            "discriminator/loss": Average.of(losses),
+            "discriminator/real": Average.of(nn.sigmoid(real)),
+            "discriminator/fake": Average.of(nn.sigmoid(fake)),
+        }
+        return losses.mean(), (replace(state, discriminator=replace(network, variables=variables)), metrics)
+
+    def generator_loss(
+        self, params: Params, state: TrainState, batch: Batch, key: Key
+    ) -> tuple[Scalar, tuple[TrainState, Metrics]]:
+        """The generator's loss on its fakes. The discriminator stays, but for its running statistics."""
+        labels, judge = batch.get("label"), state.discriminator
+        fakes, renewed = self.fakes(params, state.generator.variables, batch, key)
+        fake, variables = _train(self.discriminator, judge.params, judge.variables, fakes, labels)
+        real = fake
+        if self.loss.generator_sees_reals:
+            images = pixels.scaled(batch["image"])
+            real, variables = _train(self.discriminator, judge.params, variables, images, labels)
+        losses = self.loss.generator(real, fake)
+        state = replace(
+            state,
+            generator=replace(state.generator, variables=renewed),
+            discriminator=replace(judge, variables=variables),
+        )
+        return losses.mean(), (state, {"generator/loss": Average.of(losses)})
+
+
+def _train(
+    network: nn.Module, params: Params, variables: PyTree, inputs: Array, labels: Labels | None
+) -> tuple[Array, PyTree]:
+    """The network's output in training, and its renewed statistics."""
+    return network.apply({"params": params, **variables}, inputs, labels, train=True, mutable=["batch_stats"])
+
+
+# Recipe -------------------------------------------------------------------------------------------------------------
+
+
+def optimizer(config: DCGANConfig) -> optax.GradientTransformation:
+    """Adam, after the L2 penalty's gradient where there is one."""
+    adam = optax.adam(config.learning_rate, config.adam_beta1, config.adam_beta2, config.adam_epsilon)
+    return optax.chain(optax.add_decayed_weights(config.weight_decay), adam) if config.weight_decay else adam
+
+
+def train_step(game: Game) -> Step:
+    """``same-fakes``: D, then G through the new D on the same fakes (pytorch/examples, dcgan/main.py:223-264).
+    ``alternate``: G in even steps and D in odd ones, each with images and latents of its own (Newmu/dcgan_code,
+    faces/train_uncond_dcgan.py:203-206)."""
+    discriminator = minimize("discriminator", game.discriminator_loss, optimizer(game.config))
+    generator = minimize("generator", game.generator_loss, optimizer(game.config))
+    players = {
+        "same-fakes": same_draws(discriminator, generator),
+        "alternate": chain(every(2, generator), every(2, discriminator, offset=1)),
+    }[game.config.update]
+    return counted(chain(players, average_generator(half_life=game.config.average_half_life)))
+
+
+def dcgan(config: DCGANConfig) -> GAN:
+    """The DCGAN of that config, as a record of pure functions."""
+    game = Game(config, Generator(config), Discriminator(config), LOSSES[config.loss])
+    update = train_step(game)
+    shape = (config.image_size, config.image_size, config.channels)
+
+    def init(key: Key) -> TrainState:
+        return _init(game, key)
+
+    def step(state: TrainState, batch: Batch, key: Key) -> tuple[TrainState, Metrics]:
+        return update(state, _checked(config, batch), key)
+
+    def latents(key: Key, indices: Int[Array, " n"]) -> Latents:
+        return draw_latents(config, key, indices)
+
+    def generate(
+        state: TrainState,
+        latents: Latents,
+        labels: Labels | None = None,
+        *,
+        averaged: bool = True,
+        statistics: str | None = None,
+    ) -> Images:
+        network = {"params": state.generator.params, "variables": state.generator.variables}
+        network = state.average if averaged else network
+        variables = network["variables"]
+        if (statistics or config.sample_statistics) == "batch":
+            variables = _reference_statistics(game, network["params"], variables)
+        return game.generator.apply({"params": network["params"], **variables}, latents, labels, train=False)
+
+    def sample(
+        state: TrainState,
+        key: Key,
+        count: int,
+        *,
+        first: int = 0,
+        labels: Labels | None = None,
+        averaged: bool = True,
+        statistics: str | None = None,
+    ) -> Images:
+        indices = first + jnp.arange(count)
+        if labels is None and config.label_size:
+            labels = jax.nn.one_hot(indices % config.label_size, config.label_size)
+        return generate(state, latents(key, indices), labels, averaged=averaged, statistics=statistics)
+
+    return GAN(
+        name="dcgan",
+        config=config,
+        image_shape=shape,
+        label_size=config.label_size,
+        generator=game.generator,
+        discriminator=game.discriminator,
+        init=init,
+        step=step,
+        sample=sample,
+        generate=generate,
+        latents=latents,
+    )
+
+
+def _init(game: Game, key: Key) -> TrainState:
+    """Fresh networks and optimizers; one key gives one state."""
+    cfg = game.config
+    labels = jnp.zeros((2, cfg.label_size)) if cfg.label_size else None
+    latents, images = jnp.zeros((2, cfg.latent_size)), jnp.zeros((2, cfg.image_size, cfg.image_size, cfg.channels))
+
+    def network(module: nn.Module, key: Key, inputs: Array) -> NetworkState:
+        variables = dict(module.init(key, inputs, labels, train=True))
+        params = variables.pop("params")
+        return NetworkState(params, variables, optimizer(cfg).init(params))
+
+    generator = network(game.generator, jax.random.fold_in(key, 0), latents)
+    average = {"params": generator.params, "variables": generator.variables}
+    return TrainState(
+        step=jnp.int32(0),
+        images=jnp.uint32(0),
+        generator=generator,
+        discriminator=network(game.discriminator, jax.random.fold_in(key, 1), images),
+        average=jax.tree.map(jnp.copy, average),
+    )
+
+
+def _reference_statistics(game: Game, params: Params, variables: PyTree) -> PyTree:
+    """The statistics of one fixed batch of 256 latents, in place of the running ones."""
+    cfg = game.config
+    indices = jnp.arange(REFERENCE_BATCH)
+    labels = jax.nn.one_hot(indices % cfg.label_size, cfg.label_size) if cfg.label_size else None
+    latents = draw_latents(cfg, jax.random.key(0), indices)
+    generator = Generator(replace(cfg, norm_momentum=1.0))
+    return _train(generator, params, variables, latents, labels)[1]
+
+
+def _checked(config: DCGANConfig, batch: Batch) -> Batch:
+    """The batch without what the model does not use; ``UserError`` where it does not fit the config."""
+    shape = (config.image_size, config.image_size, config.channels)
+    if tuple(batch["image"].shape[1:]) != shape:
+        raise UserError(f"images of shape {tuple(batch['image'].shape[1:])}: this DCGAN takes {shape} (H, W, C)")
+    if not config.label_size:
+        return {"image": batch["image"]}
+    if "label" not in batch or batch["label"].shape[-1] != config.label_size:
+        found = f"label vectors of length {batch['label'].shape[-1]}" if "label" in batch else "no labels"
+        raise UserError(f"a batch with {found}: this DCGAN is conditional on label_size = {config.label_size}")
+    return batch

@@ -1,0 +1,42 @@
+"""Gradient penalties of the discriminator. They take a function of images, never a module, and return [N]."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from ganzoo.ops import random
+from ganzoo.typing import Images, Key, Logits, PerExample
+
+Critic = Callable[[Images], Logits]
+
+
+def image_gradients(critic: Critic, images: Images) -> Images:
+    """The gradient of each image's logit with respect to that image.
+
+    The logits are summed first, so in a critic with statistics over the batch (batch normalisation, minibatch standard
+    deviation) the cross terms count as well, as in the originals.
+    """
+    return jax.grad(lambda x: jnp.sum(critic(x)))(images)
+
+
+def zero_centred(critic: Critic, images: Images) -> PerExample:
+    """||grad D(x)||^2 for each image: R1 when ``images`` are real, R2 when they are fake.
+
+    The published penalty is gamma / 2 times the mean of it. Mescheder et al. 2018, arXiv:1801.04406, equation 9.
+    """
+    return jnp.sum(jnp.square(image_gradients(critic, images)), axis=(1, 2, 3))
+
+
+def wgan_gp(critic: Critic, real: Images, fake: Images, key: Key, *, target: float = 1.0) -> PerExample:
+    """(||grad D(x')|| - target)^2 / target^2 at a random point x' between each real and fake image.
+
+    The published penalty is 10 times the mean of it (lambda). x' = e x + (1 - e) G(z) with one e ~ U(0, 1) per pair.
+    Gulrajani et al. 2017, arXiv:1704.00028, equation 3; ``target`` as in Karras et al. 2017, arXiv:1710.10196, A.1.
+    """
+    share = random.for_batch(jax.random.uniform, key, real.shape[0])[:, None, None, None]
+    gradients = image_gradients(critic, share * real + (1 - share) * fake)
+    squares = jnp.sum(jnp.square(gradients), axis=(1, 2, 3))
+    # the square root's own gradient is infinite at 0: a flat critic must get no gradient, not NaN
+    norms = jnp.where(squares > 0, jnp.sqrt(jnp.where(squares > 0, squares, 1.0)), 0.0)
+    return jnp.square((norms - target) / target)

@@ -1,0 +1,153 @@
+"""Combinators of steps: each takes and returns ``(state, batch, key) -> (state, metrics)``.
+
+A train step is a composition such as::
+
+    step = counted(chain(
+        minimize("generator", generator_loss, adam),
+        minimize("discriminator", discriminator_loss, adam),
+        every(16, minimize("discriminator", r1, adam)),
+        average_generator(half_life=10_000),
+    ))
+
+and any function of that type can stand in the place of any of them.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from ganzoo import ema
+from ganzoo.gan import Average
+from ganzoo.ops import collective
+from ganzoo.typing import Batch, Key, Metrics, Params, Scalar, State, Step
+
+Loss = Callable[[Params, State, Batch, Key], tuple[Scalar, tuple[State, Metrics]]]
+"""``(params, state, batch, key) -> (loss, (state, metrics))``: the mean loss over this device's examples, the state
+with renewed statistics (the same on all devices) and per-example metrics (this device's own)."""
+
+PLAYERS = ("generator", "discriminator")
+
+
+def chain(*phases: Step) -> Step:
+    """One phase after the other, each with draws of its own: the position is folded into the key."""
+
+    def chained(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
+        metrics: dict[str, Average] = {}
+        for position, phase in enumerate(phases):
+            state, new = phase(state, batch, jax.random.fold_in(key, position))
+            metrics = _merge(metrics, new)
+        return state, metrics
+
+    return chained
+
+
+def same_draws(*phases: Step) -> Step:
+    """One phase after the other, all with the same key, so that equal draws give equal latents.
+
+    This is how two players are updated on the same fakes; the compiler then generates them once.
+    """
+
+    def chained(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
+        metrics: dict[str, Average] = {}
+        for phase in phases:
+            state, new = phase(state, batch, key)
+            metrics = _merge(metrics, new)
+        return state, metrics
+
+    return chained
+
+
+def every(n: int, phase: Step, *, offset: int = 0) -> Step:
+    """The phase at steps ``offset``, ``offset + n``, ``offset + 2 n``...; in the others its metrics count nothing."""
+
+    def lazily(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
+        _, shapes = jax.eval_shape(phase, state, batch, key)
+        nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        return jax.lax.cond(
+            state.step % n == offset, lambda: phase(state, batch, key), lambda: (state, nothing)
+        )
+
+    return lazily
+
+
+def minimize(player: str, loss: Loss, optimizer: optax.GradientTransformation) -> Step:
+    """One optimizer step of ``state.<player>`` on ``loss``; the other player is left as it is.
+
+    Gradients and metrics are combined over devices here, so a loss need not know of any. Adds two metrics:
+    ``<player>/gradient_norm``, and ``<player>/diverged``, which is 1 in the phase that turned finite parameters of
+    both players into a loss or a gradient that is not finite.
+    """
+
+    def phase(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
+        before = state
+        params = collective.differ(getattr(state, player).params)
+        gradients, (state, metrics) = jax.grad(loss, has_aux=True)(params, state, batch, key)
+        gradients = collective.mean(gradients)
+        metrics = collective.total(metrics)
+
+        network = getattr(state, player)
+        updates, opt_state = optimizer.update(gradients, network.opt_state, network.params)
+        network = replace(network, params=optax.apply_updates(network.params, updates), opt_state=opt_state)
+
+        norm = optax.global_norm(gradients)
+        healthy = [jnp.isfinite(optax.global_norm(getattr(before, name).params)) for name in PLAYERS]
+        diverged = jnp.logical_and(~jnp.isfinite(norm), jnp.logical_and(*healthy))
+        metrics = {
+            **metrics,
+            f"{player}/gradient_norm": Average.of(norm),
+            f"{player}/diverged": Average.of(diverged.astype(jnp.float32)),
+        }
+        return replace(state, **{player: network}), metrics
+
+    return phase
+
+
+def average_generator(*, half_life: float, ramp: float | None = None) -> Step:
+    """Move ``state.average`` towards the generator; see ``ganzoo.ema.decay`` for the two numbers (in images)."""
+
+    def phase(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
+        del key
+        decay = ema.decay(half_life, _batch_size(batch), state.images, ramp=ramp)
+        newest = {"params": state.generator.params, "variables": state.generator.variables}
+        return replace(state, average=ema.update(state.average, newest, decay)), {}
+
+    return phase
+
+
+def counted(phase: Step) -> Step:
+    """A whole train step: the step number is folded into the run's key, and steps and images are counted."""
+
+    def step(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
+        done, images = state.step, state.images
+        state, metrics = phase(state, batch, jax.random.fold_in(key, done))
+        images = images + jnp.asarray(_batch_size(batch), images.dtype)
+        return replace(state, step=done + 1, images=images), metrics
+
+    return step
+
+
+def scanned(step: Step) -> Step:
+    """The step over a stack of batches: every leaf of its batch has a leading axis [K], and metrics are summed.
+
+    Compiled, this is K steps in one dispatch.
+    """
+
+    def steps(state: State, batches: Batch, key: Key) -> tuple[State, Metrics]:
+        state, metrics = jax.lax.scan(lambda state, batch: step(state, batch, key), state, batches)
+        return state, jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), metrics)
+
+    return steps
+
+
+def _batch_size(batch: Batch) -> int:
+    return collective.global_size(batch["image"].shape[0])
+
+
+def _merge(metrics: Metrics, new: Metrics) -> dict[str, Average]:
+    merged = dict(metrics)
+    for name, value in new.items():
+        merged[name] = merged[name] + value if name in merged else value
+    return merged

@@ -1,0 +1,131 @@
+"""Checkpoints: one state tree, saved in the background, whole or not at all.
+
+A thin layer over Orbax. A save is written into a temporary folder and renamed when complete, so that a checkpoint
+from an interrupted save is never picked up; leftovers are removed at the next start.
+"""
+
+import shutil
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+try:
+    from orbax.checkpoint import v1 as ocp  # ty: ignore[unresolved-import]
+except ImportError:  # before orbax moved it out of experimental
+    from orbax.checkpoint.experimental import v1 as ocp
+
+from jax.sharding import Mesh
+
+from ganzoo.errors import UserError
+from ganzoo.training.parallel import replicate
+from ganzoo.typing import PyTree, State
+
+MIB = 2**20
+SPARE_CHECKPOINTS = 3
+
+
+class Checkpoints:
+    """The checkpoints of one run, named by the images seen. Use as a context manager, so that the last save ends."""
+
+    def __init__(self, folder: Path, *, keep_last: int = 2, keep_every: int = 0) -> None:
+        """
+        Args:
+          folder: made if it is not there.
+          keep_last: how many of the newest are kept.
+          keep_every: besides, one for every this many images is kept; 0 keeps none besides.
+        """
+        policies = ocp.training.preservation_policies
+        keep = [policies.LatestN(keep_last)]
+        if keep_every:
+            keep.append(policies.EveryNSteps(keep_every, exact_interval=False))
+        self._folder = folder
+        self._orbax = ocp.training.Checkpointer(
+            folder.absolute(),
+            preservation_policy=policies.AnyPreservationPolicy(keep),
+            cleanup_tmp_directories=True,
+        )
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._orbax.close()
+
+    @property
+    def latest(self) -> int | None:
+        """The newest checkpoint's images; None when there is none."""
+        return self._orbax.latest.step if self._orbax.latest else None
+
+    def save(self, images: int, state: State) -> None:
+        """Save in the background; waits for the save before it. The caller may donate ``state`` at once.
+
+        Raises:
+          UserError: the disk has no room for it; the checkpoints that are there stay as they are.
+        """
+        require_space(self._folder, size_of(state), copies=1)
+        self._orbax.wait()
+        if self.latest == images:
+            return
+        # a copy, because the training step overwrites the donated state while the save goes on
+        state = jax.tree.map(jnp.copy, state)
+        self._orbax.save_async(images, _storable(state), force=True)
+
+    def wait(self) -> None:
+        """Wait until the save under way is on disk."""
+        self._orbax.wait()
+
+    def restore(self, like: State, mesh: Mesh) -> State:
+        """The newest checkpoint, on every device of the mesh.
+
+        Args:
+          like: a state, or its ``jax.eval_shape``, with the structure that is expected.
+          mesh: may be other than that on which it was saved.
+
+        Raises:
+          UserError: the checkpoint cannot be read, or is of another model.
+        """
+        images = self.latest
+        where = f"checkpoint {images} in {self._folder}"
+        try:
+            found = self._orbax.load(images)
+        except Exception as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            remedy = f"delete the folder {self._folder / str(images)} to resume from the one before it"
+            raise UserError(f"{where} cannot be read ({reason}); {remedy}") from error
+        leaves = dict(_named(found))
+        wanted = dict(_named(_storable(like)))
+        for name, leaf in wanted.items():
+            if name not in leaves:
+                raise UserError(f"{where} is of another model: it has no {name}; resume with the config it was made with")
+            if tuple(leaves[name].shape) != tuple(leaf.shape):
+                shapes = f"{tuple(leaves[name].shape)}, not {tuple(leaf.shape)}"
+                raise UserError(f"{where} is of another model: {name} is {shapes}; resume with the config it was made with")
+        ordered = [jnp.asarray(leaves[name], wanted[name].dtype) for name in wanted]
+        return replicate(jax.tree.unflatten(jax.tree.structure(like), ordered), mesh)
+
+
+def size_of(state: State) -> int:
+    """Bytes of all leaves."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+
+
+def require_space(folder: Path, size: int, *, copies: int = SPARE_CHECKPOINTS) -> None:
+    """Raise ``UserError`` unless the disk under ``folder`` has room for ``copies`` checkpoints of ``size`` bytes."""
+    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(there).free
+    if free < copies * size:
+        raise UserError(
+            f"the disk of {there} has {free / MIB:.0f} MiB free, {copies} checkpoint(s) need {copies * size / MIB:.0f} MiB;"
+            " free some space or choose another --out"
+        )
+
+
+def _storable(state: State) -> dict[str, PyTree]:
+    """The leaves by name: a plain dict needs no class of ours to be read."""
+    return dict(_named(state))
+
+
+def _named(tree: PyTree) -> list[tuple[str, PyTree]]:
+    return [(jax.tree_util.keystr(path, simple=True, separator="."), leaf) for path, leaf in
+            jax.tree_util.tree_leaves_with_path(tree)]

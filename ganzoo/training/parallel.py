@@ -1,0 +1,91 @@
+"""From a step to a compiled step: one device or many, one step or many per dispatch, one seed or many.
+
+All take the same arguments as the step itself, donate the state (do not use it again after the call) and compute the
+same numbers up to the order of summation, because a batch means the global batch everywhere.
+
+    step = jit_step(gan.step)                                   # the default: one program over a mesh
+    state = replicate(gan.init(key), data_mesh())
+    state, metrics = step(state, batch, key)
+"""
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from ganzoo.errors import UserError
+from ganzoo.ops.collective import AXIS
+from ganzoo.phases import scanned
+from ganzoo.typing import Batch, Key, Metrics, PyTree, State, Step
+
+SPLIT = PartitionSpec(AXIS)
+STACKED = PartitionSpec(None, AXIS)
+WHOLE = PartitionSpec()
+
+
+def data_mesh(count: int = 0) -> Mesh:
+    """A mesh over the first ``count`` devices of all processes (0: all of them), with the batch as its one axis."""
+    devices = jax.devices()
+    if not 0 <= count <= len(devices):
+        raise UserError(f"devices = {count}: this machine has {len(devices)}; ask for 1 to {len(devices)}, or 0 for all")
+    return Mesh(np.array(devices[: count or None]), (AXIS,))
+
+
+def replicate(tree: PyTree, mesh: Mesh) -> PyTree:
+    """A copy of every leaf on every device of the mesh; the leaves must be the same in all processes."""
+    return jax.device_put(tree, NamedSharding(mesh, WHOLE))
+
+
+def jit_step(step: Step, mesh: Mesh | None = None, *, batch: PyTree = SPLIT) -> Step:
+    """The step as one program over a mesh: state and key on every device, the batch split.
+
+    The compiler sees the global batch and inserts the communication, so statistics over the batch are global.
+
+    Args:
+      step: ``(state, batch, key) -> (state, metrics)``.
+      mesh: all devices when absent.
+      batch: how the batch is split: a ``PartitionSpec`` for all of it or a tree of them.
+    """
+    mesh = mesh or data_mesh()
+    whole = NamedSharding(mesh, WHOLE)
+    split = jax.tree.map(lambda spec: NamedSharding(mesh, spec), batch, is_leaf=_is_spec)
+    return jax.jit(step, in_shardings=(whole, split, whole), out_shardings=whole, donate_argnums=0)
+
+
+def scan_step(step: Step, mesh: Mesh | None = None) -> Step:
+    """K steps per dispatch: each leaf of the batch is [K, N, ...]; metrics are sums over the K steps."""
+    return jit_step(scanned(step), mesh, batch=STACKED)
+
+
+def pmap_step(step: Step, mesh: Mesh | None = None) -> Step:
+    """The step by ``pmap``: each device works on its part of the batch and the step's own reductions combine them."""
+    devices = list((mesh or data_mesh()).devices.flat)
+    mapped = jax.pmap(
+        step, axis_name=AXIS, in_axes=(None, 0, None), out_axes=None, devices=devices, donate_argnums=0
+    )
+
+    def split(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
+        parts = len(devices)
+        return mapped(state, jax.tree.map(lambda leaf: leaf.reshape(parts, -1, *leaf.shape[1:]), batch), key)
+
+    return split
+
+
+def shard_map_step(step: Step, mesh: Mesh | None = None, *, batch: PyTree = SPLIT, check_vma: bool = True) -> Step:
+    """The step by ``shard_map``: as ``pmap_step``, but over a mesh and composable with ``jit``.
+
+    ``check_vma`` lets JAX verify that the state that comes out is the same on all devices.
+    """
+    mesh = mesh or data_mesh()
+    mapped = jax.shard_map(
+        step, mesh=mesh, in_specs=(WHOLE, batch, WHOLE), out_specs=WHOLE, check_vma=check_vma
+    )
+    return jit_step(mapped, mesh, batch=batch)
+
+
+def vmap_step(step: Step) -> Step:
+    """Many independent runs at once: each leaf of the state and the key are [S, ...]; all see the same batch."""
+    return jax.jit(jax.vmap(step, in_axes=(0, None, 0)), donate_argnums=0)
+
+
+def _is_spec(leaf: PyTree) -> bool:
+    return isinstance(leaf, PartitionSpec)
