@@ -1,0 +1,74 @@
+"""Data sets: the built-in digits, folders and .zip files of pictures, and TFDS, all read by index.
+
+>>> dataset = open_dataset(DataConfig(data="digits"), image_shape=(32, 32, 1))
+>>> batch = dataset.read(positions(seed=0, size=len(dataset), start=0, count=64))
+>>> batch["image"].shape, batch["label"].shape
+((64, 32, 32, 1), (64, 10))
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from ganzoo.data.config import DataConfig
+from ganzoo.data.dataset import Dataset, size_in_bytes
+from ganzoo.data.digits import open_digits
+from ganzoo.data.files import open_folder, open_zip
+from ganzoo.data.images import Target
+from ganzoo.data.loading import Progress, complain, load
+from ganzoo.data.order import epoch_permutation, positions
+from ganzoo.data.source import Source
+from ganzoo.data.tfds import PREFIX, open_tfds
+from ganzoo.errors import UserError
+
+__all__ = ["DataConfig", "Dataset", "epoch_permutation", "open_dataset", "positions"]
+
+
+def open_dataset(config: DataConfig, image_shape: tuple[int, int, int], progress: Progress | None = None) -> Dataset:
+    """Opens a data set, checks every picture in it, and keeps it decoded if it fits in ``config.memory_budget_mib``.
+
+    Args:
+        config: what to read and how.
+        image_shape: (H, W, C) that every picture is brought to; C is 1 (grey), 2 (grey + alpha), 3 or 4 (RGBA).
+        progress: told ``(pictures done, pictures in all)`` while they are decoded.
+
+    Raises:
+        UserError: there is no such data set, it cannot be read, it holds no or broken pictures, its labels are
+            wrong, or ``image_shape`` is impossible. The message names the file and the remedy.
+    """
+    target = Target(*image_shape, crop=config.crop, resize_filter=config.resize_filter)
+    source = _open_source(config)
+    keep = size_in_bytes(len(source.names), target, source.labels) <= config.memory_budget_mib * 2**20
+    pixels, bad = load(source, target, keep=keep, workers=config.workers, progress=progress)
+    if bad and (config.on_bad_file == "fail" or len(bad) == len(source.names)):
+        raise complain(source, bad)
+    kept = np.delete(np.arange(len(source.names)), [index for index, _ in bad])
+    if pixels is not None:
+        pixels = pixels[kept] if bad else pixels
+        pixels.flags.writeable = False
+    return Dataset(
+        source=source,
+        target=target,
+        kept=kept,
+        pixels=pixels,
+        labels=source.labels.take(kept) if source.labels else None,
+        mirror=config.mirror,
+        skipped=tuple((source.names[index], why) for index, why in bad),
+        workers=config.workers,
+    )
+
+
+def _open_source(config: DataConfig) -> Source:
+    if config.data == "digits":
+        return open_digits(config.labels)
+    if config.data.startswith(PREFIX):
+        return open_tfds(config)
+    path = Path(config.data).expanduser()
+    try:
+        if path.is_dir():
+            return open_folder(path, config.labels)
+        if path.is_file():
+            return open_zip(path, config.labels)
+    except PermissionError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+    raise UserError(f'no data set {config.data!r}: give "digits", a folder, a .zip file or "tfds:NAME"')

@@ -1,0 +1,35 @@
+"""Small answers about data sets that are costly to find again, kept between runs.
+
+They lie in ``$GANZOO_CACHE`` (default ``~/.cache/ganzoo``) and may be deleted at any time; where that folder cannot
+be written, every run finds its answers anew.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def recall(key: str) -> Any | None:
+    """What `remember` kept under ``key``; None if there is nothing (readable)."""
+    try:
+        return json.loads(_file(key).read_bytes())
+    except (OSError, ValueError, RuntimeError):
+        return None
+
+
+def remember(key: str, answer: Any) -> None:
+    """Keeps ``answer`` (of JSON types) under ``key`` (of letters and digits); a failure to write is not an error."""
+    try:
+        file = _file(key)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(answer))
+        temporary.replace(file)  # in one move, so that no other run reads half of it
+    except (OSError, RuntimeError):
+        return
+
+
+def _file(key: str) -> Path:
+    root = Path(os.environ.get("GANZOO_CACHE") or "~/.cache/ganzoo").expanduser()
+    return root / "data" / f"{key}.json"

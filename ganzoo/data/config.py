@@ -1,0 +1,73 @@
+"""What to read and how: the options of a data set."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from ganzoo.errors import UserError, nearest
+
+LabelMode = Literal["auto", "none"]
+CropMode = Literal["center", "none"]
+ResizeFilter = Literal["lanczos", "bicubic", "bilinear", "hamming", "box", "nearest"]
+BadFileMode = Literal["fail", "skip"]
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """A data set and the way its pictures become arrays.
+
+    Raises:
+        UserError: a value is outside its range; the message names the field and what it takes.
+    """
+
+    data: str = "digits"
+    """The data set: "digits" (built in), a folder, a .zip file, or a prepared TFDS set as "tfds:NAME",
+    "tfds:NAME/CONFIG" or "tfds:NAME/CONFIG:VERSION"."""
+    data_dir: str | None = None
+    """Folder of the prepared TFDS data sets; by default $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
+    split: str = "train"
+    """Split of a TFDS data set, e.g. "train", "test" or "train[:90%]"; other sources have no splits."""
+    labels: LabelMode = "auto"
+    """"auto" takes the labels that the data set has (dataset.json, else first-level folders); "none" ignores them."""
+    mirror: bool = False
+    """Double the data set with the horizontal mirror of every picture: index i >= n is the mirror of i - n."""
+    crop: CropMode = "center"
+    """"center" cuts the middle of the picture to the wanted aspect ratio before resizing; "none" stretches it."""
+    resize_filter: ResizeFilter = "lanczos"
+    """Resampling filter, antialiased as Pillow does it ("nearest" is not)."""
+    on_bad_file: BadFileMode = "fail"
+    """What to do with pictures that cannot be decoded: "fail" lists them and stops, "skip" leaves them out."""
+    memory_budget_mib: int = 2048
+    """Largest data set, in MiB of uint8 pixels plus float32 labels, that is kept decoded in memory and on the
+    device; a larger one is decoded again whenever it is read."""
+    workers: int = 0
+    """Threads that decode pictures; 0 means one for each processor core. Small ones (up to about 64 x 64 pixels) are
+    read fastest by 1."""
+
+    def __post_init__(self) -> None:
+        _check_text("data", self.data)
+        _check_text("split", self.split)
+        if self.data_dir is not None:
+            _check_text("data_dir", self.data_dir)
+        _check_choice("labels", self.labels, LabelMode)
+        _check_choice("crop", self.crop, CropMode)
+        _check_choice("resize_filter", self.resize_filter, ResizeFilter)
+        _check_choice("on_bad_file", self.on_bad_file, BadFileMode)
+        _check_count("memory_budget_mib", self.memory_budget_mib)
+        _check_count("workers", self.workers)
+        if not isinstance(self.mirror, bool):
+            raise UserError(f"mirror must be True or False, not {self.mirror!r}")
+
+
+def _check_text(field: str, value: Any) -> None:
+    if not isinstance(value, str) or not value.strip():
+        raise UserError(f"{field} must be a text that is not empty, not {value!r}")
+
+
+def _check_choice(field: str, value: Any, choices: Any) -> None:
+    if value not in get_args(choices):
+        raise UserError(f"{field} cannot be {value!r};{nearest(str(value), get_args(choices))}")
+
+
+def _check_count(field: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise UserError(f"{field} must be a whole number >= 0, not {value!r}")

@@ -1,0 +1,162 @@
+"""A data set that is open: what it holds, and how to read it by index."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import numpy as np
+
+from ganzoo.data.images import Target, reason
+from ganzoo.data.labels import Labels
+from ganzoo.data.loading import thread_count
+from ganzoo.data.prefetch import ahead
+from ganzoo.data.source import Source, digest, printable
+from ganzoo.errors import UserError
+
+Batch = dict[str, np.ndarray]
+"""``{"image": uint8 [N, H, W, C], "label": float32 [N, k]}``; ``"label"`` is absent without labels."""
+
+_MIB = 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Pictures of one shape with one label each or none; made by `ganzoo.data.open_dataset`.
+
+    Safe to read from several threads.
+    """
+
+    source: Source
+    target: Target
+    kept: np.ndarray
+    """int64 [n]: the pictures of the source that can be decoded."""
+    pixels: np.ndarray | None
+    """uint8 [n, H, W, C] if they are kept decoded in memory."""
+    labels: Labels | None
+    """Labels of the n pictures."""
+    mirror: bool
+    """Whether index i >= n is the horizontal mirror of picture i - n."""
+    skipped: tuple[tuple[str, str], ...]
+    """(name, reason) of the pictures that were left out because they cannot be decoded."""
+    workers: int
+    """Decoding threads; 0 for one per core."""
+
+    @property
+    def name(self) -> str:
+        """What it is and where it lies, for the reader."""
+        return self.source.title
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C)."""
+        return self.target.shape
+
+    @property
+    def label_size(self) -> int:
+        """k, the length of a label vector; 0 without labels."""
+        return self.labels.size if self.labels else 0
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """k names; empty without labels or where labels are vectors."""
+        return self.labels.class_names if self.labels else ()
+
+    @cached_property
+    def in_memory(self) -> Batch | None:
+        """All n pictures, not mirrored, as one read-only batch; None where they exceed the memory budget."""
+        return None if self.pixels is None else self._with_labels(self.pixels, np.arange(len(self.kept)))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits: the same for the same pictures, sizes, labels and order, wherever they lie."""
+        labels = (self.label_size, self.class_names, self.labels.values.tobytes() if self.labels else b"")
+        return digest(self.source.content, self.target, self.mirror, *labels, self.kept.tobytes())[:16]
+
+    def __len__(self) -> int:
+        """How many images there are, mirrored ones included."""
+        return len(self.kept) * (2 if self.mirror else 1)
+
+    def read(self, indices: np.ndarray) -> Batch:
+        """The images ``indices`` (int [N], each in 0 .. len - 1) in that order.
+
+        Raises:
+            IndexError: an index is outside the data set.
+            UserError: a file cannot be read any more.
+        """
+        indices = np.asarray(indices, np.int64)
+        if indices.size and not 0 <= indices.min() <= indices.max() < len(self):
+            raise IndexError(f"indices {indices.min()} to {indices.max()} of a data set of {len(self)} images")
+        pictures = indices % len(self.kept)
+        images = self._decode(pictures) if self.pixels is None else self.pixels[pictures]
+        mirrored = indices >= len(self.kept)
+        images[mirrored] = images[mirrored, :, ::-1]
+        return self._with_labels(images, pictures)
+
+    def prefetch(self, index_batches: Iterable[np.ndarray], depth: int = 2) -> Iterator[Batch]:
+        """Reads batches in advance, in order; streamed pictures are decoded by threads.
+
+        Args:
+            index_batches: int [N] each; may be endless. At most ``depth`` of them are taken in advance.
+            depth: batches in the making beside the one that is given out, >= 0.
+
+        Returns:
+            An iterator of `read(indices)`. Its threads end when it is exhausted, closed or collected; what `read`
+            raises is raised when the turn of that batch comes.
+        """
+        if self.pixels is not None:
+            return map(self.read, index_batches)
+        workers = thread_count(self.workers)
+        split = partial(_cut, parts=workers)
+        return map(_join, ahead(index_batches, split=split, work=self.read, depth=depth, workers=workers))
+
+    def describe(self) -> str:
+        """A short table of what is in the data set and how it is read."""
+        height, width, channels = self.image_shape
+        count = len(self.kept)
+        crop = "center crop" if self.target.crop == "center" else "no crop"
+        rows = [
+            ("data", self.name),
+            ("images", f"{count:,} of {height} x {width} x {channels} (height x width x channels)"),
+            ("mirror", f"yes, {len(self):,} images in all" if self.mirror else "no"),
+            ("resize", f"{crop}, {self.target.resize_filter}"),
+            ("kept", f"{'in memory' if self.pixels is not None else 'streamed from disk'}, {self._mib():,.1f} MiB"),
+            *([("skipped", f"{len(self.skipped):,} that cannot be decoded")] if self.skipped else []),
+            ("labels", self._label_title()),
+            *(("", line) for line in (self.labels.lines() if self.labels else [])),
+        ]
+        return "\n".join(f"{key:<8} {value}".rstrip() for key, value in rows)
+
+    def _decode(self, pictures: np.ndarray) -> np.ndarray:
+        images = np.empty((len(pictures), *self.image_shape), np.uint8)
+        for place, index in enumerate(self.kept[pictures].tolist()):
+            try:
+                images[place] = self.source.picture(index, self.target)
+            except Exception as error:  # it was whole when the data set was opened
+                name = printable(self.source.names[index])
+                raise UserError(f"{self.name}: {name} cannot be read any more ({reason(error)}); restore it") from error
+        return images
+
+    def _with_labels(self, images: np.ndarray, pictures: np.ndarray) -> Batch:
+        return {"image": images, "label": self.labels.rows(pictures)} if self.labels else {"image": images}
+
+    def _mib(self) -> float:
+        return size_in_bytes(len(self.kept), self.target, self.labels) / _MIB
+
+    def _label_title(self) -> str:
+        if not self.labels:
+            return "none"
+        return f"{self.label_size:,} classes" if self.class_names else f"vectors of {self.label_size:,} values"
+
+
+def size_in_bytes(count: int, target: Target, labels: Labels | None) -> int:
+    """Memory of ``count`` decoded pictures and their label vectors."""
+    height, width, channels = target.shape
+    return count * (height * width * channels + 4 * (labels.size if labels else 0))
+
+
+def _cut(indices: np.ndarray, parts: int) -> list[np.ndarray]:
+    return np.array_split(indices, max(1, min(parts, len(indices))))
+
+
+def _join(parts: list[Batch]) -> Batch:
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}

@@ -1,0 +1,129 @@
+"""From a data set to what a compiled step eats: K batches per dispatch, in an order that is pure arithmetic.
+
+The images of step s are the positions ``s * batch_size`` onwards in the infinite sequence of shuffled epochs, so a
+resumed run, on any number of devices or processes, goes on with the image at which it stopped.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Int
+
+from ganzoo.data.dataset import Dataset
+from ganzoo.data.order import positions
+from ganzoo.errors import UserError
+from ganzoo.ops.collective import AXIS
+from ganzoo.phases import scanned
+from ganzoo.typing import Batch, Key, Metrics, PyTree, State, Step
+
+PREFETCH = 2
+
+
+def dispatches(first_step: int, last_step: int, steps: int) -> Iterator[tuple[int, int]]:
+    """(step, count) of each dispatch: ``count`` is ``steps``, but for a shorter one where a boundary comes first.
+
+    Boundaries are multiples of ``steps``, whatever ``first_step`` is, so that a resumed run is cut as the undisturbed
+    one and its compiled programs are the same.
+    """
+    step = first_step
+    while step < last_step:
+        count = min(steps - step % steps, last_step - step)
+        yield step, count
+        step += count
+
+
+class Feed:
+    """Batches of a data set for a step that runs over a mesh.
+
+    Where the data set is in memory it is put on the devices once, and the compiled step gathers its own batch from
+    indices; otherwise batches are read ahead by threads.
+    """
+
+    def __init__(self, dataset: Dataset, *, batch_size: int, seed: int, mesh: Mesh, resident: bool = True) -> None:
+        """
+        Args:
+          dataset: what to feed.
+          batch_size: images of one step, over all devices and processes.
+          seed: of the order.
+          mesh: the devices.
+          resident: put a data set that is in memory on the devices.
+        """
+        if batch_size % mesh.size:
+            raise UserError(f"batch_size = {batch_size}: must be a multiple of the {mesh.size} devices")
+        self._dataset = dataset
+        self._batch_size = batch_size
+        self._seed = seed
+        self._mesh = mesh
+        self._data = None
+        if resident and dataset.in_memory is not None:
+            self._data = jax.device_put(dataset.in_memory, NamedSharding(mesh, PartitionSpec()))
+
+    @property
+    def resident(self) -> bool:
+        """Whether the data set lives on the devices."""
+        return self._data is not None
+
+    @property
+    def spec(self) -> PyTree:
+        """How a payload is split over the mesh, for ``ganzoo.training.parallel``."""
+        split = PartitionSpec(None, AXIS)
+        return {"data": PartitionSpec(), "index": split} if self.resident else split
+
+    def steps(self, step: Step) -> Step:
+        """``step`` over a payload: K steps, each on its own batch. Compile the result."""
+        if not self.resident:
+            return scanned(step)
+        size, mirror = len(self._dataset), self._dataset.mirror
+
+        def gathering(state: State, payload: Batch, key: Key) -> tuple[State, Metrics]:
+            def one(state: State, index: Int[Array, " n"], key: Key) -> tuple[State, Metrics]:
+                return step(state, gather(payload["data"], index, size // 2 if mirror else size), key)
+
+            return scanned(one)(state, payload["index"], key)
+
+        return gathering
+
+    def payloads(self, first_step: int, last_step: int, steps: int) -> Iterator[tuple[int, Any]]:
+        """(number of steps, what to give the compiled step) for each dispatch from ``first_step`` on."""
+        cuts = list(dispatches(first_step, last_step, steps))
+        if self.resident:
+            for step, count in cuts:
+                index = self._indices(step, count).astype(np.int32)
+                yield count, {"data": self._data, "index": self._put(index)}
+            return
+        local = self._indices(0, 1).shape[1]
+        wanted = (self._indices(step, count).reshape(-1) for step, count in cuts)
+        read = self._dataset.prefetch(wanted, PREFETCH)
+        try:
+            for (_, count), batch in zip(cuts, read, strict=True):
+                stacked = {name: leaf.reshape(count, local, *leaf.shape[1:]) for name, leaf in batch.items()}
+                yield count, jax.tree.map(self._put, stacked)
+        finally:
+            _close(read)
+
+    def _indices(self, step: int, count: int) -> np.ndarray:
+        """[count, n]: the examples of this process in ``count`` steps."""
+        size = self._batch_size
+        index = positions(self._seed, len(self._dataset), step * size, count * size).reshape(count, size)
+        local = size // jax.process_count()
+        return index[:, jax.process_index() * local :][:, :local]
+
+    def _put(self, local: np.ndarray) -> jax.Array:
+        return jax.make_array_from_process_local_data(NamedSharding(self._mesh, PartitionSpec(None, AXIS)), local)
+
+
+def gather(data: Batch, index: Int[Array, " n"], unmirrored: int) -> Batch:
+    """The examples of ``index`` from arrays on the device; indices from ``unmirrored`` on are mirror images."""
+    batch = {name: jnp.take(leaf, index % unmirrored, axis=0, mode="clip") for name, leaf in data.items()}
+    images = batch["image"]
+    mirrored = jnp.expand_dims(index >= unmirrored, (1, 2, 3))
+    return {**batch, "image": jnp.where(mirrored, images[:, :, ::-1], images)}
+
+
+def _close(iterator: Iterable[Any]) -> None:
+    if hasattr(iterator, "close"):
+        iterator.close()

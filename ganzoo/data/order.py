@@ -1,0 +1,56 @@
+"""In which order a run sees its data: pure arithmetic, so that a resumed run needs only its image counter.
+
+Epoch ``e`` is a permutation drawn from ``(seed, e)`` alone; a run reads the endless concatenation of its epochs.
+The bit stream is one that NumPy has frozen (``RandomState``), so the order outlives NumPy's releases and does not
+depend on the number of devices, hosts or workers.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+
+from ganzoo.errors import UserError
+
+
+@lru_cache(maxsize=4)
+def epoch_permutation(seed: int, epoch: int, size: int) -> np.ndarray:
+    """The order of one epoch.
+
+    Args:
+        seed: the run's seed, >= 0.
+        epoch: the number of the epoch, from 0.
+        size: images in the data set, >= 1.
+
+    Returns:
+        int64 [size], every index once; read-only, because the last few epochs are remembered and shared.
+    """
+    if seed < 0 or epoch < 0:
+        raise UserError(f"the order of the data needs a seed and an epoch >= 0, not seed {seed} and epoch {epoch}")
+    if size < 1:
+        raise UserError(f"the order of the data needs at least one image, not {size}")
+    generator = np.random.RandomState(np.random.MT19937(np.random.SeedSequence([seed, epoch])))
+    order = generator.permutation(size).astype(np.int64)
+    order.flags.writeable = False
+    return order
+
+
+def positions(seed: int, size: int, start: int, count: int) -> np.ndarray:
+    """The indices at positions ``start .. start + count - 1`` of the endless concatenation of epochs.
+
+    Args:
+        seed: the run's seed, >= 0.
+        size: images in the data set, >= 1.
+        start: images seen so far, >= 0.
+        count: how many to take, >= 0; may cross any number of epochs.
+
+    Returns:
+        int64 [count].
+    """
+    if start < 0 or count < 0:
+        raise UserError(f"positions in the data must be >= 0, not start {start} and count {count}")
+    end = start + count
+    parts = [np.empty(0, np.int64)]
+    for epoch in range(start // size, -(-end // size)):
+        offset = epoch * size
+        parts.append(epoch_permutation(seed, epoch, size)[max(start - offset, 0) : end - offset])
+    return np.concatenate(parts)

@@ -1,0 +1,153 @@
+"""TFDS data sets that are already prepared on this machine, read without TensorFlow (array_record files).
+
+Nothing is ever downloaded from here: whoever reads a data set on a machine without a network wants to be told at
+once what is missing, and preparing most sets needs TensorFlow.
+"""
+
+import os
+import re
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ganzoo.data.cache import recall, remember
+from ganzoo.data.config import DataConfig
+from ganzoo.data.images import Target, decode
+from ganzoo.data.labels import Labels, of_classes
+from ganzoo.data.source import Source, digest
+from ganzoo.errors import UserError
+
+PREFIX = "tfds:"
+_NAME = re.compile(r"(?P<name>\w+)(/(?P<config>[^:/]+))?(:(?P<version>\d+\.\d+\.\d+))?")
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
+
+
+def open_tfds(config: DataConfig) -> Source:
+    """The split ``config.split`` of the prepared TFDS data set ``config.data``.
+
+    It must have a feature "image" (an 8- or 16-bit ``Image``); "label", where it is a ``ClassLabel``, gives the
+    classes.
+
+    Raises:
+        UserError: the data set is not prepared as array_record, has no such split or no such feature.
+    """
+    name = config.data.removeprefix(PREFIX)
+    folder = _find(name, _root(config))
+    tfds = _import_tfds()
+    builder = tfds.builder_from_directory(folder)
+    with_labels = _check_features(tfds, name, builder.info.features) and config.labels == "auto"
+    records = _open_split(tfds, name, builder, config)
+    lock = threading.Lock()
+
+    def read(index: int) -> dict[str, Any]:
+        with lock:  # one reader for all threads; decoding, the costly part, is done outside
+            return records[index]
+
+    def picture(index: int, target: Target) -> np.ndarray:
+        return decode(read(index)["image"], target)
+
+    content = digest(builder.info.full_name, config.split, len(records))
+    revision = digest(content, str(folder.resolve()), (folder / "dataset_info.json").stat().st_mtime_ns)
+    return Source(
+        title=f"{PREFIX}{builder.info.full_name}, split {config.split} ({folder})",
+        names=[f"{config.split} record {index}" for index in range(len(records))],
+        picture=picture,
+        labels=_labels(name, builder.info.features["label"], records, revision) if with_labels else None,
+        content=content,
+        revision=revision,
+    )
+
+
+def _import_tfds() -> Any:
+    try:
+        import tensorflow_datasets
+    except ImportError as error:
+        raise UserError(f"tfds data sets need tensorflow-datasets ({error}); pip install tensorflow-datasets") from None
+    return tensorflow_datasets
+
+
+def _root(config: DataConfig) -> Path:
+    return Path(config.data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+
+
+def _find(name: str, root: Path) -> Path:
+    """The folder root/NAME[/CONFIG]/VERSION of a prepared data set; the newest version unless ``name`` tells."""
+    match = _NAME.fullmatch(name)
+    if not match:
+        raise UserError(f"{PREFIX}{name}: write {PREFIX}NAME, {PREFIX}NAME/CONFIG or {PREFIX}NAME/CONFIG:VERSION")
+    base = root / match["name"]
+    configs = {} if not base.is_dir() else {path.name: path for path in base.iterdir() if _versions(path)}
+    if match["config"]:
+        if match["config"] not in configs:
+            raise _not_prepared(name, root, f"configs there: {', '.join(sorted(configs)) or 'none'}")
+        base = configs[match["config"]]
+    elif configs and not _versions(base):
+        if len(configs) > 1:
+            choice = f"{PREFIX}{match['name']}/{min(configs)}"
+            raise UserError(f"{PREFIX}{name}: choose a config, e.g. {choice}; prepared: {', '.join(sorted(configs))}")
+        (base,) = configs.values()
+    versions = _versions(base)
+    if not versions:
+        raise _not_prepared(name, root, "there is no such folder" if not base.is_dir() else "no finished version there")
+    version = match["version"] or max(versions, key=lambda text: tuple(map(int, text.split("."))))
+    if version not in versions:
+        raise _not_prepared(name, root, f"versions there: {', '.join(sorted(versions))}")
+    return versions[version]
+
+
+def _versions(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        return {}
+    return {
+        path.name: path
+        for path in folder.iterdir()
+        if _VERSION.fullmatch(path.name) and path.joinpath("dataset_info.json").is_file()
+    }
+
+
+def _not_prepared(name: str, root: Path, finding: str) -> UserError:
+    return UserError(f"{PREFIX}{name} is not prepared in {root} ({finding}); {_remedy(name, root)}")
+
+
+def _remedy(name: str, root: Path) -> str:
+    builder = f"tfds.builder('{name}', data_dir='{root}', file_format='array_record')"
+    command = f'python -c "import tensorflow_datasets as tfds; {builder}.download_and_prepare()"'
+    return f"point --data-dir to it, or prepare it once: pip install 'ganzoo[tensorflow]' && {command}"
+
+
+def _check_features(tfds: Any, name: str, features: Any) -> bool:
+    """Checks the feature "image"; says whether there are classes."""
+    image = features.get("image") if isinstance(features, dict) or hasattr(features, "get") else None
+    if not isinstance(image, tfds.features.Image) or image.np_dtype not in (np.uint8, np.uint16):
+        raise UserError(f"{PREFIX}{name} has no 8- or 16-bit feature 'image'; its features: {', '.join(features)}")
+    return isinstance(features.get("label"), tfds.features.ClassLabel)
+
+
+def _open_split(tfds: Any, name: str, builder: Any, config: DataConfig) -> Any:
+    """The records of the split, whose pictures stay encoded: a sequence of dicts."""
+    stored = str(getattr(builder.info.file_format, "value", "unknown"))
+    if stored != "array_record":
+        remedy = _remedy(name, _root(config))
+        raise UserError(f"{PREFIX}{name} is prepared as {stored}, which only TensorFlow reads; {remedy}")
+    try:
+        return builder.as_data_source(config.split, decoders={"image": tfds.decode.SkipDecoding()})
+    except ValueError as error:
+        splits = ", ".join(sorted(builder.info.splits))
+        why = " ".join(str(error).splitlines()[-1].split())
+        raise UserError(f"{PREFIX}{name} has no split {config.split!r}; known: {splits} ({why})") from None
+
+
+def _labels(name: str, feature: Any, records: Any, revision: str) -> Labels:
+    """Reads the class of every record, once for this data set and machine."""
+    key = f"labels-{revision}"
+    numbers = recall(key)
+    if not isinstance(numbers, list) or len(numbers) != len(records):
+        numbers = [int(records[index]["label"]) for index in range(len(records))]
+        remember(key, numbers)
+    class_names = [feature.int2str(number) for number in range(feature.num_classes)]
+    hidden = sum(not 0 <= number < len(class_names) for number in numbers)
+    if hidden:
+        raise UserError(f"{PREFIX}{name}: {hidden:,} records have no known class; pass --labels none or another split")
+    return of_classes(numbers, class_names)
