@@ -1,6 +1,7 @@
 """A data set that is open: what it holds, and how to read it by index."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -92,22 +93,25 @@ class Dataset:
         images[mirrored] = images[mirrored, :, ::-1]
         return self._with_labels(images, pictures)
 
-    def prefetch(self, index_batches: Iterable[np.ndarray], depth: int = 2) -> Iterator[Batch]:
+    def prefetch(self, index_batches: Iterable[np.ndarray], depth: int = 2) -> Generator[Batch, None, None]:
         """Reads batches in advance, in order; streamed pictures are decoded by threads.
 
         Args:
             index_batches: int [N] each; may be endless. At most ``depth`` of them are taken in advance.
             depth: batches in the making beside the one that is given out, >= 0.
 
-        Returns:
-            An iterator of `read(indices)`. Its threads end when it is exhausted, closed or collected; what `read`
-            raises is raised when the turn of that batch comes.
+        Yields:
+            `read(indices)`. The threads end when the iterator is exhausted, closed or collected; what `read` raises
+            is raised when the turn of that batch comes.
         """
         if self.pixels is not None:
-            return map(self.read, index_batches)
+            yield from map(self.read, index_batches)
+            return
         workers = thread_count(self.workers)
         split = partial(_cut, parts=workers)
-        return map(_join, ahead(index_batches, split=split, work=self.read, depth=depth, workers=workers))
+        with closing(ahead(index_batches, split=split, work=self.read, depth=depth, workers=workers)) as batches:
+            for parts in batches:
+                yield {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
     def describe(self) -> str:
         """A short table of what is in the data set and how it is read."""
@@ -156,7 +160,3 @@ def size_in_bytes(count: int, target: Target, labels: Labels | None) -> int:
 
 def _cut(indices: np.ndarray, parts: int) -> list[np.ndarray]:
     return np.array_split(indices, max(1, min(parts, len(indices))))
-
-
-def _join(parts: list[Batch]) -> Batch:
-    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}

@@ -21,7 +21,7 @@ BadFiles = list[tuple[int, str]]
 _BLOCK = 64
 _LISTED = 20
 _QUICK_SECONDS = 5e-4
-"""Time per picture below which more threads lose: they wait for Python's lock (CIFAR-10: 7.5 s with 1, 12.5 s with 2)."""
+"""Time per picture below which more threads lose: they wait for Python's lock (CIFAR-10: 7.5 s with 1, 12.5 with 2)."""
 
 
 def load(

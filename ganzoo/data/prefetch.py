@@ -1,7 +1,7 @@
 """Work done ahead by threads: results in order, memory bounded, threads gone when nobody listens any more."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -17,7 +17,7 @@ def ahead(
     work: Callable[[Part], Result],
     depth: int,
     workers: int,
-) -> Iterator[list[Result]]:
+) -> Generator[list[Result], None, None]:
     """Yields ``[work(part) for part in split(item)]`` for every item, computed by threads in advance.
 
     Args:

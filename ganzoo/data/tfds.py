@@ -119,10 +119,11 @@ def _remedy(name: str, root: Path) -> str:
 
 def _check_features(tfds: Any, name: str, features: Any) -> bool:
     """Checks the feature "image"; says whether there are classes."""
-    image = features.get("image") if isinstance(features, dict) or hasattr(features, "get") else None
+    known = {key: features[key] for key in features} if isinstance(features, tfds.features.FeaturesDict) else {}
+    image = known.get("image")
     if not isinstance(image, tfds.features.Image) or image.np_dtype not in (np.uint8, np.uint16):
-        raise UserError(f"{PREFIX}{name} has no 8- or 16-bit feature 'image'; its features: {', '.join(features)}")
-    return isinstance(features.get("label"), tfds.features.ClassLabel)
+        raise UserError(f"{PREFIX}{name} has no 8- or 16-bit picture 'image'; its features: {', '.join(sorted(known))}")
+    return isinstance(known.get("label"), tfds.features.ClassLabel)
 
 
 def _open_split(tfds: Any, name: str, builder: Any, config: DataConfig) -> Any:
