@@ -26,8 +26,7 @@ def epoch_permutation(seed: int, epoch: int, size: int) -> np.ndarray:
     """
     if seed < 0 or epoch < 0:
         raise UserError(f"the order of the data needs a seed and an epoch >= 0, not seed {seed} and epoch {epoch}")
-    if size < 1:
-        raise UserError(f"the order of the data needs at least one image, not {size}")
+    _check_size(size)
     generator = np.random.RandomState(np.random.MT19937(np.random.SeedSequence([seed, epoch])))
     order = generator.permutation(size).astype(np.int64)
     order.flags.writeable = False
@@ -48,9 +47,15 @@ def positions(seed: int, size: int, start: int, count: int) -> np.ndarray:
     """
     if start < 0 or count < 0:
         raise UserError(f"positions in the data must be >= 0, not start {start} and count {count}")
+    _check_size(size)
     end = start + count
     parts = [np.empty(0, np.int64)]
     for epoch in range(start // size, -(-end // size)):
         offset = epoch * size
         parts.append(epoch_permutation(seed, epoch, size)[max(start - offset, 0) : end - offset])
     return np.concatenate(parts)
+
+
+def _check_size(size: int) -> None:
+    if size < 1:
+        raise UserError(f"the order of the data needs at least one image, not {size}")

@@ -1,0 +1,159 @@
+import io
+import sys
+
+import numpy as np
+import pytest
+
+from ganzoo.errors import UserError
+
+from .pictures import encode, opened, rainbow
+
+tfds = pytest.importorskip("tensorflow_datasets")
+PICTURES = [encode(rainbow(9 + i, 14 - i, seed=i), ["PNG", "JPEG"][i % 2]) for i in range(7)]
+
+
+def prepare(root, features, examples, version="1.0.0", config=None, file_format="array_record"):
+    """Writes a small data set "tiny" with splits "train" (all examples) and "test" (the first two)."""
+
+    class Tiny(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        VERSION = tfds.core.Version(version)
+        BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=config)] if config else []
+
+        def _info(self):
+            return tfds.core.DatasetInfo(
+                builder=self, features=tfds.features.FeaturesDict(features), disable_shuffling=True
+            )
+
+        def _split_generators(self, dl_manager):
+            return {"train": enumerate(examples), "test": enumerate(examples[:2])}
+
+        def _generate_examples(self):
+            raise NotImplementedError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stderr", io.StringIO())  # progress bars
+        Tiny(data_dir=str(root), file_format=file_format).download_and_prepare()
+
+
+def features(**more):
+    return {"image": tfds.features.Image(), "label": tfds.features.ClassLabel(names=["ant", "bee", "cow"]), **more}
+
+
+def examples(**more):
+    return [{"image": data, "label": i % 3, **more} for i, data in enumerate(PICTURES)]
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("tfds")
+    prepare(root, features(), examples())
+    return root
+
+
+def refused(data, root, **options):
+    with pytest.raises(UserError) as caught:
+        opened(data, data_dir=str(root), **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("name", ["tfds:tiny", "tfds:tiny:1.0.0"])
+@pytest.mark.parametrize("budget", [0, 100])
+def test_pictures_and_classes_are_read(root, tmp_path, name, budget):
+    dataset = opened(name, data_dir=str(root), memory_budget_mib=budget)
+    assert dataset.class_names == ("ant", "bee", "cow")
+    for index, data in enumerate(PICTURES):
+        (tmp_path / f"{index}.png").write_bytes(data)
+    batch = dataset.read(np.arange(7))
+    assert np.array_equal(batch["image"], opened(tmp_path).read(np.arange(7))["image"])
+    assert batch["label"].argmax(1).tolist() == [i % 3 for i in range(7)]
+
+
+def test_splits_and_slices_of_them(root):
+    sizes = {"test": 2, "train[:3]": 3, "train[50%:]": 3, "train+test": 9}
+    assert {split: len(opened("tfds:tiny", data_dir=str(root), split=split)) for split in sizes} == sizes
+
+
+@pytest.mark.parametrize("split", ["nope", "train[", "train[:900%]", "train+nope"])
+def test_an_unknown_split_names_those_there_are(root, split):
+    message = refused("tfds:tiny", root, split=split)
+    assert repr(split) in message
+    assert "known: test, train" in message
+
+
+def test_labels_can_be_left_out(root):
+    assert opened("tfds:tiny", data_dir=str(root), labels="none").label_size == 0
+
+
+def test_the_folder_of_the_environment_is_the_default(root, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(root))
+    assert len(opened("tfds:tiny")) == 7
+
+
+def test_a_set_that_is_not_prepared_says_so_at_once_with_the_command(root, tmp_path):
+    for data, folder in [("tfds:mnist", root), ("tfds:tiny:2.0.0", root), ("tfds:tiny/c", root), ("tfds:a", tmp_path)]:
+        message = refused(data, folder)
+        name = data.removeprefix("tfds:")
+        assert f"{data} is not prepared in {folder}" in message
+        assert f"tfds.builder('{name}', data_dir='{folder}', file_format='array_record')" in message
+        assert "ganzoo[tensorflow]" in message
+    assert "versions there: 1.0.0" in refused("tfds:tiny:2.0.0", root)
+
+
+@pytest.mark.parametrize("name", ["tfds:", "tfds:a b", "tfds:a/b/c", "tfds:a:1", "tfds:../x"])
+def test_a_malformed_name_shows_the_form(root, name):
+    assert "tfds:NAME/CONFIG:VERSION" in refused(name, root)
+
+
+def test_the_newest_version_is_taken(tmp_path):
+    for version, count in [("1.9.0", 3), ("1.10.0", 4)]:
+        prepare(tmp_path, features(), examples()[:count], version)
+    assert len(opened("tfds:tiny", data_dir=str(tmp_path))) == 4
+    assert len(opened("tfds:tiny:1.9.0", data_dir=str(tmp_path))) == 3
+
+
+def test_a_config_is_chosen_or_asked_for(tmp_path):
+    prepare(tmp_path, features(), examples()[:3], config="small")
+    assert len(opened("tfds:tiny", data_dir=str(tmp_path))) == 3
+    prepare(tmp_path, features(), examples()[:4], config="large")
+    assert len(opened("tfds:tiny/large", data_dir=str(tmp_path))) == 4
+    assert len(opened("tfds:tiny/small:1.0.0", data_dir=str(tmp_path))) == 3
+    assert "choose a config, e.g. tfds:tiny/large; prepared: large, small" in refused("tfds:tiny", tmp_path)
+    assert "configs there: large, small" in refused("tfds:tiny/medium", tmp_path)
+
+
+def test_other_features_do_not_matter(tmp_path):
+    prepare(tmp_path, features(name=tfds.features.Text()), examples(name="x"))
+    assert len(opened("tfds:tiny", data_dir=str(tmp_path))) == 7
+
+
+def test_without_a_label_there_are_no_classes(tmp_path):
+    prepare(tmp_path, {"image": tfds.features.Image()}, [{"image": data} for data in PICTURES])
+    assert opened("tfds:tiny", data_dir=str(tmp_path)).label_size == 0
+
+
+def test_without_pictures_the_features_are_named(tmp_path):
+    prepare(tmp_path, {"text": tfds.features.Text()}, [{"text": "x"}] * 3)
+    assert "no 8- or 16-bit picture 'image'; its features: text" in refused("tfds:tiny", tmp_path)
+
+
+def test_hidden_classes_are_named(tmp_path):
+    prepare(tmp_path, features(), [example | {"label": -1} for example in examples()])
+    assert "7 records have no known class; pass --labels none" in refused("tfds:tiny", tmp_path)
+    assert len(opened("tfds:tiny", data_dir=str(tmp_path), labels="none")) == 7
+
+
+def test_a_format_that_needs_tensorflow_is_named(tmp_path):
+    prepare(tmp_path, features(), examples())
+    info = tmp_path / "tiny" / "1.0.0" / "dataset_info.json"
+    info.write_text(info.read_text().replace('"array_record"', '"tfrecord"'))
+    message = refused("tfds:tiny", tmp_path)
+    assert "is prepared as tfrecord, which only TensorFlow reads" in message
+    assert "file_format='array_record'" in message
+
+
+def test_broken_pictures_are_found(tmp_path):
+    prepare(tmp_path, features(), [*examples()[:2], {"image": b"text", "label": 0}])
+    assert "train record 2" in refused("tfds:tiny", tmp_path)
+    assert len(opened("tfds:tiny", data_dir=str(tmp_path), on_bad_file="skip")) == 2
