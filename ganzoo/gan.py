@@ -7,13 +7,13 @@ parallel modes, checkpoints, sampling and the contract tests without another lin
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from ganzoo.typing import Images, Key, Labels, Latents, Params, PyTree, Step
+from ganzoo.typing import Images, Key, Latents, Params, PyTree, Step
 
 
 @jax.tree_util.register_dataclass
@@ -69,24 +69,6 @@ class Average:
         return float(self.total) / float(self.count) if float(self.count) else float("nan")
 
 
-class Sampler(Protocol):
-    """``sample(state, key, count, first=0, labels=None, averaged=True) -> images``."""
-
-    def __call__(
-        self,
-        state: TrainState,
-        key: Key,
-        count: int,
-        *,
-        first: int = 0,
-        labels: Labels | None = None,
-        averaged: bool = True,
-        statistics: str | None = None,
-    ) -> Images:
-        """Images number ``first`` .. ``first + count`` of ``key``; image i depends on the key and i alone."""
-        ...
-
-
 @dataclass(frozen=True)
 class GAN:
     """A record of pure functions.
@@ -105,9 +87,11 @@ class GAN:
     discriminator: nn.Module
     init: Callable[[Key], Any]
     step: Step
-    sample: Sampler
+    sample: Callable[..., Images]
+    """``sample(state, key, count, *, first=0, labels=None, averaged=True) -> images``: those with the numbers ``first``
+    .. ``first + count`` of ``key``; image i depends on the key and i alone, not on those sampled beside it."""
     generate: Callable[..., Images]
-    """``generate(state, latents, labels=None, averaged=True) -> images`` from given latents [N, z]."""
+    """``generate(state, latents, labels=None, *, averaged=True) -> images`` from given latents [N, z]."""
     latents: Callable[[Key, jax.Array], Latents]
     """``latents(key, indices) -> [N, z]``: latent i depends on the key and i alone."""
 

@@ -92,8 +92,8 @@ def minimize(player: str, loss: Loss, optimizer: optax.GradientTransformation) -
         updates, opt_state = optimizer.update(gradients, network.opt_state, network.params)
         network = replace(network, params=optax.apply_updates(network.params, updates), opt_state=opt_state)
 
-        norm = optax.global_norm(gradients)
-        healthy = [jnp.isfinite(optax.global_norm(getattr(before, name).params)) for name in PLAYERS]
+        norm = optax.tree.norm(gradients)
+        healthy = [jnp.isfinite(optax.tree.norm(getattr(before, name).params)) for name in PLAYERS]
         diverged = jnp.logical_and(~jnp.isfinite(norm), jnp.logical_and(*healthy))
         metrics = {
             **metrics,

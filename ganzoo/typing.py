@@ -7,21 +7,25 @@ NHWC order, ``z`` the latent size, ``k`` the size of a label vector.
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from jaxtyping import Array, Float, Int, UInt8
+import numpy as np
+from jaxtyping import Array, Float, Integer, UInt8
 
-Images: TypeAlias = Float[Array, "n h w c"]
+AnyArray: TypeAlias = Array | np.ndarray
+"""Arrays of JAX and of NumPy: what comes from outside may be either."""
+
+Images: TypeAlias = Float[AnyArray, "n h w c"]
 """Images in [-1, 1]."""
-ImagesUint8: TypeAlias = UInt8[Array, "n h w c"]
+ImagesUint8: TypeAlias = UInt8[AnyArray, "n h w c"]
 """Images as they are stored, 0..255."""
-Latents: TypeAlias = Float[Array, "n z"]
-Labels: TypeAlias = Float[Array, "n k"]
+Latents: TypeAlias = Float[AnyArray, "n z"]
+Labels: TypeAlias = Float[AnyArray, "n k"]
 """Label vectors; a class is a one-hot row."""
-Logits: TypeAlias = Float[Array, " n"]
+Logits: TypeAlias = Float[AnyArray, " n"]
 """The discriminator's answers before any sigmoid; large means real."""
 PerExample: TypeAlias = Float[Array, " n"]
 """One value for every example of the batch, not yet averaged."""
 Scalar: TypeAlias = Float[Array, ""]
-Count: TypeAlias = Int[Array, ""]
+Count: TypeAlias = Integer[Array, ""]
 
 Key: TypeAlias = Any
 """A typed key of ``jax.random.key``."""

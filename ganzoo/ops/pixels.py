@@ -10,8 +10,8 @@ from ganzoo.typing import Images, ImagesUint8
 def scaled(images: Images | ImagesUint8) -> Images:
     """uint8 images as ``x / 127.5 - 1``; float images, taken to be in [-1, 1] already, as they are."""
     if images.dtype == jnp.uint8:
-        return images.astype(jnp.float32) / 127.5 - 1
-    return images
+        return jnp.asarray(images, jnp.float32) / 127.5 - 1
+    return jnp.asarray(images)
 
 
 def stored(images: Float[Array, "*n h w c"] | Float[np.ndarray, "*n h w c"]) -> UInt8[np.ndarray, "*n h w c"]:

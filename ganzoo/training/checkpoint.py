@@ -15,10 +15,9 @@ try:
 except ImportError:  # before orbax moved it out of experimental
     from orbax.checkpoint.experimental import v1 as ocp
 
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ganzoo.errors import UserError
-from ganzoo.training.parallel import replicate
 from ganzoo.typing import PyTree, State
 
 MIB = 2**20
@@ -87,22 +86,29 @@ class Checkpoints:
         """
         images = self.latest
         where = f"checkpoint {images} in {self._folder}"
+        wanted = _storable(like)
         try:
-            found = self._orbax.load(images)
+            found = self._orbax.metadata(images).metadata
+            self._require_same(where, wanted, found)
+            whole = NamedSharding(mesh, PartitionSpec())
+            abstract = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole) for name, leaf in wanted.items()}
+            leaves = self._orbax.load(images, abstract)
+        except UserError:
+            raise
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             remedy = f"delete the folder {self._folder / str(images)} to resume from the one before it"
             raise UserError(f"{where} cannot be read ({reason}); {remedy}") from error
-        leaves = dict(_named(found))
-        wanted = dict(_named(_storable(like)))
+        return jax.tree.unflatten(jax.tree.structure(like), [leaves[name] for name in wanted])
+
+    def _require_same(self, where: str, wanted: dict[str, PyTree], found: dict[str, PyTree]) -> None:
+        remedy = "resume with the config it was made with"
         for name, leaf in wanted.items():
-            if name not in leaves:
-                raise UserError(f"{where} is of another model: it has no {name}; resume with the config it was made with")
-            if tuple(leaves[name].shape) != tuple(leaf.shape):
-                shapes = f"{tuple(leaves[name].shape)}, not {tuple(leaf.shape)}"
-                raise UserError(f"{where} is of another model: {name} is {shapes}; resume with the config it was made with")
-        ordered = [jnp.asarray(leaves[name], wanted[name].dtype) for name in wanted]
-        return replicate(jax.tree.unflatten(jax.tree.structure(like), ordered), mesh)
+            if name not in found:
+                raise UserError(f"{where} is of another model: it has no {name}; {remedy}")
+            if tuple(found[name].shape) != tuple(leaf.shape):
+                shapes = f"{tuple(found[name].shape)}, not {tuple(leaf.shape)}"
+                raise UserError(f"{where} is of another model: its {name} is {shapes}; {remedy}")
 
 
 def size_of(state: State) -> int:

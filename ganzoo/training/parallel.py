@@ -4,9 +4,11 @@ All take the same arguments as the step itself, donate the state (do not use it 
 same numbers up to the order of summation, because a batch means the global batch everywhere.
 
     step = jit_step(gan.step)                                   # the default: one program over a mesh
-    state = replicate(gan.init(key), data_mesh())
+    state = jit_init(gan.init)(key)
     state, metrics = step(state, batch, key)
 """
+
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -35,6 +37,11 @@ def replicate(tree: PyTree, mesh: Mesh) -> PyTree:
     return jax.device_put(tree, NamedSharding(mesh, WHOLE))
 
 
+def jit_init(init: Callable[[Key], State], mesh: Mesh | None = None) -> Callable[[Key], State]:
+    """``init`` as one program that leaves the same state on every device of the mesh, in all processes."""
+    return jax.jit(init, out_shardings=NamedSharding(mesh or data_mesh(), WHOLE))
+
+
 def jit_step(step: Step, mesh: Mesh | None = None, *, batch: PyTree = SPLIT) -> Step:
     """The step as one program over a mesh: state and key on every device, the batch split.
 
@@ -56,16 +63,22 @@ def scan_step(step: Step, mesh: Mesh | None = None) -> Step:
     return jit_step(scanned(step), mesh, batch=STACKED)
 
 
-def pmap_step(step: Step, mesh: Mesh | None = None) -> Step:
+def pmap_step(step: Step, mesh: Mesh | None = None, *, batch: PyTree = SPLIT) -> Step:
     """The step by ``pmap``: each device works on its part of the batch and the step's own reductions combine them."""
     devices = list((mesh or data_mesh()).devices.flat)
+    axes = jax.tree.map(_split_axis, batch, is_leaf=_is_spec)
     mapped = jax.pmap(
-        step, axis_name=AXIS, in_axes=(None, 0, None), out_axes=None, devices=devices, donate_argnums=0
+        step, axis_name=AXIS, in_axes=(None, axes, None), out_axes=None, devices=devices, donate_argnums=0
     )
 
-    def split(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
-        parts = len(devices)
-        return mapped(state, jax.tree.map(lambda leaf: leaf.reshape(parts, -1, *leaf.shape[1:]), batch), key)
+    def split(state: State, whole: Batch, key: Key) -> tuple[State, Metrics]:
+        def parts(spec: PartitionSpec, tree: PyTree) -> PyTree:
+            axis = _split_axis(spec)
+            if axis is None:
+                return tree
+            return jax.tree.map(lambda x: x.reshape(*x.shape[:axis], len(devices), -1, *x.shape[axis + 1 :]), tree)
+
+        return mapped(state, jax.tree.map(parts, batch, whole, is_leaf=_is_spec), key)
 
     return split
 
@@ -89,3 +102,7 @@ def vmap_step(step: Step) -> Step:
 
 def _is_spec(leaf: PyTree) -> bool:
     return isinstance(leaf, PartitionSpec)
+
+
+def _split_axis(spec: PartitionSpec) -> int | None:
+    return spec.index(AXIS) if AXIS in spec else None

@@ -1,0 +1,169 @@
+"""The ``ganzoo`` command. Every subcommand calls one public function."""
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar, Union
+
+import jax
+import tyro
+
+from ganzoo import __version__
+from ganzoo.data import DataConfig
+from ganzoo.errors import UserError, nearest
+from ganzoo.experiment import Experiment, TrainingConfig, experiments, run
+
+M = TypeVar("M")
+USAGE, INTERRUPTED = 2, 130
+
+HELP = f"""ganzoo {__version__}: generative adversarial networks for JAX
+
+  ganzoo train NAME [--out DIR] [--resume] [--data PATH] ...   train a model into a run folder
+  ganzoo train --help                                          the names
+  ganzoo train NAME --help                                     every field of its config
+"""
+
+
+@dataclass(frozen=True)
+class Train(Generic[M]):
+    """Train a model into a run folder."""
+
+    out: Path | None
+    """The run folder, which must be new or empty; runs/NAME when not given."""
+    resume: bool
+    """Go on with the run in the folder from its newest checkpoint, as if it had never stopped."""
+    distributed: bool
+    """Join the other processes of a cluster (one process per host, the same command on each); outside SLURM, Open MPI
+    and TPU pods, set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID."""
+    gan: M
+    data: DataConfig
+    training: TrainingConfig
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """The console script; returns the exit code: 0, 2 for bad input, 130 for a run that was stopped."""
+    args = list(sys.argv[1:] if args is None else args)
+    if not args or args[0] in ("-h", "--help"):
+        print(HELP)
+        return 0 if args else USAGE
+    if args[0] == "--version":
+        print(__version__)
+        return 0
+    return _guarded(lambda: _command(args[0])(args[1:]))
+
+
+def run_script(experiment: Experiment[Any], args: Sequence[str] | None = None) -> int:
+    """The command line of one experiment: the flags of ``ganzoo train NAME``; returns the exit code."""
+    program, given = Path(sys.argv[0]).name, list(sys.argv[1:] if args is None else args)
+    return _guarded(lambda: _train(experiment, _parse(_kind(experiment), given, program, _flags(experiment))))
+
+
+def _command(name: str) -> Callable[[list[str]], None]:
+    commands = {"train": _train_by_name}
+    if name not in commands:
+        raise UserError(f"unknown command {name!r};{nearest(name, commands)}")
+    return commands[name]
+
+
+def _train_by_name(args: list[str]) -> None:
+    known = experiments()
+    if args and not args[0].startswith("-"):
+        if args[0] not in known:
+            raise UserError(f"unknown experiment {args[0]!r};{nearest(args[0], known)}")
+        experiment = known[args[0]]
+        _train(experiment, _parse(_kind(experiment), args[1:], f"ganzoo train {args[0]}", _flags(experiment)))
+        return
+    kinds = Union[tuple(_kind(experiment) for experiment in known.values())]  # noqa: UP007 - made at run time
+    _parse(kinds, args, "ganzoo train", ["--help"])
+
+
+def _train(experiment: Experiment[Any], chosen: Train[Any]) -> None:
+    """Train what was parsed."""
+    cache_compilations()
+    if chosen.distributed:
+        jax.distributed.initialize()
+    experiment = replace(experiment, gan=chosen.gan, data=chosen.data, training=chosen.training)
+    out = chosen.out or Path("runs") / experiment.name
+    say = print if jax.process_index() == 0 else lambda line: None
+    say(f"{experiment.name} -> {run(experiment, out, resume=chosen.resume, say=say)}")
+
+
+def cache_compilations() -> None:
+    """Keep compiled programs between runs, in ``GANZOO_CACHE`` (or ``~/.cache/ganzoo``) unless JAX has a place."""
+    if jax.config.jax_compilation_cache_dir is None:  # ty: ignore[unresolved-attribute]
+        cache = Path(os.environ.get("GANZOO_CACHE", "~/.cache/ganzoo")).expanduser()
+        jax.config.update("jax_compilation_cache_dir", str(cache / "xla"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+# Parsing ------------------------------------------------------------------------------------------------------------
+
+
+def _kind(experiment: Experiment[Any]) -> Any:
+    """The type that tyro parses for one experiment, with its config as the defaults."""
+    default = Train(None, False, False, experiment.gan, experiment.data, experiment.training)
+    kind = Train[type(experiment.gan)]  # ty: ignore[invalid-type-form]
+    about = f"train {experiment.model} on {experiment.data.data}, {experiment.training.images:,} images"
+    return Annotated[kind, tyro.conf.subcommand(experiment.name, default=default, description=about)]
+
+
+def _flags(experiment: Experiment[Any]) -> list[str]:
+    parts = (Train, experiment.gan, experiment.data, experiment.training)
+    names = [field.name for part in parts for field in fields(part)]
+    return [f"--{name.replace('_', '-')}" for name in names if name not in ("gan", "training")] + ["--help"]
+
+
+def _parse(kind: Any, args: list[str], program: str, flags: list[str]) -> Any:
+    """What tyro makes of the arguments; its help as it is, its complaints as one ``UserError``."""
+    markers = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(kind, args=args, prog=program, config=markers)
+    except SystemExit as leaving:
+        if not leaving.code:
+            raise
+    for arg in args:
+        flag = arg.split("=")[0].replace("_", "-")
+        if flag.startswith("--") and flag not in flags:
+            raise UserError(f"unknown option {flag};{_nearest_flag(flag, flags)} (see {program} --help)")
+    raise UserError(f"{_first_sentence(complaint.getvalue())} (see {program} --help)")
+
+
+def _nearest_flag(flag: str, flags: Sequence[str]) -> str:
+    guess = nearest(flag, flags)
+    return guess.split("?")[0] + "?" if "?" in guess else " no such option"
+
+
+def _first_sentence(box: str) -> str:
+    """The text of a framed message up to its first rule, as one line."""
+    words: list[str] = []
+    for line in box.splitlines()[1:]:
+        text = line.strip("│╭╮╰╯ ")
+        if text and set(text) <= {"─"}:
+            break
+        words.append(text)
+    return " ".join(words)
+
+
+def _guarded(command: Callable[[], Any]) -> int:
+    """Run it; print a ``UserError`` or an interruption as one line."""
+    try:
+        command()
+    except UserError as error:
+        print(f"ganzoo: error: {error}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt as stop:
+        print(f"ganzoo: {stop or 'stopped'}", file=sys.stderr)
+        return INTERRUPTED
+    except SystemExit as leaving:
+        return int(leaving.code or 0)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

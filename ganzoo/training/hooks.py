@@ -1,0 +1,199 @@
+"""What is done every so many images: a guard against NaN, scalars, sample grids, checkpoints, the progress bar."""
+
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from ganzoo.errors import UserError
+from ganzoo.grids import enlarged, grid, save_png
+from ganzoo.ops.pixels import stored
+from ganzoo.training.checkpoint import Checkpoints
+from ganzoo.training.loop import Hook, Moment
+
+DIVERGED = "/diverged"
+
+
+class Diverged(UserError):
+    """Training met a value that is not finite."""
+
+
+class FiniteGuard(Hook):
+    """Stops the run when a player's loss or gradient is no longer finite, before anything of it is saved."""
+
+    def __init__(self, every: tuple[int, ...], checkpoints: Checkpoints) -> None:
+        self.every = every
+        self._checkpoints = checkpoints
+
+    def at(self, moment: Moment) -> None:
+        offenders = [name for name, value in moment.metrics.items() if name.endswith(DIVERGED) and value > 0]
+        broken = [name for name, value in moment.metrics.items() if not math.isfinite(value)]
+        if not offenders and not broken:
+            return
+        player = offenders[0].removesuffix(DIVERGED) if offenders else broken[0]
+        self._checkpoints.wait()
+        latest = self._checkpoints.latest
+        saved = "no checkpoint was made before" if latest is None else f"the last good checkpoint is at {latest} images"
+        raise Diverged(
+            f"the {player} met a value that is not finite before image {moment.images}; {saved};"
+            " lower the learning rate, or use float32"
+        )
+
+
+class Log(Hook):
+    """Scalars as JSON lines and, where tensorboardX is installed, TensorBoard events."""
+
+    def __init__(self, every: tuple[int, ...], folder: Path) -> None:
+        self.every = every
+        self._folder = folder
+        self._file = folder / "metrics.jsonl"
+        self._board: Any = None
+
+    def start(self, moment: Moment) -> None:
+        keep_rows(self._file, moment.images)
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError:
+            return
+        self._board = SummaryWriter(str(self._folder / "tensorboard"), purge_step=moment.images or None)
+
+    def at(self, moment: Moment) -> None:
+        scalars = {name: value for name, value in sorted(moment.metrics.items()) if not name.endswith(DIVERGED)}
+        if not scalars:
+            return
+        row = {"images": moment.images, "step": moment.step, "images_per_s": round(moment.images_per_s, 2), **scalars}
+        with self._file.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        for name, value in row.items() if self._board else ():
+            if name != "images":
+                self._board.add_scalar(name, value, moment.images)
+
+    def end(self) -> None:
+        if self._board:
+            self._board.close()
+
+
+def keep_rows(file: Path, images: int) -> None:
+    """Drop the rows of a metrics file that are past ``images``, and one that was cut off: they will come again."""
+    if not file.exists():
+        return
+    kept = []
+    for line in file.read_text().splitlines():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if row["images"] <= images:
+            kept.append(line + "\n")
+    unfinished = file.with_name(file.name + ".part")
+    unfinished.write_text("".join(kept))
+    os.replace(unfinished, file)
+
+
+class Samples(Hook):
+    """Grids of the same latents over time, ``samples/<images>.png``, and the last of them as ``samples.png``.
+
+    With labels, a row per class; without, a square. Pixels are ``x * 127.5 + 128``, clipped: never stretched.
+    """
+
+    def __init__(
+        self, every: int, folder: Path, sample: Callable[[Any, int], jax.Array], *, label_size: int = 0
+    ) -> None:
+        """
+        Args:
+          every: images between two grids.
+          folder: the run's.
+          sample: ``(state, count) -> images``, the same images for the same state; with labels of class i modulo k.
+          label_size: number of classes, 0 for none.
+        """
+        self.every = (every,)
+        self._folder = folder
+        self._sample = sample
+        self._rows, self._columns = (min(label_size, 20), 10) if label_size else (8, 8)
+        self._classes = label_size
+
+    def start(self, moment: Moment) -> None:
+        if moment.images == 0:
+            self._write(moment)
+
+    def at(self, moment: Moment) -> None:
+        self._write(moment)
+
+    def _write(self, moment: Moment) -> None:
+        images = stored(jax.device_get(self._sample(moment.state, self._columns * (self._classes or self._rows))))
+        if self._classes:  # image i is of class i modulo k: one row per class
+            order = np.arange(len(images)).reshape(self._columns, self._classes).T[: self._rows]
+            images = images[order.reshape(-1)]
+        if jax.process_index():
+            return
+        picture = grid(images, self._columns)
+        folder = self._folder / "samples"
+        folder.mkdir(exist_ok=True)
+        save_png(folder / f"{moment.images:09d}.png", picture)
+        if moment.last:
+            save_png(self._folder / "samples.png", enlarged(picture))
+
+
+class Save(Hook):
+    """A checkpoint every so many images, and at the end."""
+
+    def __init__(self, every: int, checkpoints: Checkpoints) -> None:
+        self.every = (every,)
+        self._checkpoints = checkpoints
+
+    def at(self, moment: Moment) -> None:
+        self._checkpoints.save(moment.images, moment.state)
+        if moment.last:
+            self._checkpoints.wait()
+
+
+class Progress(Hook):
+    """A progress bar with images/s and the time left; lines, where the output is no terminal."""
+
+    def __init__(self, total: int, every: int) -> None:
+        """``total`` images, and a line every ``every`` images."""
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        self.every = (every,)
+        self._total = total
+        self._console = Console(highlight=False)
+        self._bar = Bar(
+            TextColumn("training"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("images"),
+            TextColumn("{task.fields[speed]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            TextColumn("{task.fields[losses]}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+            speed_estimate_period=60,
+        )
+        self._task = self._bar.add_task("training", total=total, speed="", losses="")
+
+    def start(self, moment: Moment) -> None:
+        self._bar.update(self._task, completed=moment.images)
+        self._bar.start()
+
+    def dispatched(self, images: int) -> None:
+        self._bar.update(self._task, completed=images)
+
+    def at(self, moment: Moment) -> None:
+        losses = {name: value for name, value in moment.metrics.items() if name.endswith("/loss")}
+        text = "  ".join(f"{name.split('/')[0][0].upper()} {value:.3f}" for name, value in sorted(losses.items()))
+        speed = f"{moment.images_per_s:.0f} images/s"
+        self._bar.update(self._task, completed=moment.images, speed=speed, losses=text)
+        if not self._console.is_terminal:
+            self._console.print(f"{moment.images:>9} of {self._total} images  {speed}  {text}")
+
+    def end(self) -> None:
+        self._bar.stop()

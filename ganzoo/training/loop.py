@@ -1,0 +1,148 @@
+"""The training loop: the only one. It knows a compiled step, an iterator and hooks; no model and no device."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+
+from ganzoo.typing import Key, Metrics, State, Step
+
+IN_FLIGHT = 2
+
+
+@dataclass
+class Moment:
+    """What a hook sees of the run, between two dispatches."""
+
+    images: int
+    """Real images seen."""
+    step: int
+    state: State
+    """Donated by the next dispatch: read or copy it now."""
+    images_per_s: float
+    """Speed since the last moment."""
+    last: bool
+    """Whether the run ends here, finished or stopped."""
+    pending: list[Metrics] = field(repr=False)
+    _read: dict[str, float] | None = None
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Averages since they were last read, by name. Waits for the device; phases that did not run are left out."""
+        if self._read is None:
+            sums: dict[str, Any] = {}
+            for metrics in jax.device_get(self.pending):
+                for name, value in metrics.items():
+                    sums[name] = sums[name] + value if name in sums else value
+            self._read = {name: value.value for name, value in sums.items() if value.count}
+        return self._read
+
+    @property
+    def was_read(self) -> bool:
+        """Whether a hook has read the metrics."""
+        return self._read is not None
+
+
+class Hook:
+    """Something done every so many images. Subclasses override what they need."""
+
+    every: Sequence[int] = ()
+    """Images between two calls of ``at``; of several numbers, each counts. 0 means never."""
+
+    def start(self, moment: Moment) -> None:
+        """Before the first dispatch."""
+
+    def dispatched(self, images: int) -> None:
+        """After each dispatch, which may still be computing. Must not wait for the device."""
+
+    def at(self, moment: Moment) -> None:
+        """When due, and at the end."""
+
+    def end(self) -> None:
+        """After the last ``at``, also when the loop was left by an error."""
+
+
+def train(
+    step: Step,
+    payloads: Iterable[tuple[int, Any]],
+    state: State,
+    key: Key,
+    *,
+    last_step: int,
+    batch_size: int,
+    hooks: Sequence[Hook],
+    stop: Callable[[], bool] = lambda: False,
+) -> State:
+    """Train until ``last_step`` or until ``stop()`` holds; return the last state.
+
+    Args:
+      step: compiled; takes a payload in the place of a batch, donates the state.
+      payloads: (number of steps, payload) for each dispatch.
+      state: is donated.
+      key: the run's key; the step derives all draws from it.
+      last_step: steps that the state has done at the end of the run.
+      batch_size: images per step.
+      hooks: called in this order.
+      stop: asked after each dispatch.
+    """
+    done = first_step = int(state.step)
+    clock = _Clock(done * batch_size)
+    pending: list[Metrics] = []
+    in_flight: deque[Metrics] = deque()
+
+    def show(to: Sequence[Hook], last: bool) -> list[Metrics]:
+        """Show the moment to hooks; return the metrics that none of them read."""
+        images = done * batch_size
+        moment = Moment(images, done, state, clock.speed(images), last, pending)
+        for hook in to:
+            hook.at(moment)
+        clock.restart(images)  # hooks are not training
+        return [] if moment.was_read else pending
+
+    try:
+        for hook in hooks:
+            hook.start(Moment(done * batch_size, done, state, 0.0, False, []))
+        for count, payload in payloads:
+            state, metrics = step(state, payload, key)
+            before, done = done, done + count
+            pending.append(metrics)
+            in_flight.append(metrics)
+            if before == first_step:
+                jax.block_until_ready(metrics)
+                clock.restart(done * batch_size)  # nor is compiling
+            if len(in_flight) > IN_FLIGHT:  # the device stays busy, the host does not run away from it
+                jax.block_until_ready(in_flight.popleft())
+            for hook in hooks:
+                hook.dispatched(done * batch_size)
+            if done >= last_step or stop():
+                show(hooks, last=True)
+                break
+            due = [hook for hook in hooks if _is_due(hook, before * batch_size, done * batch_size)]
+            if due:
+                pending = show(due, last=False)
+    finally:
+        for hook in hooks:
+            hook.end()
+    return state
+
+
+def _is_due(hook: Hook, before: int, now: int) -> bool:
+    return any(every and now // every > before // every for every in hook.every)
+
+
+class _Clock:
+    """Images per second between two questions."""
+
+    def __init__(self, images: int) -> None:
+        self.restart(images)
+
+    def restart(self, images: int) -> None:
+        self._images, self._time = images, time.perf_counter()
+
+    def speed(self, images: int) -> float:
+        speed = (images - self._images) / max(time.perf_counter() - self._time, 1e-9)
+        self.restart(images)
+        return speed

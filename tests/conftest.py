@@ -1,0 +1,26 @@
+"""Eight devices, strict numerics and checked shapes for every test; must run before ganzoo is imported."""
+
+import os
+from pathlib import Path
+
+import jax
+import pytest
+from jaxtyping import install_import_hook
+
+ROOT = Path(__file__).parent.parent
+
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".jax_cache")))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+CHECKED = ["ops", "losses", "penalties", "ema", "gan", "phases", "grids", "models", "training"]
+
+with install_import_hook([f"ganzoo.{name}" for name in CHECKED], "typechecker.check"):
+    import ganzoo.cli  # noqa: F401 - everything else is imported from here
+
+
+@pytest.fixture(autouse=True)
+def _private_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What the library remembers between runs does not leak into the user's home."""
+    monkeypatch.setenv("GANZOO_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
