@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import chain
 
 import numpy as np
@@ -29,20 +30,20 @@ def load(
 ) -> tuple[np.ndarray | None, BadFiles]:
     """Decodes every picture of ``source``.
 
-    Where the pixels are not kept, the result is remembered (see `ganzoo.data.cache`), so that the next run on the
-    same files starts at once.
+    Where the pixels are not kept, the numbers of the broken pictures are remembered (see `ganzoo.data.cache`), so
+    that the next run on the same files decodes only those again.
 
     Returns:
         ``(pixels, bad)``: uint8 [n, H, W, C], or None unless ``keep``; the pictures that cannot be decoded, whose
         pixels are undefined.
     """
     key = f"check-{source.revision}"
-    if not keep and (bad := _recalled(key, len(source.names))) is not None:
-        return None, bad
+    if not keep and (suspects := _recalled(key, len(source.names))) is not None:
+        return None, _decode(source, target, None, suspects)
     pixels = np.empty((len(source.names), *target.shape), np.uint8) if keep else None
     bad = list(_decode_all(source, target, pixels, workers, progress))
     if not keep:
-        remember(key, bad)
+        remember(key, [index for index, _ in bad])
     return pixels, bad
 
 
@@ -60,35 +61,33 @@ def thread_count(workers: int) -> int:
     return workers or os.cpu_count() or 1
 
 
-def _recalled(key: str, size: int) -> BadFiles | None:
-    remembered = recall(key)
-    if not isinstance(remembered, list):
-        return None
-    try:
-        bad = [(int(index), str(why)) for index, why in remembered]
-    except (TypeError, ValueError):  # not what was remembered: check again
-        return None
-    return bad if all(0 <= index < size for index, _ in bad) else None
+def _recalled(key: str, size: int) -> list[int] | None:
+    """The remembered numbers of broken pictures; None if there is nothing usable."""
+    suspects = recall(key)
+    is_usable = isinstance(suspects, list) and all(isinstance(i, int) and 0 <= i < size for i in suspects)
+    return suspects if is_usable else None
+
+
+def _decode(source: Source, target: Target, pixels: np.ndarray | None, indices: Sequence[int]) -> BadFiles:
+    """Decodes some pictures into ``pixels`` (if any) and returns those that cannot be decoded."""
+    bad = []
+    for index in indices:
+        try:
+            image = source.picture(index, target)
+        except Exception as error:  # Pillow raises nearly everything for broken files
+            bad.append((index, reason(error)))
+        else:
+            if pixels is not None:
+                pixels[index] = image
+    return bad
 
 
 def _decode_all(
     source: Source, target: Target, pixels: np.ndarray | None, workers: int, progress: Progress | None
 ) -> Iterator[tuple[int, str]]:
-    """Decodes into ``pixels`` (if any) with threads, and yields what cannot be decoded."""
-
-    def decode(block: Sequence[int]) -> BadFiles:
-        bad = []
-        for index in block:
-            try:
-                image = source.picture(index, target)
-            except Exception as error:  # Pillow raises nearly everything for broken files
-                bad.append((index, reason(error)))
-            else:
-                if pixels is not None:
-                    pixels[index] = image
-        return bad
-
+    """The same for every picture, with threads."""
     size = len(source.names)
+    decode = partial(_decode, source, target, pixels)
     blocks = [range(start, min(start + _BLOCK, size)) for start in range(0, size, _BLOCK)]
     began = time.perf_counter()
     first = decode(blocks[0])

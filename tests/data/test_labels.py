@@ -92,6 +92,7 @@ def test_json_without_labels_is_named(content):
 
 def test_folders_are_classes_in_sorted_order():
     labels = from_folders(["dog/1.png", "cat/1.png", "cat/deep/2.png", "ant/3.png"])
+    assert labels is not None
     assert labels.class_names == ("ant", "cat", "dog")
     assert labels.values.tolist() == [2, 1, 1, 0]
 
