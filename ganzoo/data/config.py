@@ -20,8 +20,7 @@ class DataConfig:
     """
 
     data: str = "digits"
-    """The data set: "digits" (built in), a folder, a .zip file, or a prepared TFDS set as "tfds:NAME",
-    "tfds:NAME/CONFIG" or "tfds:NAME/CONFIG:VERSION"."""
+    """Data set: "digits" (built in), a folder, a .zip file, or a prepared TFDS set "tfds:NAME[/CONFIG][:VERSION]"."""
     data_dir: str | None = None
     """Folder of the prepared TFDS data sets; by default $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
     split: str = "train"
@@ -37,11 +36,9 @@ class DataConfig:
     on_bad_file: BadFileMode = "fail"
     """What to do with pictures that cannot be decoded: "fail" lists them and stops, "skip" leaves them out."""
     memory_budget_mib: int = 2048
-    """Largest data set, in MiB of uint8 pixels plus float32 labels, that is kept decoded in memory and on the
-    device; a larger one is decoded again whenever it is read."""
+    """MiB of uint8 pixels and float32 labels up to which a set stays decoded in memory and on the device."""
     workers: int = 0
-    """Threads that decode pictures; 0 means one for each processor core. Small ones (up to about 64 x 64 pixels) are
-    read fastest by 1."""
+    """Decoding threads; 0 means one per core. Pictures up to about 64 x 64 pixels are read fastest by 1."""
 
     def __post_init__(self) -> None:
         _check_text("data", self.data)
