@@ -1,0 +1,354 @@
+"""Strided convolutions that are fast in both gradients, and in the gradients of those.
+
+For ``y = conv(x, k)`` let ``L(x, k, y') = <y', conv(x, k)>``. It is linear in each of its three arguments, and its
+three partial derivatives are the three functions here:
+
+    dL/dy' = conv(x, k)                    y[u] = sum_i x[s u + i - lo] k[i]
+    dL/dx  = conv_transpose(y', k)         x[t] = sum_{s u + i - lo = t} k[i] y'[u]
+    dL/dk  = conv_kernel_gradient(x, y')   k[i] = sum_u x[s u + i - lo]^T y'[u]
+
+The gradients of each one are the other two, so derivatives of every order (R1, path length) stay in the family and are
+as fast as the functions themselves. The price: they have no forward mode (``jax.jvp``, ``jax.linearize``).
+
+Activations are [N, H, W, C]; kernels are [height, width, I, O], where I are the channels of ``x``, the large side, and
+O those of ``y``, the small side - also for ``conv_transpose``, which maps O to I.
+
+On CPU the gradients are large matrix products (``_cpu_*``): XLA multiplies the zeros inserted by a stride, and leaves
+its fast path in a kernel gradient. Everywhere else they are the formulations of the library (``_library_*``).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+Large: TypeAlias = Float[Array, "_n h w _i"]
+Small: TypeAlias = Float[Array, "_n u v _o"]
+Kernel: TypeAlias = Float[Array, "kh kw _i _o"]
+Pair: TypeAlias = tuple[int, int]
+Padding: TypeAlias = Pair | tuple[Pair, Pair]
+
+PATCH_BYTES = 16 * 2**20
+"""How much of the patches a CPU formulation holds at once; more than this costs more in page faults than in sums."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Where a convolution looks: sizes of ``x`` and of the kernel, stride, and zeros (before, after) on each axis."""
+
+    size: Pair
+    kernel_size: Pair
+    stride: int
+    padding: tuple[Pair, Pair]
+
+    @property
+    def output_size(self) -> Pair:
+        """Height and width of ``y``."""
+        height, width = (
+            (size + lo + hi - kernel) // self.stride + 1
+            for size, kernel, (lo, hi) in zip(self.size, self.kernel_size, self.padding, strict=True)
+        )
+        return height, width
+
+    @property
+    def is_matmul(self) -> bool:
+        """Whether this is one matrix product for every pixel."""
+        return self.kernel_size == (1, 1) and self.stride == 1 and self.padding == ((0, 0), (0, 0))
+
+
+def conv(x: Large, kernel: Kernel, *, stride: int = 1, padding: Padding = (0, 0)) -> Small:
+    """A convolution: ``y[u] = sum_i x[stride u + i - lo] kernel[i]`` (cross-correlation, as everywhere in the field).
+
+    Args:
+        x: [N, H, W, I].
+        kernel: [height, width, I, O].
+        stride: at least 1, the same for both axes.
+        padding: zeros (before, after), for both axes or ((before, after), (before, after)) for height and width.
+
+    Returns:
+        [N, (H + before + after - height) // stride + 1, likewise the width, O] in the dtype of ``x``. Half precision
+        is summed in float32.
+    """
+    window = _window(x.shape[1:3], kernel.shape[:2], stride, padding)
+    _require(x.shape[3] == kernel.shape[2], f"x has {x.shape[3]} channels, the kernel [h, w, I, O] {kernel.shape}")
+    return _conv(window, *_alike(x, kernel))
+
+
+def conv_transpose(y: Small, kernel: Kernel, *, stride: int, padding: Padding, size: Sequence[int]) -> Large:
+    """The adjoint of ``conv`` in ``x``: ``x[t] = sum_{stride u + i - lo = t} kernel[i] y[u]``.
+
+    This is the "transposed" or "fractionally strided" convolution of generators: stride 2 doubles the size.
+
+    Args:
+        y: [N, U, V, O].
+        kernel: [height, width, I, O]: that of the convolution of which this is the transpose.
+        stride: that of the convolution.
+        padding: that of the convolution.
+        size: (H, W) of the result; the convolution maps this size to (U, V).
+
+    Returns:
+        [N, H, W, I] in the dtype of ``y``.
+    """
+    window = _window(size, kernel.shape[:2], stride, padding)
+    _require(y.shape[3] == kernel.shape[3], f"y has {y.shape[3]} channels, the kernel [h, w, I, O] {kernel.shape}")
+    _require_output(window, y)
+    return _transpose(window, *_alike(y, kernel))
+
+
+def conv_kernel_gradient(x: Large, y: Small, *, stride: int, padding: Padding, kernel_size: Sequence[int]) -> Kernel:
+    """The adjoint of ``conv`` in the kernel: ``kernel[i] = sum_{n, u} x[n, stride u + i - lo]^T y[n, u]``.
+
+    Args:
+        x: [N, H, W, I].
+        y: [N, U, V, O], of the size that the convolution makes of ``x``.
+        stride: that of the convolution.
+        padding: that of the convolution.
+        kernel_size: (height, width).
+
+    Returns:
+        [height, width, I, O] in the dtype of ``x``.
+    """
+    window = _window(x.shape[1:3], kernel_size, stride, padding)
+    _require(x.shape[0] == y.shape[0], f"x has {x.shape[0]} examples, y {y.shape[0]}")
+    _require_output(window, y)
+    return _kernel_gradient(window, *_alike(x, y))
+
+
+# The family: each function's gradients are the other two ------------------------------------------------------------
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _conv(window: Window, x: Array, kernel: Array) -> Array:
+    return _choose(_cpu_conv, _library_conv, window, x, kernel)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _transpose(window: Window, y: Array, kernel: Array) -> Array:
+    return _choose(_cpu_transpose, _library_transpose, window, y, kernel)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _kernel_gradient(window: Window, x: Array, y: Array) -> Array:
+    return _choose(_cpu_kernel_gradient, _library_kernel_gradient, window, x, y)
+
+
+def _conv_backward(window: Window, residuals: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+    x, kernel = residuals
+    return _transpose(window, dy, kernel), _kernel_gradient(window, x, dy)
+
+
+def _transpose_backward(window: Window, residuals: tuple[Array, Array], dx: Array) -> tuple[Array, Array]:
+    y, kernel = residuals
+    return _conv(window, dx, kernel), _kernel_gradient(window, dx, y)
+
+
+def _kernel_gradient_backward(window: Window, residuals: tuple[Array, Array], dkernel: Array) -> tuple[Array, Array]:
+    x, y = residuals
+    return _transpose(window, y, dkernel), _conv(window, x, dkernel)
+
+
+_conv.defvjp(lambda window, *args: (_conv(window, *args), args), _conv_backward)
+_transpose.defvjp(lambda window, *args: (_transpose(window, *args), args), _transpose_backward)
+_kernel_gradient.defvjp(lambda window, *args: (_kernel_gradient(window, *args), args), _kernel_gradient_backward)
+
+
+def _choose(cpu: Callable, library: Callable, window: Window, a: Array, b: Array) -> Array:
+    """The one place that knows the platforms; both formulations mean the same."""
+    return lax.platform_dependent(a, b, cpu=partial(_in_float32, cpu, window), default=partial(library, window))
+
+
+def _in_float32(function: Callable, window: Window, a: Array, b: Array) -> Array:
+    """Half precision as float32, back at the end: processors have no faster way. Accelerators sum in float32 anyway."""
+    wide = jnp.promote_types(a.dtype, jnp.float32)
+    return function(window, a.astype(wide), b.astype(wide)).astype(a.dtype)
+
+
+# Formulations of the library ----------------------------------------------------------------------------------------
+
+
+def _library_conv(window: Window, x: Array, kernel: Array) -> Array:
+    strides = (window.stride, window.stride)
+    return lax.conv_general_dilated(x, kernel, strides, window.padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def _library_transpose(window: Window, y: Array, kernel: Array) -> Array:
+    """A convolution of ``y``, spread out by zeros, with the kernel turned around."""
+    padding = [
+        (k - 1 - lo, size + lo - 1 - window.stride * (u - 1))
+        for size, k, u, (lo, _) in zip(window.size, window.kernel_size, window.output_size, window.padding, strict=True)
+    ]
+    return lax.conv_general_dilated(
+        y,
+        lax.rev(kernel, (0, 1)),
+        (1, 1),
+        padding,
+        lhs_dilation=(window.stride, window.stride),
+        dimension_numbers=("NHWC", "HWOI", "NHWC"),
+    )
+
+
+def _library_kernel_gradient(window: Window, x: Array, y: Array) -> Array:
+    """A convolution of ``x`` with ``y``, spread out, as its kernel; the batch takes the place of the channels."""
+    padding = [
+        (lo, k + window.stride * (u - 1) - size - lo)
+        for size, k, u, (lo, _) in zip(window.size, window.kernel_size, window.output_size, window.padding, strict=True)
+    ]
+    return lax.conv_general_dilated(
+        x,
+        y,
+        (1, 1),
+        padding,
+        rhs_dilation=(window.stride, window.stride),
+        dimension_numbers=("CHWN", "IHWO", "HWNC"),
+    )
+
+
+# Formulations for CPU -----------------------------------------------------------------------------------------------
+
+
+def _cpu_conv(window: Window, x: Array, kernel: Array) -> Array:
+    """The library is fast here, except for a kernel of one pixel."""
+    return x @ kernel[0, 0] if window.is_matmul else _library_conv(window, x, kernel)
+
+
+def _cpu_transpose(window: Window, y: Array, kernel: Array) -> Array:
+    """One product makes the contributions [N, U, V, kh, kw, I] of every ``y[u]``; they are added where they fall."""
+    if window.is_matmul:
+        return y @ kernel[0, 0].T
+    if window.stride == 1:
+        return _library_transpose(window, y, kernel)
+    matrix = kernel.reshape(-1, kernel.shape[-1]).T
+
+    def some(y: Array) -> Array:
+        return _add_patches(window, (y @ matrix).reshape(*y.shape[:3], *kernel.shape[:3]))
+
+    length = _part(y.shape[0], y.nbytes // y.shape[-1] * matrix.shape[1])
+    if length == y.shape[0]:
+        return some(y)
+    parts = lax.map(some, y.reshape(-1, length, *y.shape[1:]))
+    return parts.reshape(-1, *parts.shape[2:])
+
+
+def _add_patches(window: Window, patches: Array) -> Array:
+    """[N, U, V, kh, kw, I] -> [N, H, W, I]: each patch is added at its place.
+
+    The pixels ``t = s p + a`` of one phase ``a`` receive the taps ``i = r + s m``, ``r = (a + lo) mod s``, from the
+    patches ``u = p + (a + lo) // s - m``: shifted sums without holes. The phases are interleaved at the end.
+    """
+    rows = []
+    for row_taps in _phases(window, 0):
+        columns = []
+        for column_taps in _phases(window, 1):
+            terms = [_shifted(window, patches, i, j) for i in row_taps for j in column_taps]
+            zero = jnp.zeros_like(patches, shape=(*_phase_shape(window, patches), patches.shape[-1]))
+            columns.append(sum(terms[1:], terms[0]) if terms else zero)
+        rows.append(jnp.stack(columns, axis=3))
+    image = jnp.stack(rows, axis=2)
+    n, p, s, q, _, channels = image.shape
+    return image.reshape(n, p * s, q * s, channels)[:, : window.size[0], : window.size[1]]
+
+
+def _phases(window: Window, axis: int) -> list[list[Pair]]:
+    """For every phase along ``axis``, its taps: (tap, offset of the patch)."""
+    s, lo = window.stride, window.padding[axis][0]
+    return [[(i, (a + lo - i) // s) for i in range((a + lo) % s, window.kernel_size[axis], s)] for a in range(s)]
+
+
+def _phase_shape(window: Window, patches: Array) -> tuple[int, int, int]:
+    """Examples, height and width of one phase of the image."""
+    height, width = (-(-size // window.stride) for size in window.size)
+    return patches.shape[0], height, width
+
+
+def _shifted(window: Window, patches: Array, row: Pair, column: Pair) -> Array:
+    """The contributions of one tap, moved to the pixels of its phase: ``out[p] = patches[p + offset]``."""
+    tap = patches[:, :, :, row[0], column[0]]
+    _, height, width = _phase_shape(window, patches)
+    rows = (-row[1], height - tap.shape[1] + row[1], 0)
+    columns = (-column[1], width - tap.shape[2] + column[1], 0)
+    return lax.pad(tap, jnp.zeros((), tap.dtype), ((0, 0, 0), rows, columns, (0, 0, 0)))
+
+
+def _cpu_kernel_gradient(window: Window, x: Array, y: Array) -> Array:
+    """One product for every row of the kernel, over all examples and places; summed over parts of the batch."""
+    kernel_shape = (*window.kernel_size, x.shape[-1], y.shape[-1])
+
+    def some(x: Array, y: Array) -> Array:
+        y = y.reshape(-1, y.shape[-1])
+        rows = [patches.reshape(y.shape[0], -1).T @ y for patches in _row_patches(window, x)]
+        return jnp.stack(rows).reshape(kernel_shape)
+
+    taps = window.kernel_size[0] * window.kernel_size[1]
+    length = _part(y.shape[0], y.nbytes // y.shape[-1] * x.shape[-1] * taps)
+    if length == y.shape[0]:
+        return some(x, y)
+
+    def add(total: Array, part: tuple[Array, Array]) -> tuple[Array, None]:
+        return total + some(*part), None
+
+    zeros, *_ = _alike(jnp.zeros(kernel_shape, x.dtype), x)
+    parts = x.reshape(-1, length, *x.shape[1:]), y.reshape(-1, length, *y.shape[1:])
+    return lax.scan(add, zeros, parts)[0]
+
+
+def _row_patches(window: Window, x: Array) -> list[Array]:
+    """For every row of the kernel, the pixels that it sees: [N, U, V, kw * I]."""
+    s, (kh, kw), (u, v) = window.stride, window.kernel_size, window.output_size
+    (top, _), (left, _) = window.padding
+    height, width = s * (u - 1) + 1, s * (v - 1) + 1
+    below, right = kh - 1 + height - top - x.shape[1], kw - 1 + width - left - x.shape[2]
+    x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (top, below, 0), (left, right, 0), (0, 0, 0)))
+    return [
+        jnp.concatenate([x[:, i : i + height : s, j : j + width : s] for j in range(kw)], axis=-1) for i in range(kh)
+    ]
+
+
+def _part(examples: int, nbytes: int) -> int:
+    """The largest divisor of ``examples`` so that this many of them stay within the budget for patches."""
+    limit = max(1, PATCH_BYTES * examples // max(nbytes, 1))
+    return max(length for length in range(1, examples + 1) if examples % length == 0 and length <= limit)
+
+
+# Arguments ----------------------------------------------------------------------------------------------------------
+
+
+def _window(size: Sequence[int], kernel_size: Sequence[int], stride: int, padding: Padding) -> Window:
+    """The validated geometry."""
+    _require(len(padding) == 2 and len(size) == 2 and len(kernel_size) == 2, "sizes and padding have two numbers")
+    _require(stride >= 1, f"stride is {stride}, must be at least 1")
+    rows, columns = padding if isinstance(padding[0], Sequence) else (padding, padding)
+    height, width = size
+    window = Window((height, width), (kernel_size[0], kernel_size[1]), stride, (tuple(rows), tuple(columns)))
+    fits = min(window.output_size) >= 1 and min(kernel_size) >= 1
+    _require(fits, f"a kernel {window.kernel_size} does not fit into {window.size} padded by {window.padding}")
+    return window
+
+
+def _require_output(window: Window, y: Array) -> None:
+    _require(
+        window.output_size == y.shape[1:3],
+        f"y is {y.shape[1:3]}, but {window.size} is convolved to {window.output_size} with a kernel"
+        f" {window.kernel_size}, stride {window.stride}, padding {window.padding}",
+    )
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+def _alike(a: Array, b: Array) -> tuple[Array, Array]:
+    """Under ``shard_map``, mark a replicated operand as differing between devices where the other one does.
+
+    The rules above return gradients that differ between devices; the transpose of this mark sums them.
+    """
+    varying = [jax.typeof(array).manual_axis_type.varying for array in (a, b)]
+    return tuple(
+        lax.pcast(array, tuple(other - own), to="varying") if other - own else array
+        for array, own, other in zip((a, b), varying, reversed(varying), strict=True)
+    )
