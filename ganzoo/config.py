@@ -42,6 +42,8 @@ def to_json(config: Any) -> dict[str, Any]:
 
 def from_json(kind: type[T], values: Mapping[str, Any]) -> T:
     """A config of class ``kind`` from ``to_json``'s result, checked like any other."""
+    if not isinstance(values, Mapping):
+        raise UserError(f"{kind.__name__} cannot be made from {values!r}: must be the fields by name")
     hints = typing.get_type_hints(kind)
     built = {}
     for name, value in values.items():
@@ -71,7 +73,7 @@ def _plain(value: Any) -> Any:
 def _fits(value: Any, hint: Any) -> bool:
     origin = typing.get_origin(hint)
     if origin is Literal:
-        return value in typing.get_args(hint)
+        return any(type(value) is type(choice) and value == choice for choice in typing.get_args(hint))
     if origin in (typing.Union, types.UnionType):
         return any(_fits(value, part) for part in typing.get_args(hint))
     if hint is float:

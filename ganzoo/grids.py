@@ -1,5 +1,6 @@
 """Pictures of many images: grids, and writing them without leaving half a file."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -47,4 +48,6 @@ def save_png(path: Path, image: UInt8[np.ndarray, "h w c"]) -> None:
         picture.save(unfinished, format="png")
         os.replace(unfinished, path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error

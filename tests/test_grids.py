@@ -1,0 +1,90 @@
+"""Pictures of pictures, and that a file is whole or not there."""
+
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganzoo.errors import UserError
+from ganzoo.grids import enlarged, grid, save_png
+
+RNG = np.random.default_rng(0)
+MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+
+
+def noise(*shape: int) -> np.ndarray:
+    return RNG.integers(0, 255, shape, np.uint8)  # never 255, so that it is not the background
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize(("count", "columns", "gap"), [(6, 3, 2), (5, 2, 3), (3, 4, 1), (4, 4, 0), (1, 1, 2)])
+def test_images_lie_in_rows_with_background_between(count, columns, gap, channels) -> None:
+    height, width = 4, 3
+    images = noise(count, height, width, channels)
+    picture = grid(images, columns, gap=gap)
+    rows = -(-count // columns)
+    assert picture.shape == (rows * height + (rows - 1) * gap, columns * width + (columns - 1) * gap, channels)
+    assert picture.dtype == np.uint8
+    rest = np.ones(picture.shape[:2], bool)
+    for i, image in enumerate(images):
+        at = np.s_[(i // columns) * (height + gap) :, (i % columns) * (width + gap) :]
+        np.testing.assert_array_equal(picture[at][:height, :width], image)
+        rest[at][:height, :width] = False
+    transparent = channels in (2, 4)
+    background = [255] * (channels - transparent) + [0] * transparent
+    assert (picture[rest] == background).all()
+
+
+def test_small_pictures_are_enlarged_by_a_whole_factor() -> None:
+    image = noise(3, 5, 2)
+    large = enlarged(image, 20)
+    assert large.shape == (12, 20, 2)
+    np.testing.assert_array_equal(large[::4, ::4], image)
+    np.testing.assert_array_equal(large[3::4, 3::4], image)
+
+
+@pytest.mark.parametrize("size", [512, 700, 2000])
+def test_large_pictures_stay_as_they_are(size) -> None:
+    image = noise(2, size, 1)
+    np.testing.assert_array_equal(enlarged(image, 512), image)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
+def test_a_png_reads_back_the_same(tmp_path, channels) -> None:
+    image = noise(4, 7, channels)
+    file = tmp_path / "a.png"
+    save_png(file, image)
+    with Image.open(file) as picture:
+        assert picture.mode == MODES.get(channels, "RGB")
+        assert picture.format == "PNG"
+        seen = np.asarray(picture)
+    np.testing.assert_array_equal(seen.reshape(4, 7, -1), image[..., : seen.shape[2] if seen.ndim == 3 else 1])
+    assert os.listdir(tmp_path) == ["a.png"]
+
+
+def test_an_older_file_is_replaced(tmp_path) -> None:
+    file, image = tmp_path / "a.png", noise(2, 2, 3)
+    file.write_bytes(b"old")
+    save_png(file, image)
+    np.testing.assert_array_equal(np.asarray(Image.open(file)), image)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path) -> None:
+    with pytest.raises(UserError, match=r"cannot write .*nowhere.*a\.png: No such file"):
+        save_png(tmp_path / "nowhere" / "a.png", noise(2, 2, 1))
+
+
+def test_a_failed_write_leaves_the_older_file_and_nothing_else(tmp_path, monkeypatch) -> None:
+    file = tmp_path / "a.png"
+    file.write_bytes(b"old")
+
+    def full(self, target, **options):
+        target.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(UserError, match=r"cannot write .*a\.png: No space left on device"):
+        save_png(file, noise(2, 2, 1))
+    assert file.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.png"]
