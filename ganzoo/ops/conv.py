@@ -33,8 +33,10 @@ Kernel: TypeAlias = Float[Array, "kh kw _i _o"]
 Pair: TypeAlias = tuple[int, int]
 Padding: TypeAlias = Pair | tuple[Pair, Pair]
 
-PATCH_BYTES = 16 * 2**20
-"""How much of the patches a CPU formulation holds at once; more than this costs more in page faults than in sums."""
+PATCH_BYTES = 8 * 2**20
+"""How much of the patches a CPU formulation holds at once: beyond the caches, page faults cost more than sums."""
+PATCH_ROWS = 1024
+"""But at least so many rows, lest the other operand is read over and over."""
 
 
 @dataclass(frozen=True)
@@ -227,7 +229,7 @@ def _cpu_transpose(window: Window, y: Array, kernel: Array) -> Array:
     def some(y: Array) -> Array:
         return _add_patches(window, (y @ matrix).reshape(*y.shape[:3], *kernel.shape[:3]))
 
-    length = _part(y.shape[0], y.nbytes // y.shape[-1] * matrix.shape[1])
+    length = _part(y, matrix.shape[1])
     if length == y.shape[0]:
         return some(y)
     parts = lax.map(some, y.reshape(-1, length, *y.shape[1:]))
@@ -279,12 +281,10 @@ def _cpu_kernel_gradient(window: Window, x: Array, y: Array) -> Array:
     kernel_shape = (*window.kernel_size, x.shape[-1], y.shape[-1])
 
     def some(x: Array, y: Array) -> Array:
-        y = y.reshape(-1, y.shape[-1])
-        rows = [patches.reshape(y.shape[0], -1).T @ y for patches in _row_patches(window, x)]
+        rows = [jnp.tensordot(patches, y, ((0, 1, 2), (0, 1, 2))) for patches in _row_patches(window, x)]
         return jnp.stack(rows).reshape(kernel_shape)
 
-    taps = window.kernel_size[0] * window.kernel_size[1]
-    length = _part(y.shape[0], y.nbytes // y.shape[-1] * x.shape[-1] * taps)
+    length = _part(y, window.kernel_size[0] * window.kernel_size[1] * x.shape[-1])
     if length == y.shape[0]:
         return some(x, y)
 
@@ -308,9 +308,10 @@ def _row_patches(window: Window, x: Array) -> list[Array]:
     ]
 
 
-def _part(examples: int, nbytes: int) -> int:
-    """The largest divisor of ``examples`` so that this many of them stay within the budget for patches."""
-    limit = max(1, PATCH_BYTES * examples // max(nbytes, 1))
+def _part(y: Array, patch: int) -> int:
+    """How many examples to take at once, a divisor of them all, with ``patch`` numbers for every pixel of ``y``."""
+    examples, rows = y.shape[0], y.shape[1] * y.shape[2]
+    limit = max(PATCH_BYTES // (rows * patch * y.itemsize), PATCH_ROWS // rows, 1)
     return max(length for length in range(1, examples + 1) if examples % length == 0 and length <= limit)
 
 

@@ -104,7 +104,8 @@ def test_parts_of_the_batch_add_up(case: tuple, monkeypatch: pytest.MonkeyPatch)
     x, y = jnp.concatenate([x, x[::-1], 2 * x]), jnp.concatenate([y, 3 * y, y[::-1]])
     _, transpose, kernel_gradient = family(window)
     whole = jax.jit(transpose)(y, kernel), jax.jit(kernel_gradient)(x, y)
-    monkeypatch.setattr(module, "PATCH_BYTES", 3 * y.nbytes // 6 // y.shape[-1] * x.shape[-1] * kernel[..., 0, 0].size)
+    monkeypatch.setattr(module, "PATCH_BYTES", 0)
+    monkeypatch.setattr(module, "PATCH_ROWS", 4 * y.shape[1] * y.shape[2])  # four of the six examples: parts of three
     parts = jax.jit(lambda *args: transpose(*args))(y, kernel), jax.jit(lambda *args: kernel_gradient(*args))(x, y)
     assert_close(parts, whole)
 
@@ -158,11 +159,12 @@ def test_a_sharded_batch_changes_nothing(operands: tuple, monkeypatch: pytest.Mo
     x = jax.device_put(x, NamedSharding(mesh, PartitionSpec("data")))
     kernel = jax.device_put(kernel, NamedSharding(mesh, PartitionSpec()))
     assert_close(jax.jit(f)(x, kernel), expected, 1e-10)
-    monkeypatch.setattr(module, "PATCH_BYTES", 1)
+    monkeypatch.setattr(module, "PATCH_BYTES", 0)
+    monkeypatch.setattr(module, "PATCH_ROWS", 0)
     assert_close(jax.jit(lambda x, kernel: f(x, kernel))(x, kernel), expected, 1e-10)
 
 
-@pytest.mark.parametrize("patch_bytes", [1, module.PATCH_BYTES])
+@pytest.mark.parametrize("patch_bytes", [0, module.PATCH_BYTES])
 @pytest.mark.parametrize("check_vma", [True, False])
 def test_shard_map_sums_what_is_shared(
     operands: tuple, check_vma: bool, patch_bytes: int, monkeypatch: pytest.MonkeyPatch
@@ -171,6 +173,7 @@ def test_shard_map_sums_what_is_shared(
     f = jax.jit(jax.grad(partial(penalty, family(WINDOW)[0]), (0, 1)))
     expected = f(x, kernel)
     monkeypatch.setattr(module, "PATCH_BYTES", patch_bytes)
+    monkeypatch.setattr(module, "PATCH_ROWS", 0)
     data, whole = PartitionSpec("data"), PartitionSpec()
 
     def part(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
