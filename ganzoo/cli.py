@@ -4,7 +4,7 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar, Union
@@ -85,11 +85,23 @@ def _train(experiment: Experiment[Any], chosen: Train[Any]) -> None:
     """Train what was parsed."""
     cache_compilations()
     if chosen.distributed:
-        jax.distributed.initialize()
+        join_cluster(os.environ)
     experiment = replace(experiment, gan=chosen.gan, data=chosen.data, training=chosen.training)
     out = chosen.out or Path("runs") / experiment.name
     say = print if jax.process_index() == 0 else lambda line: None
     say(f"{experiment.name} -> {run(experiment, out, resume=chosen.resume, say=say)}")
+
+
+def join_cluster(environment: Mapping[str, str]) -> None:
+    """Start JAX's distributed service, from the three variables or from what the cluster says by itself."""
+    try:
+        count, index = (
+            int(environment[name]) if name in environment else None for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+        )
+        jax.distributed.initialize(num_processes=count, process_id=index)
+    except (ValueError, RuntimeError) as error:
+        remedy = "set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, or leave out --distributed"
+        raise UserError(f"cannot join the other processes ({str(error).splitlines()[0]}); {remedy}") from error
 
 
 def cache_compilations() -> None:

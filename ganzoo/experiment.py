@@ -152,6 +152,7 @@ def run(experiment: Experiment[Any], out: Path, *, resume: bool = False, say: Ca
     require_space(out, size_of(shapes))
     for line in (describe(gan, shapes, mesh), *dataset.describe().splitlines()):
         say(line)
+    parallel.wait_for_all("checked")  # or a process could find the folder that another one has just begun
     begin_folder(out, record)
 
     feed = Feed(dataset, batch_size=settings.batch_size, seed=settings.seed, mesh=mesh)
@@ -174,7 +175,7 @@ def run(experiment: Experiment[Any], out: Path, *, resume: bool = False, say: Ca
                 last_step=last,
                 batch_size=settings.batch_size,
                 hooks=hooks(gan, settings, out, checkpoints),
-                stop=interrupted,
+                stop=parallel.agreed(interrupted),
             )
             if interrupted():
                 raise KeyboardInterrupt(f"stopped; a checkpoint is saved in {out}: the same command with --resume goes on")

@@ -22,7 +22,7 @@ import optax
 from ganzoo import ema
 from ganzoo.gan import Average
 from ganzoo.ops import collective
-from ganzoo.typing import Batch, Key, Metrics, Params, Scalar, State, Step
+from ganzoo.typing import Batch, Key, Metrics, Params, PyTree, Scalar, State, Step
 
 Loss = Callable[[Params, State, Batch, Key], tuple[Scalar, tuple[State, Metrics]]]
 """``(params, state, batch, key) -> (loss, (state, metrics))``: the mean loss over this device's examples, the state
@@ -135,7 +135,7 @@ def scanned(step: Step) -> Step:
     Compiled, this is K steps in one dispatch.
     """
 
-    def steps(state: State, batches: Batch, key: Key) -> tuple[State, Metrics]:
+    def steps(state: State, batches: PyTree, key: Key) -> tuple[State, Metrics]:
         state, metrics = jax.lax.scan(lambda state, batch: step(state, batch, key), state, batches)
         return state, jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), metrics)
 

@@ -4,7 +4,8 @@ The images of step s are the positions ``s * batch_size`` onwards in the infinit
 resumed run, on any number of devices or processes, goes on with the image at which it stopped.
 """
 
-from collections.abc import Iterable, Iterator
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -97,13 +98,10 @@ class Feed:
             return
         local = self._indices(0, 1).shape[1]
         wanted = (self._indices(step, count).reshape(-1) for step, count in cuts)
-        read = self._dataset.prefetch(wanted, PREFETCH)
-        try:
+        with contextlib.closing(self._dataset.prefetch(wanted, PREFETCH)) as read:
             for (_, count), batch in zip(cuts, read, strict=True):
                 stacked = {name: leaf.reshape(count, local, *leaf.shape[1:]) for name, leaf in batch.items()}
                 yield count, jax.tree.map(self._put, stacked)
-        finally:
-            _close(read)
 
     def _indices(self, step: int, count: int) -> np.ndarray:
         """[count, n]: the examples of this process in ``count`` steps."""
@@ -123,7 +121,3 @@ def gather(data: Batch, index: Int[Array, " n"], unmirrored: int) -> Batch:
     mirrored = jnp.expand_dims(index >= unmirrored, (1, 2, 3))
     return {**batch, "image": jnp.where(mirrored, images[:, :, ::-1], images)}
 
-
-def _close(iterator: Iterable[Any]) -> None:
-    if hasattr(iterator, "close"):
-        iterator.close()

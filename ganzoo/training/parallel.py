@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ganzoo.errors import UserError
@@ -98,6 +99,30 @@ def shard_map_step(step: Step, mesh: Mesh | None = None, *, batch: PyTree = SPLI
 def vmap_step(step: Step) -> Step:
     """Many independent runs at once: each leaf of the state and the key are [S, ...]; all see the same batch."""
     return jax.jit(jax.vmap(step, in_axes=(0, None, 0)), donate_argnums=0)
+
+
+def wait_for_all(place: str) -> None:
+    """Wait until every process is at this place; at once where there is one process."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(place)
+
+
+def agreed(asked: Callable[[], bool], *, every: int = 32) -> Callable[[], bool]:
+    """A function that is true in all processes in the same call, once ``asked()`` has been true in one of them.
+
+    Processes compare notes in every ``every``-th call only, since that waits for the device; one process alone does
+    not wait.
+    """
+    if jax.process_count() == 1:
+        return asked
+    calls = 0
+
+    def stop() -> bool:
+        nonlocal calls
+        calls += 1
+        return calls % every == 0 and bool(multihost_utils.process_allgather(np.array(asked())).any())
+
+    return stop
 
 
 def _is_spec(leaf: PyTree) -> bool:

@@ -1,0 +1,196 @@
+"""Stopped runs go on bit for bit: stopped politely, killed at any moment, and on other devices."""
+
+import dataclasses
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from ganzoo.experiment import Experiment, experiments, run
+from ganzoo.models import MODELS
+from ganzoo.training import parallel
+from ganzoo.training.checkpoint import Checkpoints
+
+QUICK = {"channels": 1, "label_size": 10}
+
+
+def tiny(**training) -> Experiment:
+    """Digits on the tiny DCGAN, on one device."""
+    base = experiments()["dcgan-tiny"]
+    training = dataclasses.replace(
+        base.training, **{"devices": 1, "steps_per_dispatch": 4, "log_every": 128, "checkpoint_every": 128} | training
+    )
+    return dataclasses.replace(base, gan=dataclasses.replace(base.gan, **QUICK), training=training)
+
+
+def train(out: Path, *, resume: bool = False, **training) -> None:
+    run(tiny(**training), out, resume=resume, say=lambda line: None)
+
+
+def final_state(out: Path) -> dict[str, np.ndarray]:
+    """Every leaf of the newest checkpoint, by name."""
+    gan = MODELS["dcgan"].build(tiny().gan)
+    with Checkpoints(out / "checkpoints") as checkpoints:
+        state = checkpoints.restore(jax.eval_shape(gan.init, jax.random.key(0)), parallel.data_mesh(1))
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree.leaves_with_path(state)}
+
+
+def rows(out: Path) -> list[dict]:
+    """The logged scalars, without the speed."""
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "images_per_s"} for line in lines]
+
+
+def assert_same_run(ours: Path, theirs: Path) -> None:
+    a, b = final_state(ours), final_state(theirs)
+    assert a.keys() == b.keys()
+    assert [name for name in a if not np.array_equal(a[name], b[name])] == []
+    assert rows(ours) == rows(theirs)
+    assert sorted(path.name for path in (ours / "samples").iterdir()) == sorted(
+        path.name for path in (theirs / "samples").iterdir()
+    )
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run") / "undisturbed"
+    train(out, images=512)
+    return out
+
+
+def test_resumed_run_is_the_undisturbed_one(undisturbed: Path, tmp_path: Path) -> None:
+    train(tmp_path / "run", images=256)
+    (tmp_path / "run" / "samples" / "000000256.png").unlink()  # the last grid of the short run
+    train(tmp_path / "run", images=512, resume=True)
+    assert_same_run(tmp_path / "run", undisturbed)
+
+
+def test_streamed_data_train_the_same_run(undisturbed: Path, tmp_path: Path) -> None:
+    experiment = tiny(images=512)
+    experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, memory_budget_mib=0))
+    run(experiment, tmp_path / "run", say=lambda line: None)
+    ours, theirs = final_state(tmp_path / "run"), final_state(undisturbed)
+    for name in ours:
+        np.testing.assert_allclose(ours[name], theirs[name], atol=2e-4, err_msg=name)
+
+
+def test_resume_on_eight_devices(undisturbed: Path, tmp_path: Path) -> None:
+    train(tmp_path / "run", images=256)
+    train(tmp_path / "run", images=512, resume=True, devices=8)
+    ours, theirs = final_state(tmp_path / "run"), final_state(undisturbed)
+    for name in ours:
+        np.testing.assert_allclose(ours[name], theirs[name], atol=2e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("mode", ["pmap", "shard_map"])
+def test_modes_train_the_same_run(undisturbed: Path, tmp_path: Path, mode: str) -> None:
+    train(tmp_path / "run", images=512, mode=mode, devices=2)
+    ours, theirs = final_state(tmp_path / "run"), final_state(undisturbed)
+    for name in ours:
+        np.testing.assert_allclose(ours[name], theirs[name], atol=2e-4, err_msg=name)
+
+
+def test_checkpoints_kept(tmp_path: Path) -> None:
+    train(tmp_path / "run", images=768, keep_last=1, keep_every=256)
+    kept = {int(path.name) for path in (tmp_path / "run" / "checkpoints").iterdir() if path.name.isdigit()}
+    assert kept == {128, 384, 640, 768}  # the first, each 256 images further, and the newest
+
+
+# As a user would: separate processes --------------------------------------------------------------------------------
+
+COMMAND = [sys.executable, "-m", "ganzoo.cli", "train", "dcgan-tiny", "--channels", "1", "--label-size", "10"]
+FLAGS = ["--steps-per-dispatch", "4", "--log-every", "192", "--checkpoint-every", "128", "--sample-every", "8192"]
+
+
+class Started:
+    """A training process that writes what it says into files."""
+
+    def __init__(self, out: Path, images: int, *more: str, **environment: str) -> None:
+        env = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONUNBUFFERED": "1", **environment}
+        env.setdefault("JAX_COMPILATION_CACHE_DIR", str(jax.config.jax_compilation_cache_dir))
+        command = [*COMMAND, *FLAGS, "--images", str(images), "--out", str(out), *more]
+        log = Path(tempfile.mkdtemp(dir=out.parent))
+        self._out, self._err = log / "out", log / "err"
+        with self._out.open("w") as stdout, self._err.open("w") as stderr:
+            self.process = subprocess.Popen(command, env=env, stdout=stdout, stderr=stderr)
+
+    @property
+    def out(self) -> str:
+        return self._out.read_text()
+
+    @property
+    def err(self) -> str:
+        return self._err.read_text()
+
+    def until_training(self) -> "Started":
+        """Wait for the first line of progress."""
+        while "images/s" not in self.out:
+            assert self.process.poll() is None, f"ended before training: {self.err}"
+            time.sleep(0.02)
+        return self
+
+    def finish(self, code: int = 0) -> "Started":
+        assert self.process.wait(timeout=300) == code, self.err
+        return self
+
+
+def test_interrupt_saves_and_resumes(tmp_path: Path) -> None:
+    stopped = Started(tmp_path / "run", 1_000_000).until_training()
+    stopped.process.send_signal(signal.SIGINT)
+    stopped.finish(code=130)
+    assert "--resume" in stopped.err
+    assert "Traceback" not in stopped.err
+    reached = int(final_state(tmp_path / "run")[".images"])
+    assert reached > 0
+    resumed = Started(tmp_path / "run", reached + 256, "--resume").finish()
+    assert f"resumed at {reached} images" in resumed.out
+    Started(tmp_path / "other", reached + 256).finish()
+    ours, theirs = final_state(tmp_path / "run"), final_state(tmp_path / "other")
+    assert [name for name in ours if not np.array_equal(ours[name], theirs[name])] == []
+
+
+@pytest.mark.slow
+def test_killed_twenty_times(tmp_path: Path) -> None:
+    images, kills = 49_152, 20
+    Started(tmp_path / "undisturbed", images).finish()
+    moments = random.Random(0)
+    for kill in range(kills):
+        resume = ["--resume"] if (tmp_path / "run" / "config.json").exists() else []
+        run = Started(tmp_path / "run", images, *resume)
+        if kill % 5 != 4:  # every fifth is killed while it starts
+            run.until_training()
+        time.sleep(moments.uniform(0.0, 1.0))
+        assert run.process.poll() is None, f"ended before kill {kill}: {run.err}"
+        run.process.kill()
+        run.process.wait()
+    Started(tmp_path / "run", images, "--resume").finish()
+    assert_same_run(tmp_path / "run", tmp_path / "undisturbed")
+
+
+def test_two_processes_equal_one(tmp_path: Path) -> None:
+    Started(tmp_path / "one", 256).finish()
+    address = {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{free_port()}", "JAX_NUM_PROCESSES": "2"}
+    pair = [Started(tmp_path / "two", 256, "--distributed", **address, JAX_PROCESS_ID=str(i)) for i in range(2)]
+    first, second = [started.finish() for started in pair]
+    assert "images/s" in first.out
+    assert "images" not in second.out  # process 0 alone speaks and writes
+    ours, theirs = final_state(tmp_path / "two"), final_state(tmp_path / "one")
+    for name in ours:
+        np.testing.assert_allclose(ours[name], theirs[name], atol=1e-4, err_msg=name)
+    assert len(rows(tmp_path / "two")) == len(rows(tmp_path / "one"))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
