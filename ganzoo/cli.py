@@ -1,8 +1,11 @@
 """The ``ganzoo`` command. Every subcommand calls one public function."""
 
 import contextlib
+import difflib
 import io
+import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -19,6 +22,13 @@ from ganzoo.experiment import Experiment, TrainingConfig, experiments, run
 
 M = TypeVar("M")
 USAGE, INTERRUPTED = 2, 130
+
+PLAINLY = {
+    r"Error parsing (gan|data|training): ": "",
+    r"Error parsing (--\S+): invalid literal for int\(\) with base 10: (.*)": r"\1 \2: must be a whole number",
+    r"Error parsing (--\S+): could not convert string to float: (.*)": r"\1 \2: must be a number",
+}
+"""What tyro says of bad values, by pattern, and what is said here."""
 
 HELP = f"""ganzoo {__version__}: generative adversarial networks for JAX
 
@@ -77,12 +87,15 @@ def _train_by_name(args: list[str]) -> None:
         experiment = known[args[0]]
         _train(experiment, _parse(_kind(experiment), args[1:], f"ganzoo train {args[0]}", _flags(experiment)))
         return
+    if not {"-h", "--help"} & set(args):
+        raise UserError(f"which experiment? ganzoo train NAME ...; known: {', '.join(sorted(known))}")
     kinds = Union[tuple(_kind(experiment) for experiment in known.values())]  # noqa: UP007 - made at run time
     _parse(kinds, args, "ganzoo train", ["--help"])
 
 
 def _train(experiment: Experiment[Any], chosen: Train[Any]) -> None:
     """Train what was parsed."""
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax tells of what becomes a UserError, at length
     cache_compilations()
     if chosen.distributed:
         join_cluster(os.environ)
@@ -106,7 +119,7 @@ def join_cluster(environment: Mapping[str, str]) -> None:
 
 def cache_compilations() -> None:
     """Keep compiled programs between runs, in ``GANZOO_CACHE`` (or ``~/.cache/ganzoo``) unless JAX has a place."""
-    if jax.config.jax_compilation_cache_dir is None:  # ty: ignore[unresolved-attribute]
+    if jax.config.jax_compilation_cache_dir is None:  # ty: ignore[missing-attribute]
         cache = Path(os.environ.get("GANZOO_CACHE", "~/.cache/ganzoo")).expanduser()
         jax.config.update("jax_compilation_cache_dir", str(cache / "xla"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
@@ -143,22 +156,26 @@ def _parse(kind: Any, args: list[str], program: str, flags: list[str]) -> Any:
         flag = arg.split("=")[0].replace("_", "-")
         if flag.startswith("--") and flag not in flags:
             raise UserError(f"unknown option {flag};{_nearest_flag(flag, flags)} (see {program} --help)")
-    raise UserError(f"{_first_sentence(complaint.getvalue())} (see {program} --help)")
+    message = _first_sentence(complaint.getvalue())
+    for pattern, plainly in PLAINLY.items():
+        message = re.sub(pattern, plainly, message)
+    raise UserError(f"{message} (see {program} --help)")
 
 
 def _nearest_flag(flag: str, flags: Sequence[str]) -> str:
-    guess = nearest(flag, flags)
-    return guess.split("?")[0] + "?" if "?" in guess else " no such option"
+    close = difflib.get_close_matches(flag.lstrip("-"), [known.lstrip("-") for known in flags], n=1)
+    return f" did you mean '--{close[0]}'?" if close else " no such option"
 
 
 def _first_sentence(box: str) -> str:
-    """The text of a framed message up to its first rule, as one line."""
+    """The text of a framed message up to its first rule, as one line; where the terminal is ASCII, so is the frame."""
     words: list[str] = []
     for line in box.splitlines()[1:]:
-        text = line.strip("│╭╮╰╯ ")
-        if text and set(text) <= {"─"}:
+        text = line.strip("│╭╮╰╯|+ ")
+        is_rule = set(text) <= set("─-")
+        if is_rule and words:
             break
-        words.append(text)
+        words += [] if is_rule else [text]
     return " ".join(words)
 
 

@@ -13,7 +13,7 @@ A run folder holds::
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,7 +110,9 @@ def experiments() -> Mapping[str, Experiment[Any]]:
         "dcgan-digits": TrainingConfig(
             images=200_000, batch_size=32, log_every=4_000, sample_every=20_000, checkpoint_every=40_000
         ),
-        "dcgan-tiny": TrainingConfig(images=2_000, batch_size=16, log_every=400, sample_every=1_000, checkpoint_every=400),
+        "dcgan-tiny": TrainingConfig(
+            images=2_000, batch_size=16, log_every=400, sample_every=1_000, checkpoint_every=400
+        ),
     }
     return {
         name: Experiment(name, model, config, training=training.get(name, TrainingConfig()))
@@ -138,7 +140,9 @@ def run(experiment: Experiment[Any], out: Path, *, resume: bool = False, say: Ca
     settings = experiment.training
     gan = MODELS[experiment.model].build(experiment.gan)
     mesh = parallel.data_mesh(settings.devices)
-    require(settings.batch_size % mesh.size == 0, "batch_size", settings.batch_size, f"be a multiple of {mesh.size} devices")
+    require(
+        settings.batch_size % mesh.size == 0, "batch_size", settings.batch_size, f"be a multiple of {mesh.size} devices"
+    )
     record = {"experiment": to_json(experiment)}
     check_folder(out, record, resume=resume)
     dataset = open_dataset(experiment.data, gan.image_shape)
@@ -153,7 +157,8 @@ def run(experiment: Experiment[Any], out: Path, *, resume: bool = False, say: Ca
     for line in (describe(gan, shapes, mesh), *dataset.describe().splitlines()):
         say(line)
     parallel.wait_for_all("checked")  # or a process could find the folder that another one has just begun
-    begin_folder(out, record)
+    if not resume:
+        begin_folder(out, record)
 
     feed = Feed(dataset, batch_size=settings.batch_size, seed=settings.seed, mesh=mesh)
     with Checkpoints(out / "checkpoints", keep_last=settings.keep_last, keep_every=settings.keep_every) as checkpoints:
@@ -162,11 +167,13 @@ def run(experiment: Experiment[Any], out: Path, *, resume: bool = False, say: Ca
         else:
             state = checkpoints.restore(shapes, mesh)
             say(f"resumed at {int(state.images)} images")
+        if resume:  # now that its checkpoint is known to be whole
+            begin_folder(out, record)
         first, last = int(state.step), settings.steps
         if first >= last:
             say(f"nothing to do: the run has {int(state.images)} of {settings.images} images; raise --images to go on")
             return out
-        with interruption() as interrupted:
+        with interruption() as interrupted, writing(out):
             train(
                 compiled(feed, gan.step, mesh, settings.mode),
                 feed.payloads(first, last, settings.steps_per_dispatch),
@@ -178,7 +185,9 @@ def run(experiment: Experiment[Any], out: Path, *, resume: bool = False, say: Ca
                 stop=parallel.agreed(interrupted),
             )
             if interrupted():
-                raise KeyboardInterrupt(f"stopped; a checkpoint is saved in {out}: the same command with --resume goes on")
+                raise KeyboardInterrupt(
+                    f"stopped; a checkpoint is saved in {out}: the same command with --resume goes on"
+                )
     return out
 
 
@@ -235,12 +244,14 @@ def check_folder(out: Path, record: Mapping[str, Any], *, resume: bool) -> None:
         holds = "already holds a run; add --resume to go on with it" if config.exists() else "is not empty; empty it"
         raise UserError(f"{out} {holds}, or give another folder by --out")
     there = next(parent for parent in (out, *out.absolute().parents) if parent.exists())
+    if not there.is_dir():
+        raise UserError(f"{there} is a file, so {out} cannot be made; give another folder by --out")
     if not os.access(there, os.W_OK | os.X_OK):
         raise UserError(f"{there} is not writable; give another folder by --out")
     if resume:
         changed = [
             line
-            for line in differences(_read(config).get("experiment", {}), record["experiment"])
+            for line in differences(_read(config)["experiment"], record["experiment"])
             if line.split(":")[0] not in FREE_ON_RESUME
         ]
         if changed:
@@ -257,24 +268,35 @@ def begin_folder(out: Path, record: Mapping[str, Any]) -> None:
     """Make the folder and write its config, whole or not at all."""
     if jax.process_index():
         return
-    try:
+    with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         unfinished = out / "config.json.part"
         unfinished.write_text(json.dumps(record, indent=2) + "\n")
         os.replace(unfinished, out / "config.json")
+
+
+@contextmanager
+def writing(out: Path) -> Generator[None]:
+    """Within, what the file system refuses becomes a ``UserError``."""
+    try:
+        yield
     except OSError as error:
-        raise UserError(f"cannot write into {out}: {error.strerror or error}; give another folder by --out") from error
+        where = error.filename or out
+        raise UserError(f"cannot write {where}: {error.strerror or error}; mend that or give another --out") from error
 
 
 def _read(config: Path) -> dict[str, Any]:
     try:
-        return json.loads(config.read_text())
+        record = json.loads(config.read_text())
+        if not isinstance(record, dict) or not isinstance(record.get("experiment"), dict):
+            raise ValueError('no "experiment" in it')
     except (OSError, ValueError) as error:
         raise UserError(f"{config} cannot be read ({error}); it must be the file that the run wrote") from error
+    return record
 
 
 @contextmanager
-def interruption() -> Iterator[Callable[[], bool]]:
+def interruption() -> Generator[Callable[[], bool]]:
     """Within, the first Ctrl-C or SIGTERM only makes the yielded function true; the second acts as usual."""
     asked = False
 
@@ -287,7 +309,7 @@ def interruption() -> Iterator[Callable[[], bool]]:
     def stop() -> bool:
         return asked
 
-    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous: dict[int, Any] = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:

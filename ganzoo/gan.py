@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from ganzoo.typing import Images, Key, Latents, Params, PyTree, Step
+from ganzoo.typing import AnyArray, Images, Key, Latents, Params, PyTree, Step
 
 
 @jax.tree_util.register_dataclass
@@ -56,7 +56,7 @@ class Average:
     count: Any
 
     @classmethod
-    def of(cls, values: jax.Array) -> "Average":
+    def of(cls, values: AnyArray) -> "Average":
         """The average over all elements of ``values``."""
         return cls(jnp.sum(values, dtype=jnp.float32), jnp.float32(values.size))
 

@@ -66,9 +66,7 @@ def every(n: int, phase: Step, *, offset: int = 0) -> Step:
     def lazily(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
         _, shapes = jax.eval_shape(phase, state, batch, key)
         nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        return jax.lax.cond(
-            state.step % n == offset, lambda: phase(state, batch, key), lambda: (state, nothing)
-        )
+        return jax.lax.cond(state.step % n == offset, lambda: phase(state, batch, key), lambda: (state, nothing))
 
     return lazily
 

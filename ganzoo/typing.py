@@ -22,7 +22,7 @@ Labels: TypeAlias = Float[AnyArray, "n k"]
 """Label vectors; a class is a one-hot row."""
 Logits: TypeAlias = Float[AnyArray, " n"]
 """The discriminator's answers before any sigmoid; large means real."""
-PerExample: TypeAlias = Float[Array, " n"]
+PerExample: TypeAlias = Float[AnyArray, " n"]
 """One value for every example of the batch, not yet averaged."""
 Scalar: TypeAlias = Float[Array, ""]
 Count: TypeAlias = Integer[Array, ""]

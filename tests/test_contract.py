@@ -94,7 +94,9 @@ def test_a_sample_does_not_depend_on_those_beside_it(gan, start) -> None:
 
 def test_another_seed_gives_other_weights(gan, start) -> None:
     other = jax.device_get(gan.init(jax.random.key(1)))
-    matrices = [(a, b) for a, b in zip(jax.tree.leaves(start), jax.tree.leaves(other), strict=True) if a.ndim > 1 and a.any()]
+    matrices = [
+        (a, b) for a, b in zip(jax.tree.leaves(start), jax.tree.leaves(other), strict=True) if a.ndim > 1 and a.any()
+    ]
     assert matrices
     assert all(not np.array_equal(a, b) for a, b in matrices)
 
@@ -163,7 +165,9 @@ def test_the_key_and_the_step_decide_the_draws(gan, start) -> None:
     same = jax.tree.map(lambda a, b: bool((a == b).all()), first.generator.params, again.generator.params)
     assert all(jax.tree.leaves(same))
     for changed in (other, later):
-        equal = jax.tree.map(lambda a, b: bool((a == b).all()), first.discriminator.params, changed.discriminator.params)
+        equal = jax.tree.map(
+            lambda a, b: bool((a == b).all()), first.discriminator.params, changed.discriminator.params
+        )
         assert not all(jax.tree.leaves(equal))
 
 
@@ -173,15 +177,20 @@ def test_the_key_and_the_step_decide_the_draws(gan, start) -> None:
 def test_every_parameter_is_trained(gan, start, expected) -> None:
     for player in ("generator", "discriminator"):
         before, after = getattr(start, player).params, getattr(expected[0], player).params
-        still = [jax.tree_util.keystr(path) for (path, a), b in
-                 zip(jax.tree.leaves_with_path(before), jax.tree.leaves(after), strict=True) if np.array_equal(a, b)]
+        still = [
+            jax.tree_util.keystr(path)
+            for (path, a), b in zip(jax.tree.leaves_with_path(before), jax.tree.leaves(after), strict=True)
+            if np.array_equal(a, b)
+        ]
         assert not still
 
 
 # Configs ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "preset"), [(name, preset) for name, model in MODELS.items() for preset in model.presets])
+@pytest.mark.parametrize(
+    ("name", "preset"), [(name, preset) for name, model in MODELS.items() for preset in model.presets]
+)
 def test_every_preset_builds_and_survives_json(name, preset) -> None:
     gan = ganzoo.create(name, preset)
     assert from_json(type(gan.config), to_json(gan.config)) == gan.config
@@ -189,5 +198,8 @@ def test_every_preset_builds_and_survives_json(name, preset) -> None:
     images = jax.eval_shape(lambda state: gan.sample(state, jax.random.key(0), 2), state)
     assert images.shape == (2, *gan.image_shape)
     shape = (8, *gan.image_shape)
-    batch = {"image": jax.ShapeDtypeStruct(shape, jnp.uint8), "label": jax.ShapeDtypeStruct((8, gan.label_size), jnp.float32)}
+    batch = {
+        "image": jax.ShapeDtypeStruct(shape, jnp.uint8),
+        "label": jax.ShapeDtypeStruct((8, gan.label_size), jnp.float32),
+    }
     assert jax.eval_shape(gan.step, state, batch if gan.label_size else {"image": batch["image"]}, KEY)

@@ -81,7 +81,7 @@ class Feed:
         size, mirror = len(self._dataset), self._dataset.mirror
 
         def gathering(state: State, payload: Batch, key: Key) -> tuple[State, Metrics]:
-            def one(state: State, index: Int[Array, " n"], key: Key) -> tuple[State, Metrics]:
+            def one(state: State, index: Any, key: Key) -> tuple[State, Metrics]:
                 return step(state, gather(payload["data"], index, size // 2 if mirror else size), key)
 
             return scanned(one)(state, payload["index"], key)
@@ -120,4 +120,3 @@ def gather(data: Batch, index: Int[Array, " n"], unmirrored: int) -> Batch:
     images = batch["image"]
     mirrored = jnp.expand_dims(index >= unmirrored, (1, 2, 3))
     return {**batch, "image": jnp.where(mirrored, images[:, :, ::-1], images)}
-

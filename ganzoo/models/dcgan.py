@@ -19,7 +19,7 @@ Where reality differs from the paper:
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,7 @@ from ganzoo.losses import LOSSES, AdversarialLoss
 from ganzoo.ops import collective, pixels, random
 from ganzoo.ops.conv import conv, conv_transpose
 from ganzoo.phases import average_generator, chain, counted, every, minimize, same_draws
-from ganzoo.typing import Batch, Images, Key, Labels, Latents, Logits, Metrics, Params, PyTree, Scalar, Step
+from ganzoo.typing import AnyArray, Batch, Images, Key, Labels, Latents, Logits, Metrics, Params, PyTree, Scalar, Step
 
 # Config -------------------------------------------------------------------------------------------------------------
 
@@ -127,14 +127,31 @@ _PAPER = DCGANConfig(
     weight_decay=1e-5,
 )
 
+
+def _preset(
+    lineage: DCGANConfig, pixels: int, colours: int, z: int, ngf: int, ndf: int, average: float = 0, labels: int = 0
+) -> DCGANConfig:
+    """A row of the table below."""
+    return replace(
+        lineage,
+        image_size=pixels,
+        channels=colours,
+        latent_size=z,
+        generator_features=ngf,
+        discriminator_features=ndf,
+        average_half_life=average,
+        label_size=labels,
+    )
+
+
 # fmt: off
 PRESETS: Mapping[str, DCGANConfig] = {
-    # lineage                pixels         colours     latents          features of G           features of D              average                   labels
-    "paper":   replace(_PAPER, image_size=64, channels=3, latent_size=100, generator_features=128, discriminator_features=128),
-    "torch":   replace(_TORCH, image_size=64, channels=3, latent_size=100, generator_features=64,  discriminator_features=64),
-    "cifar10": replace(_TORCH, image_size=32, channels=3, latent_size=100, generator_features=64,  discriminator_features=64,  average_half_life=10_000),
-    "digits":  replace(_TORCH, image_size=32, channels=1, latent_size=64,  generator_features=24,  discriminator_features=24,  average_half_life=5_000, label_size=10),
-    "tiny":    replace(_TORCH, image_size=16, channels=3, latent_size=8,   generator_features=4,   discriminator_features=4,   average_half_life=100),
+    #                  lineage  pixels  colours    z  ngf  ndf  average (images)  labels
+    "paper":   _preset(_PAPER,      64,       3, 100, 128, 128),
+    "torch":   _preset(_TORCH,      64,       3, 100,  64,  64),
+    "cifar10": _preset(_TORCH,      32,       3, 100,  64,  64,           10_000),
+    "digits":  _preset(_TORCH,      32,       1,  64,  24,  24,            5_000,     10),
+    "tiny":    _preset(_TORCH,      16,       3,   8,   4,   4,              100),
 }
 # fmt: on
 """``paper`` and ``torch`` are the published configurations; ``cifar10`` and ``digits`` are this library's settings of
@@ -272,7 +289,7 @@ class Discriminator(nn.Module):
     def __call__(self, images: Images, labels: Labels | None = None, *, train: bool) -> Logits:
         """Logits [N]; in training the statistics are those of this batch, so give reals and fakes separately."""
         cfg = self.config
-        x = images.astype(DTYPES[cfg.dtype])
+        x = jnp.asarray(images, DTYPES[cfg.dtype])
         for level in range(cfg.levels):
             x = Down(cfg.discriminator_features << level, cfg.kernel_size, name=f"down{level}")(x)
             if level > 0:
@@ -351,7 +368,7 @@ class Game:
 
 
 def _train(
-    network: nn.Module, params: Params, variables: PyTree, inputs: Array, labels: Labels | None
+    network: nn.Module, params: Params, variables: PyTree, inputs: AnyArray, labels: Labels | None
 ) -> tuple[Array, PyTree]:
     """The network's output in training, and its renewed statistics."""
     return network.apply({"params": params, **variables}, inputs, labels, train=True, mutable=["batch_stats"])
@@ -407,7 +424,8 @@ def dcgan(config: DCGANConfig) -> GAN:
         variables = network["variables"]
         if (statistics or config.sample_statistics) == "batch":
             variables = _reference_statistics(game, network["params"], variables)
-        return game.generator.apply({"params": network["params"], **variables}, latents, labels, train=False)
+        images = game.generator.apply({"params": network["params"], **variables}, latents, labels, train=False)
+        return cast("Array", images)  # apply returns a pair only where collections are mutable
 
     def sample(
         state: TrainState,

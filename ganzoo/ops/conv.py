@@ -20,7 +20,7 @@ its fast path in a kernel gradient. Everywhere else they are the formulations of
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -291,7 +291,7 @@ def _cpu_kernel_gradient(window: Window, x: Array, y: Array) -> Array:
     def add(total: Array, part: tuple[Array, Array]) -> tuple[Array, None]:
         return total + some(*part), None
 
-    zeros, *_ = _alike(jnp.zeros(kernel_shape, x.dtype), x)
+    zeros = _varying_as(jnp.zeros(kernel_shape, x.dtype), x)
     parts = x.reshape(-1, length, *x.shape[1:]), y.reshape(-1, length, *y.shape[1:])
     return lax.scan(add, zeros, parts)[0]
 
@@ -321,13 +321,18 @@ def _part(y: Array, patch: int) -> int:
 def _window(size: Sequence[int], kernel_size: Sequence[int], stride: int, padding: Padding) -> Window:
     """The validated geometry."""
     _require(len(padding) == 2 and len(size) == 2 and len(kernel_size) == 2, "sizes and padding have two numbers")
+    before, after = padding
+    rows, columns = (padding, padding) if isinstance(before, int) else (before, after)
     _require(stride >= 1, f"stride is {stride}, must be at least 1")
-    rows, columns = padding if isinstance(padding[0], Sequence) else (padding, padding)
-    height, width = size
-    window = Window((height, width), (kernel_size[0], kernel_size[1]), stride, (tuple(rows), tuple(columns)))
+    window = Window(_pair(size), _pair(kernel_size), stride, (_pair(rows), _pair(columns)))
     fits = min(window.output_size) >= 1 and min(kernel_size) >= 1
     _require(fits, f"a kernel {window.kernel_size} does not fit into {window.size} padded by {window.padding}")
     return window
+
+
+def _pair(numbers: Any) -> Pair:
+    first, second = numbers
+    return first, second
 
 
 def _require_output(window: Window, y: Array) -> None:
@@ -348,8 +353,9 @@ def _alike(a: Array, b: Array) -> tuple[Array, Array]:
 
     The rules above return gradients that differ between devices; the transpose of this mark sums them.
     """
-    varying = [jax.typeof(array).manual_axis_type.varying for array in (a, b)]
-    return tuple(
-        lax.pcast(array, tuple(other - own), to="varying") if other - own else array
-        for array, own, other in zip((a, b), varying, reversed(varying), strict=True)
-    )
+    return _varying_as(a, b), _varying_as(b, a)
+
+
+def _varying_as(array: Array, other: Array) -> Array:
+    missing = jax.typeof(other).manual_axis_type.varying - jax.typeof(array).manual_axis_type.varying
+    return lax.pcast(array, tuple(missing), to="varying") if missing else array

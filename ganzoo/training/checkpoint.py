@@ -5,13 +5,14 @@ from an interrupted save is never picked up; leftovers are removed at the next s
 """
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 
 try:
-    from orbax.checkpoint import v1 as ocp  # ty: ignore[unresolved-import]
+    from orbax.checkpoint import v1 as ocp
 except ImportError:  # before orbax moved it out of experimental
     from orbax.checkpoint.experimental import v1 as ocp
 
@@ -33,15 +34,20 @@ class Checkpoints:
           folder: made if it is not there.
           keep_last: how many of the newest are kept.
           keep_every: besides, one for every this many images is kept; 0 keeps none besides.
+
+        Raises:
+          UserError: ``folder`` is a file.
         """
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder} is a file, where a folder of checkpoints should be; remove it")
         policies = ocp.training.preservation_policies
         keep = [policies.LatestN(keep_last)]
         if keep_every:
             keep.append(policies.EveryNSteps(keep_every, exact_interval=False))
         self._folder = folder
         self._orbax = ocp.training.Checkpointer(
-            folder.absolute(),
-            preservation_policy=policies.AnyPreservationPolicy(keep),
+            str(folder.absolute()),
+            preservation_policy=policies.AnyPreservationPolicy(keep),  # ty: ignore[invalid-argument-type]
             cleanup_tmp_directories=True,
         )
 
@@ -89,20 +95,27 @@ class Checkpoints:
         wanted = _storable(like)
         try:
             found = self._orbax.metadata(images).metadata
+            if not isinstance(found, Mapping):
+                raise FileNotFoundError("files in it are damaged or missing")
             self._require_same(where, wanted, found)
             whole = NamedSharding(mesh, PartitionSpec())
-            abstract = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole) for name, leaf in wanted.items()}
+            abstract = {
+                name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole) for name, leaf in wanted.items()
+            }
             leaves = self._orbax.load(images, abstract)
         except UserError:
             raise
         except Exception as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = _first_cause(error)
             remedy = f"delete the folder {self._folder / str(images)} to resume from the one before it"
             raise UserError(f"{where} cannot be read ({reason}); {remedy}") from error
         return jax.tree.unflatten(jax.tree.structure(like), [leaves[name] for name in wanted])
 
-    def _require_same(self, where: str, wanted: dict[str, PyTree], found: dict[str, PyTree]) -> None:
+    def _require_same(self, where: str, wanted: Mapping[str, PyTree], found: Mapping[str, PyTree]) -> None:
         remedy = "resume with the config it was made with"
+        for name in found:
+            if name not in wanted:
+                raise UserError(f"{where} is of another model: it has {name}, which this one has not; {remedy}")
         for name, leaf in wanted.items():
             if name not in found:
                 raise UserError(f"{where} is of another model: it has no {name}; {remedy}")
@@ -122,9 +135,17 @@ def require_space(folder: Path, size: int, *, copies: int = SPARE_CHECKPOINTS) -
     free = shutil.disk_usage(there).free
     if free < copies * size:
         raise UserError(
-            f"the disk of {there} has {free / MIB:.0f} MiB free, {copies} checkpoint(s) need {copies * size / MIB:.0f} MiB;"
-            " free some space or choose another --out"
+            f"the disk of {there} has {free / MIB:.0f} MiB free, {copies} checkpoint(s) need"
+            f" {copies * size / MIB:.0f} MiB; free some space or choose another --out"
         )
+
+
+def _first_cause(error: BaseException) -> str:
+    """What went wrong first, in one line that is not too long."""
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+    line = next(iter(f"{type(error).__name__}: {error}".splitlines()))
+    return line if len(line) <= 160 else line[:157] + "..."
 
 
 def _storable(state: State) -> dict[str, PyTree]:
@@ -133,5 +154,7 @@ def _storable(state: State) -> dict[str, PyTree]:
 
 
 def _named(tree: PyTree) -> list[tuple[str, PyTree]]:
-    return [(jax.tree_util.keystr(path, simple=True, separator="."), leaf) for path, leaf in
-            jax.tree_util.tree_leaves_with_path(tree)]
+    return [
+        (jax.tree_util.keystr(path, simple=True, separator="."), leaf)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    ]

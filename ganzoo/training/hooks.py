@@ -79,16 +79,16 @@ class Log(Hook):
 
 
 def keep_rows(file: Path, images: int) -> None:
-    """Drop the rows of a metrics file that are past ``images``, and one that was cut off: they will come again."""
+    """Drop the rows of a metrics file that are past ``images``, and what is no row, such as one that was cut off."""
     if not file.exists():
         return
     kept = []
-    for line in file.read_text().splitlines():
+    for line in file.read_text(errors="replace").splitlines():
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
+            is_past = json.loads(line)["images"] > images
+        except (ValueError, TypeError, KeyError):
             continue
-        if row["images"] <= images:
+        if not is_past:
             kept.append(line + "\n")
     unfinished = file.with_name(file.name + ".part")
     unfinished.write_text("".join(kept))

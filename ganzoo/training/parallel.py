@@ -29,7 +29,9 @@ def data_mesh(count: int = 0) -> Mesh:
     """A mesh over the first ``count`` devices of all processes (0: all of them), with the batch as its one axis."""
     devices = jax.devices()
     if not 0 <= count <= len(devices):
-        raise UserError(f"devices = {count}: this machine has {len(devices)}; ask for 1 to {len(devices)}, or 0 for all")
+        raise UserError(
+            f"devices = {count}: this machine has {len(devices)}; ask for 1 to {len(devices)}, or 0 for all"
+        )
     return Mesh(np.array(devices[: count or None]), (AXIS,))
 
 
@@ -90,9 +92,7 @@ def shard_map_step(step: Step, mesh: Mesh | None = None, *, batch: PyTree = SPLI
     ``check_vma`` lets JAX verify that the state that comes out is the same on all devices.
     """
     mesh = mesh or data_mesh()
-    mapped = jax.shard_map(
-        step, mesh=mesh, in_specs=(WHOLE, batch, WHOLE), out_specs=WHOLE, check_vma=check_vma
-    )
+    mapped = jax.shard_map(step, mesh=mesh, in_specs=(WHOLE, batch, WHOLE), out_specs=WHOLE, check_vma=check_vma)
     return jit_step(mapped, mesh, batch=batch)
 
 
