@@ -358,4 +358,4 @@ def _alike(a: Array, b: Array) -> tuple[Array, Array]:
 
 def _varying_as(array: Array, other: Array) -> Array:
     missing = jax.typeof(other).manual_axis_type.varying - jax.typeof(array).manual_axis_type.varying
-    return lax.pcast(array, tuple(missing), to="varying") if missing else array
+    return lax.pcast(array, tuple(sorted(missing)), to="varying") if missing else array
