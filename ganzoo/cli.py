@@ -132,7 +132,7 @@ def _kind(experiment: Experiment[Any]) -> Any:
     """The type that tyro parses for one experiment, with its config as the defaults."""
     default = Train(None, False, False, experiment.gan, experiment.data, experiment.training)
     kind = Train[type(experiment.gan)]  # ty: ignore[invalid-type-form]
-    about = f"train {experiment.model} on {experiment.data.data}, {experiment.training.images:,} images"
+    about = f"{experiment.model} on {experiment.data.data or '--data'}, {experiment.training.images:,} images"
     return Annotated[kind, tyro.conf.subcommand(experiment.name, default=default, description=about)]
 
 

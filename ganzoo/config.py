@@ -1,6 +1,7 @@
 """Configs as frozen dataclasses: checked when they are made, written as JSON, compared field by field."""
 
 import dataclasses
+import difflib
 import types
 import typing
 from collections.abc import Mapping
@@ -15,9 +16,9 @@ def check_types(config: Any) -> None:
     """Raise ``UserError`` where a field's value is not of its annotated type; call it first in ``__post_init__``."""
     hints = typing.get_type_hints(type(config))
     for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if not _fits(value, hints[field.name]):
-            raise UserError(f"{field.name} = {value!r}: must be {_spoken(hints[field.name])}")
+        value, hint = getattr(config, field.name), hints[field.name]
+        if not _fits(value, hint):
+            raise UserError(f"{field.name} = {value!r}: must be {_spoken(hint)}{_guess(value, hint)}")
 
 
 def require(holds: bool, name: str, value: Any, must: str) -> None:
@@ -72,7 +73,7 @@ def _plain(value: Any) -> Any:
 
 def _fits(value: Any, hint: Any) -> bool:
     origin = typing.get_origin(hint)
-    if origin is Literal:
+    if _is_choice(hint):
         return any(type(value) is type(choice) and value == choice for choice in typing.get_args(hint))
     if origin in (typing.Union, types.UnionType):
         return any(_fits(value, part) for part in typing.get_args(hint))
@@ -83,8 +84,17 @@ def _fits(value: Any, hint: Any) -> bool:
     return isinstance(value, origin or hint)
 
 
+def _guess(value: Any, hint: Any) -> str:
+    close = difflib.get_close_matches(str(value), map(str, typing.get_args(hint)), n=1) if _is_choice(hint) else []
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _is_choice(hint: Any) -> bool:
+    return typing.get_origin(hint) is Literal
+
+
 def _spoken(hint: Any) -> str:
-    if typing.get_origin(hint) is Literal:
+    if _is_choice(hint):
         return "one of " + ", ".join(repr(choice) for choice in typing.get_args(hint))
     names = {int: "a whole number", float: "a number", str: "a text", bool: "True or False", type(None): "None"}
     parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)

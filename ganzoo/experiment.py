@@ -104,18 +104,20 @@ FREE_ON_RESUME = (
 
 def experiments() -> Mapping[str, Experiment[Any]]:
     """Every preset of every model as an experiment ``<model>-<preset>``, some with settings of their own."""
+    digits, none = DataConfig(), DataConfig(data="")
+    data = {"dcgan-cifar10": DataConfig(data="tfds:cifar10"), "dcgan-digits": digits, "dcgan-tiny": digits}
     training = {
         "dcgan-paper": TrainingConfig(batch_size=128),
         "dcgan-cifar10": TrainingConfig(images=2_000_000, steps_per_dispatch=16),
         "dcgan-digits": TrainingConfig(
-            images=200_000, batch_size=32, log_every=4_000, sample_every=20_000, checkpoint_every=40_000
+            images=160_000, batch_size=32, log_every=4_000, sample_every=20_000, checkpoint_every=40_000
         ),
         "dcgan-tiny": TrainingConfig(
             images=2_000, batch_size=16, log_every=400, sample_every=1_000, checkpoint_every=400
         ),
     }
     return {
-        name: Experiment(name, model, config, training=training.get(name, TrainingConfig()))
+        name: Experiment(name, model, config, data.get(name, none), training.get(name, TrainingConfig()))
         for model, entry in MODELS.items()
         for preset, config in entry.presets.items()
         for name in [f"{model}-{preset}"]
@@ -138,6 +140,7 @@ def run(experiment: Experiment[Any], out: Path, *, resume: bool = False, say: Ca
       KeyboardInterrupt: stopped by a signal, after a checkpoint was saved.
     """
     settings = experiment.training
+    require(bool(experiment.data.data), "data", "", "be given: --data with a folder, a .zip file or tfds:NAME")
     gan = MODELS[experiment.model].build(experiment.gan)
     mesh = parallel.data_mesh(settings.devices)
     require(

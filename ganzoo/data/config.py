@@ -1,9 +1,9 @@
 """What to read and how: the options of a data set."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal
 
-from ganzoo.errors import UserError, nearest
+from ganzoo.config import check_types, require
 
 LabelMode = Literal["auto", "none"]
 CropMode = Literal["center", "none"]
@@ -41,30 +41,7 @@ class DataConfig:
     """Decoding threads; 0 means one per core. Pictures up to about 64 x 64 pixels are read fastest by 1."""
 
     def __post_init__(self) -> None:
-        _check_text("data", self.data)
-        _check_text("split", self.split)
-        if self.data_dir is not None:
-            _check_text("data_dir", self.data_dir)
-        _check_choice("labels", self.labels, LabelMode)
-        _check_choice("crop", self.crop, CropMode)
-        _check_choice("resize_filter", self.resize_filter, ResizeFilter)
-        _check_choice("on_bad_file", self.on_bad_file, BadFileMode)
-        _check_count("memory_budget_mib", self.memory_budget_mib)
-        _check_count("workers", self.workers)
-        if not isinstance(self.mirror, bool):
-            raise UserError(f"mirror must be True or False, not {self.mirror!r}")
-
-
-def _check_text(field: str, value: Any) -> None:
-    if not isinstance(value, str) or not value.strip():
-        raise UserError(f"{field} must be a text that is not empty, not {value!r}")
-
-
-def _check_choice(field: str, value: Any, choices: Any) -> None:
-    if value not in get_args(choices):
-        raise UserError(f"{field} cannot be {value!r};{nearest(str(value), get_args(choices))}")
-
-
-def _check_count(field: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise UserError(f"{field} must be a whole number >= 0, not {value!r}")
+        check_types(self)
+        require(bool(self.split.strip()), "split", self.split, "be the name of a split")
+        for name in ("memory_budget_mib", "workers"):
+            require(getattr(self, name) >= 0, name, getattr(self, name), "be 0 or more")

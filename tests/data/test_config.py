@@ -7,14 +7,13 @@ from ganzoo.errors import UserError
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"data": " "}, ["data", "not empty"]),
         ({"data": None}, ["data", "None"]),
         ({"split": ""}, ["split"]),
-        ({"labels": "yes"}, ["labels", "'yes'", "auto, none"]),
+        ({"labels": "yes"}, ["labels", "'yes'", "'auto', 'none'"]),
         ({"crop": "centre"}, ["crop", "did you mean 'center'"]),
         ({"resize_filter": "lanczo"}, ["resize_filter", "did you mean 'lanczos'"]),
-        ({"on_bad_file": "ignore"}, ["on_bad_file", "fail, skip"]),
-        ({"memory_budget_mib": -1}, ["memory_budget_mib", ">= 0"]),
+        ({"on_bad_file": "ignore"}, ["on_bad_file", "'fail', 'skip'"]),
+        ({"memory_budget_mib": -1}, ["memory_budget_mib", "0 or more"]),
         ({"memory_budget_mib": 1.5}, ["memory_budget_mib", "1.5"]),
         ({"workers": -2}, ["workers", "-2"]),
         ({"workers": True}, ["workers", "True"]),

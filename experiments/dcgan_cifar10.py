@@ -1,0 +1,18 @@
+"""DCGAN on CIFAR-10, 32x32, without labels.
+
+    python experiments/dcgan_cifar10.py --data cifar10.zip --out runs/dcgan-cifar10
+    python experiments/dcgan_cifar10.py --data tfds:cifar10
+    python experiments/dcgan_cifar10.py --data cifar10.zip --label-size 10        # class-conditional
+
+`--data` is a folder or a zip of images, or a TFDS data set. `--help` explains every field.
+
+Hardware and time: PRICE
+"""
+
+import sys
+
+from ganzoo.cli import run_script
+from ganzoo.experiment import experiments
+
+if __name__ == "__main__":
+    sys.exit(run_script(experiments()["dcgan-cifar10"]))
