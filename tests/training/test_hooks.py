@@ -1,0 +1,240 @@
+"""What is written between dispatches: the guard, the log, the sample grids, the checkpoints, the lines of progress."""
+
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganzoo.gan import Average
+from ganzoo.grids import grid
+from ganzoo.ops.pixels import stored
+from ganzoo.training.checkpoint import Checkpoints
+from ganzoo.training.hooks import Diverged, FiniteGuard, Log, Progress, Samples, Save, keep_rows
+from ganzoo.training.loop import Hook, Moment, train
+
+NAN = float("nan")
+
+
+def moment(images=64, last=False, state=None, **metrics) -> Moment:
+    """A moment with these metrics; ``__`` in their names stands for the slash."""
+    pending = [{name.replace("__", "/"): Average(value, 1.0) for name, value in metrics.items()}]
+    return Moment(images, images // 16, state, 123.456, last, pending)
+
+
+class Shelf(Checkpoints):
+    """Checkpoints that only remember what was asked of them."""
+
+    latest = None
+
+    def __init__(self, latest=None) -> None:
+        self.latest = latest
+        self.asked: list = []
+
+    def save(self, images, state) -> None:
+        self.asked.append((images, state))
+
+    def wait(self) -> None:
+        self.asked.append("wait")
+
+
+# The guard ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("player", ["generator", "discriminator"])
+def test_the_guard_names_the_player_and_the_last_good_checkpoint(player) -> None:
+    metrics = {f"{player}__diverged": 1.0, "generator__loss": NAN, "discriminator__loss": NAN}
+    with pytest.raises(Diverged) as error:
+        FiniteGuard((1,), Shelf(latest=48)).at(moment(images=64, **metrics))
+    message = str(error.value)
+    assert f"the {player} met a value that is not finite before image 64" in message
+    assert "the last good checkpoint is at 48 images" in message
+    assert "lower the learning rate" in message
+    assert "\n" not in message
+
+
+def test_the_guard_knows_when_there_is_no_checkpoint() -> None:
+    shelf = Shelf()
+    with pytest.raises(Diverged, match="no checkpoint was made before"):
+        FiniteGuard((1,), shelf).at(moment(generator__diverged=1.0))
+    assert shelf.asked == ["wait"]  # one may have been under way
+
+
+@pytest.mark.parametrize("bad", [NAN, float("inf"), -float("inf")])
+def test_the_guard_names_a_metric_that_is_not_finite(bad) -> None:
+    with pytest.raises(Diverged, match="discriminator/real"):
+        FiniteGuard((1,), Shelf()).at(moment(generator__diverged=0.0, discriminator__real=bad))
+
+
+def test_the_guard_is_silent_in_a_healthy_run() -> None:
+    shelf = Shelf()
+    FiniteGuard((1,), shelf).at(moment(generator__diverged=0.0, discriminator__diverged=0.0, generator__loss=1e30))
+    assert not shelf.asked
+
+
+def test_nothing_is_saved_of_a_run_that_diverged() -> None:
+    class Ended(Hook):
+        ended = False
+
+        def end(self) -> None:
+            self.ended = True
+
+    shelf, last = Shelf(), Ended()
+    hooks = [FiniteGuard((16,), shelf), Save(16, shelf), last]
+    payloads = [(1, jnp.float32(number == 2)) for number in range(5)]
+    with pytest.raises(Diverged, match="before image 48"):
+        train(counting, payloads, Stepped(0), None, last_step=5, batch_size=16, hooks=hooks)
+    assert [images for images, _ in shelf.asked[:2]] == [16, 32]
+    assert shelf.asked[2:] == ["wait"]
+    assert last.ended
+
+
+class Stepped:
+    """A state that is only a step number."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+
+def counting(state, payload, key):
+    del key
+    return Stepped(state.step + 1), {"generator/diverged": Average.of(payload)}
+
+
+# The log ------------------------------------------------------------------------------------------------------------
+
+
+def rows(folder) -> list[dict]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_row_holds_the_scalars_and_where_the_run_is(tmp_path) -> None:
+    log = Log((16,), tmp_path)
+    log.start(moment(images=0))
+    log.at(moment(images=64, generator__loss=0.5, a=2.0, generator__diverged=0.0))
+    log.at(moment(images=128, generator__loss=0.25))
+    log.end()
+    assert rows(tmp_path) == [
+        {"images": 64, "step": 4, "images_per_s": 123.46, "a": 2.0, "generator/loss": 0.5},
+        {"images": 128, "step": 8, "images_per_s": 123.46, "generator/loss": 0.25},
+    ]
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_a_phase_that_did_not_run_has_no_scalar(tmp_path) -> None:
+    log = Log((16,), tmp_path)
+    log.at(Moment(64, 4, None, 1.0, False, [{"a": Average(1.0, 1.0), "b": Average(0.0, 0.0)}]))
+    assert "b" not in rows(tmp_path)[0]
+    log.at(Moment(80, 5, None, 1.0, False, [{"b": Average(0.0, 0.0)}]))
+    assert len(rows(tmp_path)) == 1  # nothing to say, so no row
+
+
+def test_rows_that_come_again_and_what_is_no_row_are_dropped(tmp_path) -> None:
+    file = tmp_path / "metrics.jsonl"
+    good = ['{"images": 16, "a": 1}\n', '{"images": 64, "a": 2}\n']
+    later, odd = (
+        '{"images": 65, "a": 3}\n',
+        ["[1]\n", "3\n", "\n", '{"a": 1}\n', '{"images": "x"}\n', '{"images": 16, "a'],
+    )
+    file.write_text("".join([good[0], *odd[:5], later, good[1], odd[5]]))
+    keep_rows(file, 64)
+    assert file.read_text() == "".join(good)
+    keep_rows(file, 0)
+    assert file.read_text() == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+def test_a_log_that_is_not_there_is_not_made(tmp_path) -> None:
+    keep_rows(tmp_path / "metrics.jsonl", 64)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_resumed_log_goes_on_after_its_state(tmp_path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"images": 64}\n{"images": 128}\n')
+    log = Log((16,), tmp_path)
+    log.start(moment(images=64))
+    log.at(moment(images=96, a=1.0))
+    log.end()
+    assert [row["images"] for row in rows(tmp_path)] == [64, 96]
+
+
+# Samples ------------------------------------------------------------------------------------------------------------
+
+
+def numbered(state, count):
+    """Image i is all of one grey, ``i - state`` steps from the middle."""
+    grey = (jnp.arange(count) - state) / 255
+    return jnp.broadcast_to(grey[:, None, None, None], (count, 4, 4, 1))
+
+
+def greys(file, columns: int) -> np.ndarray:
+    """[rows, columns]: one pixel of each image of a grid of 4 x 4 pixels."""
+    pixels = np.asarray(Image.open(file))
+    assert pixels.shape[1] == 6 * columns - 2
+    return pixels[::6, ::6]
+
+
+def test_without_labels_the_samples_are_a_square_in_order(tmp_path) -> None:
+    Samples(100, tmp_path, numbered).at(moment(images=1000, state=0))
+    expected = stored(numbered(0, 64))[:, 0, 0, 0].reshape(8, 8)
+    np.testing.assert_array_equal(greys(tmp_path / "samples" / "000001000.png", 8), expected)
+
+
+def test_with_labels_every_row_is_a_class(tmp_path) -> None:
+    def of_classes(state, count):
+        del state
+        return numbered(0, count) * 0 + ((jnp.arange(count) % 3) * 0.5 - 0.5)[:, None, None, None]
+
+    Samples(100, tmp_path, of_classes, label_size=3).at(moment(images=7, state=0))
+    seen = greys(tmp_path / "samples" / "000000007.png", 10)
+    np.testing.assert_array_equal(seen, np.array([[64], [128], [191]]).repeat(10, axis=1))
+
+
+def test_of_many_classes_the_first_are_shown(tmp_path) -> None:
+    def of_classes(state, count):
+        del state
+        return numbered(0, count) * 0 + ((jnp.arange(count) % 30) / 127.5)[:, None, None, None]
+
+    Samples(100, tmp_path, of_classes, label_size=30).at(moment(images=7, state=0))
+    seen = greys(tmp_path / "samples" / "000000007.png", 10)
+    np.testing.assert_array_equal(seen, np.arange(128, 148)[:, None].repeat(10, axis=1))
+
+
+def test_the_beginning_is_shown_and_the_end_is_enlarged(tmp_path) -> None:
+    samples = Samples(100, tmp_path, numbered)
+    samples.start(moment(images=0, state=0))
+    samples.at(moment(images=100, state=1))
+    assert not (tmp_path / "samples.png").exists()
+    samples.at(moment(images=200, state=2, last=True))
+    names = sorted(path.name for path in (tmp_path / "samples").iterdir())
+    assert names == ["000000000.png", "000000100.png", "000000200.png"]
+    last = np.asarray(Image.open(tmp_path / "samples.png"))
+    small = grid(stored(numbered(2, 64)), 8)[..., 0]
+    factor = len(last) // len(small)
+    assert factor > 1
+    np.testing.assert_array_equal(last[::factor, ::factor], small)
+
+
+def test_a_resumed_run_does_not_show_its_beginning_again(tmp_path) -> None:
+    Samples(100, tmp_path, numbered).start(moment(images=64, state=0))
+    assert not list(tmp_path.iterdir())
+
+
+# Checkpoints and progress -------------------------------------------------------------------------------------------
+
+
+def test_a_save_at_the_end_is_waited_for() -> None:
+    shelf = Shelf()
+    Save(16, shelf).at(moment(images=16, state="a"))
+    Save(16, shelf).at(moment(images=32, state="b", last=True))
+    assert shelf.asked == [(16, "a"), (32, "b"), "wait"]
+
+
+def test_progress_is_told_in_lines_where_the_output_is_no_terminal(capsys) -> None:
+    progress = Progress(total=640, every=64)
+    progress.start(moment(images=0))
+    progress.dispatched(64)
+    progress.at(moment(images=64, generator__loss=0.25, discriminator__loss=1.5))
+    progress.end()
+    assert " ".join(capsys.readouterr().out.split()) == "64 of 640 images 123 images/s D 1.500 G 0.250"
