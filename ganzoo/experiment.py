@@ -71,6 +71,7 @@ class TrainingConfig:
             require(getattr(self, name) >= 1, name, getattr(self, name), "be at least 1")
         for name in ("sample_every", "checkpoint_every", "keep_every", "devices"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "be 0 or more")
+        require(self.batch_size <= self.images, "batch_size", self.batch_size, f"be at most images = {self.images}")
         require(0 <= self.seed < 2**32, "seed", self.seed, "be in 0 .. 2^32 - 1")
         require(self.images < 2**32, "images", self.images, "be less than 2^32, the size of the image counter")
 

@@ -76,7 +76,7 @@ def minimize(player: str, loss: Loss, optimizer: optax.GradientTransformation) -
 
     Gradients and metrics are combined over devices here, so a loss need not know of any. Adds two metrics:
     ``<player>/gradient_norm``, and ``<player>/diverged``, which is 1 in the phase that turned finite parameters of
-    both players into a loss or a gradient that is not finite.
+    both players into a gradient that is not finite.
     """
 
     def phase(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:

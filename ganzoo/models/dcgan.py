@@ -496,7 +496,8 @@ def _checked(config: DCGANConfig, batch: Batch) -> Batch:
         raise UserError(f"images of shape {tuple(batch['image'].shape[1:])}: this DCGAN takes {shape} (H, W, C)")
     if not config.label_size:
         return {"image": batch["image"]}
-    if "label" not in batch or batch["label"].shape[-1] != config.label_size:
-        found = f"label vectors of length {batch['label'].shape[-1]}" if "label" in batch else "no labels"
-        raise UserError(f"a batch with {found}: this DCGAN is conditional on label_size = {config.label_size}")
+    wanted = (batch["image"].shape[0], config.label_size)
+    if "label" not in batch or tuple(batch["label"].shape) != wanted:
+        found = f"labels of shape {tuple(batch['label'].shape)}" if "label" in batch else "no labels"
+        raise UserError(f"a batch with {found}: this DCGAN is conditional and takes {wanted} (N, label_size)")
     return batch

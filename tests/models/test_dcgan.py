@@ -323,5 +323,7 @@ def test_batches_that_do_not_fit() -> None:
         gan.step(state, {**good, "image": good["image"][:, :8]}, jax.random.key(0))
     with pytest.raises(UserError, match="no labels"):
         gan.step(state, {"image": good["image"]}, jax.random.key(0))
-    with pytest.raises(UserError, match="length 2"):
+    with pytest.raises(UserError, match=r"\(8, 2\): .* \(8, 3\)"):
         gan.step(state, {**good, "label": good["label"][:, :2]}, jax.random.key(0))
+    with pytest.raises(UserError, match=r"\(7, 3\): .* \(8, 3\)"):
+        gan.step(state, {**good, "label": good["label"][:7]}, jax.random.key(0))
