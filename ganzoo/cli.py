@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar, Union
@@ -102,7 +102,33 @@ def _train(experiment: Experiment[Any], chosen: Train[Any]) -> None:
     experiment = replace(experiment, gan=chosen.gan, data=chosen.data, training=chosen.training)
     out = chosen.out or Path("runs") / experiment.name
     say = print if jax.process_index() == 0 else lambda line: None
-    say(f"{experiment.name} -> {run(experiment, out, resume=chosen.resume, say=say)}")
+    with reading_bar() as reading:
+        run(experiment, out, resume=chosen.resume, say=say, reading=reading)
+    say(f"{experiment.name} -> {out}")
+
+
+@contextlib.contextmanager
+def reading_bar() -> Generator[Callable[[int, int], None]]:
+    """A function that shows how many pictures of how many are read; on a terminal only, gone when all are."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("reading"), BarColumn(bar_width=None), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, transient=True)
+    task = bar.add_task("reading")
+
+    def show(done: int, total: int) -> None:
+        if not bar.console.is_terminal:
+            return
+        if done < total:
+            bar.start()
+            bar.update(task, completed=done, total=total)
+        else:
+            bar.stop()
+
+    try:
+        yield show
+    finally:
+        bar.stop()
 
 
 def join_cluster(environment: Mapping[str, str]) -> None:

@@ -13,7 +13,7 @@ A run folder holds::
 import json
 import os
 import signal
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +33,7 @@ from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints, require_space, size_of
 from ganzoo.training.hooks import FiniteGuard, Hook, Log, Progress, Samples, Save
 from ganzoo.training.loop import train
-from ganzoo.typing import Step
+from ganzoo.typing import Key, Step
 
 M = TypeVar("M")
 
@@ -125,7 +125,14 @@ def experiments() -> Mapping[str, Experiment[Any]]:
     }
 
 
-def run(experiment: Experiment[Any], out: Path, *, resume: bool = False, say: Callable[[str], None] = print) -> Path:
+def run(
+    experiment: Experiment[Any],
+    out: Path,
+    *,
+    resume: bool = False,
+    say: Callable[[str], None] = print,
+    reading: Callable[[int, int], None] | None = None,
+) -> Path:
     """Train, into the folder ``out``, from the start or from its newest checkpoint; return the folder.
 
     All input is checked before anything is written, and everything is written by process 0.
@@ -135,27 +142,23 @@ def run(experiment: Experiment[Any], out: Path, *, resume: bool = False, say: Ca
       out: the run folder; must be new or empty unless ``resume``.
       resume: go on with the run that is in ``out``, bit for bit as if it had not stopped.
       say: receives lines that tell what is about to happen.
+      reading: told (pictures read, pictures in all) while the data set is opened.
 
     Raises:
       UserError: bad input, a folder that holds another run, no room on the disk, or training that diverged.
       KeyboardInterrupt: stopped by a signal, after a checkpoint was saved.
     """
     settings = experiment.training
-    require(bool(experiment.data.data), "data", "", "be given: --data with a folder, a .zip file or tfds:NAME")
     gan = MODELS[experiment.model].build(experiment.gan)
-    mesh = parallel.data_mesh(settings.devices)
-    require(
-        settings.batch_size % mesh.size == 0, "batch_size", settings.batch_size, f"be a multiple of {mesh.size} devices"
-    )
+    mesh = check_training(experiment)
     record = {"experiment": to_json(experiment)}
     check_folder(out, record, resume=resume)
-    dataset = open_dataset(experiment.data, gan.image_shape)
+    dataset = open_dataset(experiment.data, gan.image_shape, reading)
     fit_labels(gan, dataset)
     record["fingerprint"] = dataset.fingerprint
     check_fingerprint(out, record, resume=resume)
 
-    key = jax.random.key(settings.seed)
-    init_key, run_key = jax.random.split(key)
+    init_key, run_key = jax.random.split(jax.random.key(settings.seed))
     shapes = jax.eval_shape(gan.init, init_key)
     require_space(out, size_of(shapes))
     for line in (describe(gan, shapes, mesh), *dataset.describe().splitlines()):
@@ -173,39 +176,46 @@ def run(experiment: Experiment[Any], out: Path, *, resume: bool = False, say: Ca
             say(f"resumed at {int(state.images)} images")
         if resume:  # now that its checkpoint is known to be whole
             begin_folder(out, record)
-        first, last = int(state.step), settings.steps
-        if first >= last:
+        if int(state.step) >= settings.steps:
             say(f"nothing to do: the run has {int(state.images)} of {settings.images} images; raise --images to go on")
             return out
-        with interruption() as interrupted, writing(out):
-            train(
-                compiled(feed, gan.step, mesh, settings.mode),
-                feed.payloads(first, last, settings.steps_per_dispatch),
-                state,
-                run_key,
-                last_step=last,
-                batch_size=settings.batch_size,
-                hooks=hooks(gan, settings, out, checkpoints),
-                stop=parallel.agreed(interrupted),
-            )
-            if interrupted():
-                raise KeyboardInterrupt(
-                    f"stopped; a checkpoint is saved in {out}: the same command with --resume goes on"
-                )
+        with writing(out):
+            advance(gan, feed, state, run_key, settings, hooks(gan, settings, out, checkpoints))
     return out
+
+
+def advance(gan: GAN, feed: Feed, state: Any, key: Key, settings: TrainingConfig, hooks: Sequence[Hook]) -> None:
+    """Train from ``state`` to the end of the run, or until a signal comes."""
+    with interruption() as interrupted:
+        state = train(
+            compiled(feed, gan.step, settings.mode),
+            feed.payloads(int(state.step), settings.steps, settings.steps_per_dispatch),
+            state,
+            key,
+            last_step=settings.steps,
+            batch_size=settings.batch_size,
+            hooks=hooks,
+            stop=parallel.agreed(interrupted),
+        )
+    if int(state.step) < settings.steps:
+        raise KeyboardInterrupt("stopped; a checkpoint is saved: the same command with --resume goes on")
 
 
 # The parts of a run -------------------------------------------------------------------------------------------------
 
 
-def compiled(feed: Feed, step: Step, mesh: Mesh, mode: str) -> Step:
+def check_training(experiment: Experiment[Any]) -> Mesh:
+    """The devices to train on; ``UserError`` where the experiment asks for what is not there."""
+    require(bool(experiment.data.data), "data", "", "be given: --data with a folder, a .zip file or tfds:NAME")
+    mesh, batch_size = parallel.data_mesh(experiment.training.devices), experiment.training.batch_size
+    require(batch_size % mesh.size == 0, "batch_size", batch_size, f"be a multiple of {mesh.size} devices")
+    return mesh
+
+
+def compiled(feed: Feed, step: Step, mode: str) -> Step:
     """The feed's K-step program in the asked mode."""
-    steps = feed.steps(step)
-    if mode == "shard_map":
-        return parallel.shard_map_step(steps, mesh, batch=feed.spec)
-    if mode == "pmap":
-        return parallel.pmap_step(steps, mesh, batch=feed.spec)
-    return parallel.jit_step(steps, mesh, batch=feed.spec)
+    modes = {"jit": parallel.jit_step, "pmap": parallel.pmap_step, "shard_map": parallel.shard_map_step}
+    return modes[mode](feed.steps(step), feed.mesh, batch=feed.spec)
 
 
 def hooks(gan: GAN, settings: TrainingConfig, out: Path, checkpoints: Checkpoints) -> list[Hook]:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from ganzoo.typing import AnyArray, Images, Key, Latents, Params, PyTree, Step
+from ganzoo.typing import AnyArray, Images, Key, Labels, Latents, Params, PyTree, Step
 
 
 @jax.tree_util.register_dataclass
@@ -87,13 +87,40 @@ class GAN:
     discriminator: nn.Module
     init: Callable[[Key], Any]
     step: Step
-    sample: Callable[..., Images]
-    """``sample(state, key, count, *, first=0, labels=None, averaged=True) -> images``: those with the numbers ``first``
-    .. ``first + count`` of ``key``; image i depends on the key and i alone, not on those sampled beside it."""
     generate: Callable[..., Images]
     """``generate(state, latents, labels=None, *, averaged=True) -> images`` from given latents [N, z]."""
     latents: Callable[[Key, jax.Array], Latents]
     """``latents(key, indices) -> [N, z]``: latent i depends on the key and i alone."""
+
+    def sample(
+        self,
+        state: Any,
+        key: Key,
+        count: int,
+        *,
+        first: int = 0,
+        labels: Labels | None = None,
+        averaged: bool = True,
+    ) -> Images:
+        """The images number ``first`` to ``first + count`` of a key.
+
+        Image i depends on the key and i alone, not on those sampled beside it.
+
+        Args:
+          state: a train state.
+          key: of the latents.
+          count: how many; static under ``jit``.
+          first: the number of the first one.
+          labels: [count, k]; image i is of class i modulo k when a conditional model is given none.
+          averaged: by the averaged weights rather than the newest.
+
+        Returns:
+          [count, H, W, C] in [-1, 1].
+        """
+        indices = first + jnp.arange(count)
+        if labels is None and self.label_size:
+            labels = jax.nn.one_hot(indices % self.label_size, self.label_size)
+        return self.generate(state, self.latents(key, indices), labels, averaged=averaged)
 
     def __repr__(self) -> str:
         return f"GAN({self.name!r}, image_shape={self.image_shape}, label_size={self.label_size})"

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import optax
 
 from ganzoo import ema
+from ganzoo.errors import UserError
 from ganzoo.gan import Average
 from ganzoo.ops import collective
 from ganzoo.typing import Batch, Key, Metrics, Params, PyTree, Scalar, State, Step
@@ -125,6 +126,28 @@ def counted(phase: Step) -> Step:
         return replace(state, step=done + 1, images=images), metrics
 
     return step
+
+
+def fitted(step: Step, *, image_shape: tuple[int, int, int], label_size: int) -> Step:
+    """The step behind a check of the batch, made while tracing; the batch loses labels that the model does not use.
+
+    Raises:
+      UserError: images are not [N, *image_shape] or labels not [N, label_size].
+    """
+
+    def checked(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
+        found = tuple(batch["image"].shape)
+        if found[1:] != image_shape:
+            raise UserError(f"images of shape {found[1:]}: this model takes {image_shape} (H, W, C)")
+        if not label_size:
+            return step(state, {"image": batch["image"]}, key)
+        wanted = (found[0], label_size)
+        if "label" not in batch or tuple(batch["label"].shape) != wanted:
+            given = f"labels of shape {tuple(batch['label'].shape)}" if "label" in batch else "no labels"
+            raise UserError(f"a batch with {given}: this model is conditional and takes {wanted} (N, label_size)")
+        return step(state, batch, key)
+
+    return checked
 
 
 def scanned(step: Step) -> Step:

@@ -574,9 +574,9 @@ def test_create(name, preset, fields, words) -> None:
         (0, {"image": (4, 3, 16, 16)}, ("(3, 16, 16)", "takes (16, 16, 3)", "(H, W, C)")),
         (0, {"image": (4, 32, 32, 3)}, ("(32, 32, 3)", "takes (16, 16, 3)")),
         (0, {"image": (4, 16, 16)}, ("(16, 16)", "takes (16, 16, 3)")),
-        (10, {"image": (4, 16, 16, 3)}, ("no labels", "label_size = 10")),
-        (10, {"image": (4, 16, 16, 3), "label": (4, 7)}, ("length 7", "label_size = 10")),
-        (10, {"image": (4, 16, 16, 3), "label": (4,)}, ("label", "label_size = 10")),
+        (10, {"image": (4, 16, 16, 3)}, ("no labels", "takes (4, 10)", "label_size")),
+        (10, {"image": (4, 16, 16, 3), "label": (4, 7)}, ("(4, 7)", "takes (4, 10)")),
+        (10, {"image": (4, 16, 16, 3), "label": (4,)}, ("(4,)", "takes (4, 10)")),
     ],
 )
 def test_a_batch_that_does_not_fit(label_size, batch, words) -> None:

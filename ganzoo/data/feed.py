@@ -58,7 +58,7 @@ class Feed:
         self._dataset = dataset
         self._batch_size = batch_size
         self._seed = seed
-        self._mesh = mesh
+        self.mesh = mesh
         self._data = None
         if resident and dataset.in_memory is not None:
             self._data = jax.device_put(dataset.in_memory, NamedSharding(mesh, PartitionSpec()))
@@ -111,7 +111,7 @@ class Feed:
         return index[:, jax.process_index() * local :][:, :local]
 
     def _put(self, local: np.ndarray) -> jax.Array:
-        return jax.make_array_from_process_local_data(NamedSharding(self._mesh, PartitionSpec(None, AXIS)), local)
+        return jax.make_array_from_process_local_data(NamedSharding(self.mesh, PartitionSpec(None, AXIS)), local)
 
 
 def gather(data: Batch, index: Int[Array, " n"], unmirrored: int) -> Batch:

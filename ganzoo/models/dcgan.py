@@ -28,12 +28,11 @@ from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
 from ganzoo.config import check_types, require
-from ganzoo.errors import UserError
 from ganzoo.gan import GAN, Average, NetworkState, TrainState
 from ganzoo.losses import LOSSES, AdversarialLoss
 from ganzoo.ops import collective, pixels, random
 from ganzoo.ops.conv import conv, conv_transpose
-from ganzoo.phases import average_generator, chain, counted, every, minimize, same_draws
+from ganzoo.phases import average_generator, chain, counted, every, fitted, minimize, same_draws
 from ganzoo.typing import AnyArray, Batch, Images, Key, Labels, Latents, Logits, Metrics, Params, PyTree, Scalar, Step
 
 # Config -------------------------------------------------------------------------------------------------------------
@@ -221,7 +220,7 @@ class Down(nn.Module):
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 f"]:
         size = self.kernel_size
         kernel = self.param("kernel", _near(0), (size, size, x.shape[-1], self.features))
-        return conv(x, kernel.astype(x.dtype), stride=2, padding=_half_padding(size))
+        return conv(x, jnp.asarray(kernel, x.dtype), stride=2, padding=_half_padding(size))
 
 
 class Up(nn.Module):
@@ -238,7 +237,7 @@ class Up(nn.Module):
         height, width, size = 2 * x.shape[1], 2 * x.shape[2], self.kernel_size
         kernel = self.param("kernel", _near(0), (size, size, self.features, x.shape[-1]))
         padding = _half_padding(size)
-        return conv_transpose(x, kernel.astype(x.dtype), stride=2, padding=padding, size=(height, width))
+        return conv_transpose(x, jnp.asarray(kernel, x.dtype), stride=2, padding=padding, size=(height, width))
 
 
 def _half_padding(kernel_size: int) -> tuple[int, int]:
@@ -399,49 +398,7 @@ def train_step(game: Game) -> Step:
 def dcgan(config: DCGANConfig) -> GAN:
     """The DCGAN of that config, as a record of pure functions."""
     game = Game(config, Generator(config), Discriminator(config), LOSSES[config.loss])
-    update = train_step(game)
     shape = (config.image_size, config.image_size, config.channels)
-
-    def init(key: Key) -> TrainState:
-        return _init(game, key)
-
-    def step(state: TrainState, batch: Batch, key: Key) -> tuple[TrainState, Metrics]:
-        return update(state, _checked(config, batch), key)
-
-    def latents(key: Key, indices: Int[Array, " n"]) -> Latents:
-        return draw_latents(config, key, indices)
-
-    def generate(
-        state: TrainState,
-        latents: Latents,
-        labels: Labels | None = None,
-        *,
-        averaged: bool = True,
-        statistics: str | None = None,
-    ) -> Images:
-        network = {"params": state.generator.params, "variables": state.generator.variables}
-        network = state.average if averaged else network
-        variables = network["variables"]
-        if (statistics or config.sample_statistics) == "batch":
-            variables = _reference_statistics(game, network["params"], variables)
-        images = game.generator.apply({"params": network["params"], **variables}, latents, labels, train=False)
-        return cast("Array", images)  # apply returns a pair only where collections are mutable
-
-    def sample(
-        state: TrainState,
-        key: Key,
-        count: int,
-        *,
-        first: int = 0,
-        labels: Labels | None = None,
-        averaged: bool = True,
-        statistics: str | None = None,
-    ) -> Images:
-        indices = first + jnp.arange(count)
-        if labels is None and config.label_size:
-            labels = jax.nn.one_hot(indices % config.label_size, config.label_size)
-        return generate(state, latents(key, indices), labels, averaged=averaged, statistics=statistics)
-
     return GAN(
         name="dcgan",
         config=config,
@@ -449,15 +406,14 @@ def dcgan(config: DCGANConfig) -> GAN:
         label_size=config.label_size,
         generator=game.generator,
         discriminator=game.discriminator,
-        init=init,
-        step=step,
-        sample=sample,
-        generate=generate,
-        latents=latents,
+        init=partial(init, game),
+        step=fitted(train_step(game), image_shape=shape, label_size=config.label_size),
+        generate=partial(generate, game),
+        latents=partial(draw_latents, config),
     )
 
 
-def _init(game: Game, key: Key) -> TrainState:
+def init(game: Game, key: Key) -> TrainState:
     """Fresh networks and optimizers; one key gives one state."""
     cfg = game.config
     labels = jnp.zeros((2, cfg.label_size)) if cfg.label_size else None
@@ -479,7 +435,20 @@ def _init(game: Game, key: Key) -> TrainState:
     )
 
 
-def _reference_statistics(game: Game, params: Params, variables: PyTree) -> PyTree:
+def generate(
+    game: Game, state: TrainState, latents: Latents, labels: Labels | None = None, *, averaged: bool = True
+) -> Images:
+    """Images from latents [N, z], with the statistics that the config names, by the averaged or the newest weights."""
+    newest = {"params": state.generator.params, "variables": state.generator.variables}
+    network = state.average if averaged else newest
+    variables = network["variables"]
+    if game.config.sample_statistics == "batch":
+        variables = reference_statistics(game, network["params"], variables)
+    images = game.generator.apply({"params": network["params"], **variables}, latents, labels, train=False)
+    return cast("Array", images)  # apply returns a pair only where collections are mutable
+
+
+def reference_statistics(game: Game, params: Params, variables: PyTree) -> PyTree:
     """The statistics of one fixed batch of 256 latents, in place of the running ones."""
     cfg = game.config
     indices = jnp.arange(REFERENCE_BATCH)
@@ -487,17 +456,3 @@ def _reference_statistics(game: Game, params: Params, variables: PyTree) -> PyTr
     latents = draw_latents(cfg, jax.random.key(0), indices)
     generator = Generator(replace(cfg, norm_momentum=1.0))
     return _train(generator, params, variables, latents, labels)[1]
-
-
-def _checked(config: DCGANConfig, batch: Batch) -> Batch:
-    """The batch without what the model does not use; ``UserError`` where it does not fit the config."""
-    shape = (config.image_size, config.image_size, config.channels)
-    if tuple(batch["image"].shape[1:]) != shape:
-        raise UserError(f"images of shape {tuple(batch['image'].shape[1:])}: this DCGAN takes {shape} (H, W, C)")
-    if not config.label_size:
-        return {"image": batch["image"]}
-    wanted = (batch["image"].shape[0], config.label_size)
-    if "label" not in batch or tuple(batch["label"].shape) != wanted:
-        found = f"labels of shape {tuple(batch['label'].shape)}" if "label" in batch else "no labels"
-        raise UserError(f"a batch with {found}: this DCGAN is conditional and takes {wanted} (N, label_size)")
-    return batch

@@ -297,7 +297,12 @@ def test_both_statistics_sample_independently_of_the_batch(statistics: str) -> N
 def test_batch_statistics_normalise_where_running_ones_do_not_yet() -> None:
     gan = ganzoo.create("dcgan", "tiny", generator_features=16)
     state = start(gan)  # running statistics still say mean 0, variance 1
-    running, fresh = (gan.sample(state, jax.random.key(2), 64, statistics=which) for which in ("running", "batch"))
+    running, fresh = (
+        ganzoo.create("dcgan", "tiny", generator_features=16, sample_statistics=which).sample(
+            state, jax.random.key(2), 64
+        )
+        for which in ("running", "batch")
+    )
     assert float(fresh.std()) > 3 * float(running.std())
 
 
