@@ -11,14 +11,15 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
 try:
     from orbax.checkpoint import v1 as ocp
 except ImportError:  # before orbax moved it out of experimental
     from orbax.checkpoint.experimental import v1 as ocp
 
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
-
 from ganzoo.errors import UserError
+from ganzoo.training.parallel import data_mesh
 from ganzoo.typing import PyTree, State
 
 MIB = 2**20
@@ -80,12 +81,12 @@ class Checkpoints:
         """Wait until the save under way is on disk."""
         self._orbax.wait()
 
-    def restore(self, like: State, mesh: Mesh) -> State:
+    def restore(self, like: State, mesh: Mesh | None = None) -> State:
         """The newest checkpoint, on every device of the mesh.
 
         Args:
           like: a state, or its ``jax.eval_shape``, with the structure that is expected.
-          mesh: may be other than that on which it was saved.
+          mesh: may be other than that on which it was saved; all devices when absent.
 
         Raises:
           UserError: the checkpoint cannot be read, or is of another model.
@@ -98,7 +99,7 @@ class Checkpoints:
             if not isinstance(found, Mapping):
                 raise FileNotFoundError("files in it are damaged or missing")
             self._require_same(where, wanted, found)
-            whole = NamedSharding(mesh, PartitionSpec())
+            whole = NamedSharding(mesh or data_mesh(), PartitionSpec())
             abstract = {
                 name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole) for name, leaf in wanted.items()
             }
@@ -107,7 +108,8 @@ class Checkpoints:
             raise
         except Exception as error:
             reason = _first_cause(error)
-            remedy = f"delete the folder {self._folder / str(images)} to resume from the one before it"
+            before = len(self._orbax.checkpoints) > 1
+            remedy = f"delete {self._folder / str(images)} to resume from {'the one before it' if before else 'the start'}"
             raise UserError(f"{where} cannot be read ({reason}); {remedy}") from error
         return jax.tree.unflatten(jax.tree.structure(like), [leaves[name] for name in wanted])
 

@@ -1,0 +1,62 @@
+"""The scripts of ``experiments/``, run as a user would."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+SCRIPTS = ROOT / "experiments"
+
+
+def script(name: str, *args: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+    cache = str(jax.config.jax_compilation_cache_dir)
+    env = {"PATH": "", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT), "JAX_COMPILATION_CACHE_DIR": cache}
+    command = [sys.executable, str(SCRIPTS / name), *map(str, args)]
+    return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_cifar10_trains_on_a_folder(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for label in ("cat", "dog"):
+        (tmp_path / "images" / label).mkdir(parents=True)
+        for i in range(40):
+            pixels = rng.integers(0, 256, (20, 24, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / label / f"{i}.png")
+    small = ["--image-size", "16", "--generator-features", "4", "--discriminator-features", "4", "--label-size", "2"]
+    short = ["--images", "96", "--batch-size", "16", "--log-every", "32", "--steps-per-dispatch", "2"]
+    ended = script("dcgan_cifar10.py", "--data", tmp_path / "images", "--out", tmp_path / "run", *small, *short)
+    assert ended.returncode == 0, ended.stderr
+    assert "cat" in ended.stdout
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["images"] for row in rows] == [32, 64, 96]
+    with Image.open(tmp_path / "run" / "samples.png") as picture:
+        assert picture.mode == "RGB"
+    assert (tmp_path / "run" / "checkpoints" / "96").is_dir()
+    assert list((tmp_path / "run" / "tensorboard").iterdir())
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["experiment"]["gan"]["label_size"] == 2
+
+
+def test_help_names_every_field_and_a_typo_the_nearest() -> None:
+    told = script("dcgan_cifar10.py", "--help")
+    assert told.returncode == 0
+    assert "--learning-rate FLOAT" in told.stdout
+    assert "Images between two checkpoints" in told.stdout
+    wrong = script("dcgan_cifar10.py", "--lerning-rate", "1")
+    assert wrong.returncode == 2
+    assert "did you mean '--learning-rate'?" in wrong.stderr
+
+
+def test_benchmark_names_what_it_measures() -> None:
+    listed = script("benchmark.py", "--list")
+    assert listed.returncode == 0, listed.stderr
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == ["dcgan64", "dcgan32-scan"]
+    wrong = script("benchmark.py", "dcgan46")
+    assert wrong.returncode == 2
+    assert "did you mean 'dcgan64'?" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
