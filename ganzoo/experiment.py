@@ -21,6 +21,8 @@ from types import FrameType
 from typing import Any, Generic, Literal, TypeVar
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
 from ganzoo.config import check_types, differences, require, to_json
@@ -36,6 +38,7 @@ from ganzoo.training.loop import train
 from ganzoo.typing import Key, Step
 
 M = TypeVar("M")
+SHOWN_CLASSES = 20
 
 
 @dataclass(frozen=True)
@@ -180,7 +183,7 @@ def run(
             say(f"nothing to do: the run has {int(state.images)} of {settings.images} images; raise --images to go on")
             return out
         with writing(out):
-            advance(gan, feed, state, run_key, settings, hooks(gan, settings, out, checkpoints))
+            advance(gan, feed, state, run_key, settings, hooks(gan, dataset, settings, out, checkpoints))
     return out
 
 
@@ -218,16 +221,31 @@ def compiled(feed: Feed, step: Step, mode: str) -> Step:
     return modes[mode](feed.steps(step), feed.mesh, batch=feed.spec)
 
 
-def hooks(gan: GAN, settings: TrainingConfig, out: Path, checkpoints: Checkpoints) -> list[Hook]:
+def hooks(gan: GAN, dataset: Dataset, settings: TrainingConfig, out: Path, checkpoints: Checkpoints) -> list[Hook]:
     """What is done between dispatches, in this order: nothing is saved that the guard has not seen."""
-    sample_key = jax.random.fold_in(jax.random.key(settings.seed), 1)
-    sample = jax.jit(lambda state, count: gan.sample(state, sample_key, count), static_argnums=1)
+    key = jax.random.fold_in(jax.random.key(settings.seed), 1)
+    columns, labels = shown_labels(gan, dataset)
+    count = 64 if labels is None else len(labels)
+    sample = jax.jit(lambda state: gan.sample(state, key, count, labels=labels))
     reading = (settings.log_every, settings.checkpoint_every)
     everywhere: list[Hook] = [FiniteGuard(reading, checkpoints)]
     if jax.process_index() == 0:
         everywhere += [Log(reading, out), Progress(settings.steps * settings.batch_size, settings.log_every)]
-    everywhere += [Samples(settings.sample_every, out, sample, label_size=gan.label_size)]
+    everywhere += [Samples(settings.sample_every, out, sample, columns)]
     return [*everywhere, Save(settings.checkpoint_every, checkpoints)]
+
+
+def shown_labels(gan: GAN, dataset: Dataset) -> tuple[int, jax.Array | None]:
+    """The columns of the sample grids and the labels in them, row by row.
+
+    A row for each class, of the first 20; labels that are no classes are those of the first 64 images.
+    """
+    if not gan.label_size:
+        return 8, None
+    if dataset.class_names:
+        classes = np.arange(min(gan.label_size, SHOWN_CLASSES)).repeat(10)
+        return 10, jax.nn.one_hot(classes, gan.label_size)
+    return 8, jnp.asarray(dataset.read(np.arange(64) % len(dataset))["label"])
 
 
 def describe(gan: GAN, shapes: Any, mesh: Mesh) -> str:

@@ -21,7 +21,17 @@ def test_package_data() -> None:
 
 
 def test_import_stays_light() -> None:
-    heavy = ["torch", "tensorflow", "tensorflow_datasets", "grain", "PIL", "orbax", "tensorboardX", "tyro", "matplotlib"]
+    heavy = [
+        "torch",
+        "tensorflow",
+        "tensorflow_datasets",
+        "grain",
+        "PIL",
+        "orbax",
+        "tensorboardX",
+        "tyro",
+        "matplotlib",
+    ]
     code = f"import sys, ganzoo; print([name for name in {heavy} if name in sys.modules])"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert ended.stdout.strip() == "[]"

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 try:
@@ -109,7 +108,9 @@ class Checkpoints:
         except Exception as error:
             reason = _first_cause(error)
             before = len(self._orbax.checkpoints) > 1
-            remedy = f"delete {self._folder / str(images)} to resume from {'the one before it' if before else 'the start'}"
+            remedy = (
+                f"delete {self._folder / str(images)} to resume from {'the one before it' if before else 'the start'}"
+            )
             raise UserError(f"{where} cannot be read ({reason}); {remedy}") from error
         return jax.tree.unflatten(jax.tree.structure(like), [leaves[name] for name in wanted])
 

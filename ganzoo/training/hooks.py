@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from ganzoo.errors import UserError
 from ganzoo.grids import enlarged, grid, save_png
@@ -98,24 +97,21 @@ def keep_rows(file: Path, images: int) -> None:
 class Samples(Hook):
     """Grids of the same latents over time, ``samples/<images>.png``, and the last of them as ``samples.png``.
 
-    With labels, a row per class; without, a square. Pixels are ``x * 127.5 + 128``, clipped: never stretched.
+    Pixels are ``x * 127.5 + 128``, clipped: never stretched.
     """
 
-    def __init__(
-        self, every: int, folder: Path, sample: Callable[[Any, int], jax.Array], *, label_size: int = 0
-    ) -> None:
+    def __init__(self, every: int, folder: Path, sample: Callable[[Any], jax.Array], columns: int) -> None:
         """
         Args:
           every: images between two grids.
           folder: the run's.
-          sample: ``(state, count) -> images``, the same images for the same state; with labels of class i modulo k.
-          label_size: number of classes, 0 for none.
+          sample: ``state -> images``, row by row: the same images for the same state.
+          columns: images in a row.
         """
         self.every = (every,)
         self._folder = folder
         self._sample = sample
-        self._rows, self._columns = (min(label_size, 20), 10) if label_size else (8, 8)
-        self._classes = label_size
+        self._columns = columns
 
     def start(self, moment: Moment) -> None:
         if moment.images == 0:
@@ -125,13 +121,10 @@ class Samples(Hook):
         self._write(moment)
 
     def _write(self, moment: Moment) -> None:
-        images = stored(jax.device_get(self._sample(moment.state, self._columns * (self._classes or self._rows))))
-        if self._classes:  # image i is of class i modulo k: one row per class
-            order = np.arange(len(images)).reshape(self._columns, self._classes).T[: self._rows]
-            images = images[order.reshape(-1)]
+        images = jax.device_get(self._sample(moment.state))
         if jax.process_index():
             return
-        picture = grid(images, self._columns)
+        picture = grid(stored(images), self._columns)
         folder = self._folder / "samples"
         folder.mkdir(exist_ok=True)
         save_png(folder / f"{moment.images:09d}.png", picture)

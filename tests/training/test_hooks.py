@@ -162,7 +162,7 @@ def test_a_resumed_log_goes_on_after_its_state(tmp_path) -> None:
 # Samples ------------------------------------------------------------------------------------------------------------
 
 
-def numbered(state, count):
+def numbered(state, count=64):
     """Image i is all of one grey, ``i - state`` steps from the middle."""
     grey = (jnp.arange(count) - state) / 255
     return jnp.broadcast_to(grey[:, None, None, None], (count, 4, 4, 1))
@@ -175,34 +175,14 @@ def greys(file, columns: int) -> np.ndarray:
     return pixels[::6, ::6]
 
 
-def test_without_labels_the_samples_are_a_square_in_order(tmp_path) -> None:
-    Samples(100, tmp_path, numbered).at(moment(images=1000, state=0))
+def test_samples_are_shown_in_order(tmp_path) -> None:
+    Samples(100, tmp_path, numbered, 8).at(moment(images=1000, state=0))
     expected = stored(numbered(0, 64))[:, 0, 0, 0].reshape(8, 8)
     np.testing.assert_array_equal(greys(tmp_path / "samples" / "000001000.png", 8), expected)
 
 
-def test_with_labels_every_row_is_a_class(tmp_path) -> None:
-    def of_classes(state, count):
-        del state
-        return numbered(0, count) * 0 + ((jnp.arange(count) % 3) * 0.5 - 0.5)[:, None, None, None]
-
-    Samples(100, tmp_path, of_classes, label_size=3).at(moment(images=7, state=0))
-    seen = greys(tmp_path / "samples" / "000000007.png", 10)
-    np.testing.assert_array_equal(seen, np.array([[64], [128], [191]]).repeat(10, axis=1))
-
-
-def test_of_many_classes_the_first_are_shown(tmp_path) -> None:
-    def of_classes(state, count):
-        del state
-        return numbered(0, count) * 0 + ((jnp.arange(count) % 30) / 127.5)[:, None, None, None]
-
-    Samples(100, tmp_path, of_classes, label_size=30).at(moment(images=7, state=0))
-    seen = greys(tmp_path / "samples" / "000000007.png", 10)
-    np.testing.assert_array_equal(seen, np.arange(128, 148)[:, None].repeat(10, axis=1))
-
-
 def test_the_beginning_is_shown_and_the_end_is_enlarged(tmp_path) -> None:
-    samples = Samples(100, tmp_path, numbered)
+    samples = Samples(100, tmp_path, numbered, 8)
     samples.start(moment(images=0, state=0))
     samples.at(moment(images=100, state=1))
     assert not (tmp_path / "samples.png").exists()
@@ -217,7 +197,7 @@ def test_the_beginning_is_shown_and_the_end_is_enlarged(tmp_path) -> None:
 
 
 def test_a_resumed_run_does_not_show_its_beginning_again(tmp_path) -> None:
-    Samples(100, tmp_path, numbered).start(moment(images=64, state=0))
+    Samples(100, tmp_path, numbered, 8).start(moment(images=64, state=0))
     assert not list(tmp_path.iterdir())
 
 
