@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -25,6 +26,20 @@ def require(holds: bool, name: str, value: Any, must: str) -> None:
     """Raise ``UserError`` "name = value: must ..." unless ``holds``."""
     if not holds:
         raise UserError(f"{name} = {value!r}: must {must}")
+
+
+def require_at_least(low: int, config: Any, *names: str) -> None:
+    """``require`` that fields are finite numbers from ``low`` on."""
+    for name in names:
+        value = getattr(config, name)
+        must = "be 0 or more" if low == 0 else f"be at least {low}"
+        require(low <= value < math.inf, name, value, f"{must}, and finite" if isinstance(value, float) else must)
+
+
+def require_positive(config: Any, *names: str) -> None:
+    """``require`` that fields are finite numbers above 0."""
+    for name in names:
+        require(0 < getattr(config, name) < math.inf, name, getattr(config, name), "be positive and finite")
 
 
 def replaced(config: T, changes: Mapping[str, Any]) -> T:

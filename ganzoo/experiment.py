@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from ganzoo.config import check_types, differences, require, to_json
+from ganzoo.config import check_types, differences, require, require_at_least, to_json
 from ganzoo.data import DataConfig, Dataset, open_dataset
 from ganzoo.data.feed import Feed
 from ganzoo.errors import UserError
@@ -70,10 +70,8 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
-        for name in ("images", "batch_size", "steps_per_dispatch", "log_every", "keep_last"):
-            require(getattr(self, name) >= 1, name, getattr(self, name), "be at least 1")
-        for name in ("sample_every", "checkpoint_every", "keep_every", "devices"):
-            require(getattr(self, name) >= 0, name, getattr(self, name), "be 0 or more")
+        require_at_least(1, self, "images", "batch_size", "steps_per_dispatch", "log_every", "keep_last")
+        require_at_least(0, self, "sample_every", "checkpoint_every", "keep_every", "devices")
         require(self.batch_size <= self.images, "batch_size", self.batch_size, f"be at most images = {self.images}")
         require(0 <= self.seed < 2**32, "seed", self.seed, "be in 0 .. 2^32 - 1")
         require(self.images < 2**32, "images", self.images, "be less than 2^32, the size of the image counter")
@@ -250,11 +248,11 @@ def shown_labels(gan: GAN, dataset: Dataset) -> tuple[int, jax.Array | None]:
 
 def describe(gan: GAN, shapes: Any, mesh: Mesh) -> str:
     """One line: the model, its size and where it runs."""
-    g, d = (parameter_count(network.params) / 1e6 for network in (shapes.generator, shapes.discriminator))
+    g, d = (parameter_count(network.params) for network in (shapes.generator, shapes.discriminator))
     height, width, channels = gan.image_shape
     device = mesh.devices.flat[0]
     where = f"{mesh.size} x {device.device_kind}" if mesh.size > 1 else device.device_kind
-    return f"{gan.name} {width}x{height}x{channels}: G {g:.2f} M, D {d:.2f} M parameters, on {where}"
+    return f"{gan.name} {width}x{height}x{channels}: G {g:,} and D {d:,} parameters, on {where}"
 
 
 def fit_labels(gan: GAN, dataset: Dataset) -> None:

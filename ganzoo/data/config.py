@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from ganzoo.config import check_types, require
+from ganzoo.config import check_types, require, require_at_least
 
 LabelMode = Literal["auto", "none"]
 CropMode = Literal["center", "none"]
@@ -43,5 +43,4 @@ class DataConfig:
     def __post_init__(self) -> None:
         check_types(self)
         require(bool(self.split.strip()), "split", self.split, "be the name of a split")
-        for name in ("memory_budget_mib", "workers"):
-            require(getattr(self, name) >= 0, name, getattr(self, name), "be 0 or more")
+        require_at_least(0, self, "memory_budget_mib", "workers")

@@ -9,6 +9,8 @@ Networks", arXiv:1511.06434. Two lineages of it are in use and both are presets 
 Where reality differs from the paper:
 
 - the paper's section 4 gives no number of filters; 128 and 64 are those of the two codes;
+- dcgan.torch updates G by what D said of the fakes before its own update, and the PyTorch example, which the preset
+  follows, asks the updated D again;
 - the authors' code normalises the generator's first layer over the batch for each of its 16,384 units, and the Torch
   line for each channel;
 - the authors' code decays beta1 by (1 - 1e-8)^t (lib/updates.py:142); in float32 that factor is exactly 1, so it has
@@ -27,7 +29,7 @@ import optax
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
-from ganzoo.config import check_types, require
+from ganzoo.config import check_types, require, require_at_least, require_positive
 from ganzoo.gan import GAN, Average, NetworkState, TrainState
 from ganzoo.losses import LOSSES, AdversarialLoss
 from ganzoo.ops import collective, pixels, random
@@ -39,7 +41,6 @@ from ganzoo.typing import AnyArray, Batch, Images, Key, Labels, Latents, Logits,
 
 BASE_SIZE = 4
 REFERENCE_BATCH = 256
-DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -99,15 +100,12 @@ class DCGANConfig:
         require(1 <= self.channels <= 4, "channels", self.channels, "be 1, 2, 3 or 4")
         require(self.label_size >= 0, "label_size", self.label_size, "be 0 (no labels) or more")
         require(self.kernel_size in (4, 5), "kernel_size", self.kernel_size, "be 4 or 5")
-        for name in ("latent_size", "generator_features", "discriminator_features"):
-            require(getattr(self, name) >= 1, name, getattr(self, name), "be at least 1")
-        for name in ("norm_epsilon", "learning_rate", "adam_epsilon"):
-            require(0 < getattr(self, name) < float("inf"), name, getattr(self, name), "be positive and finite")
+        require_at_least(1, self, "latent_size", "generator_features", "discriminator_features")
+        require_at_least(0, self, "weight_decay", "average_half_life")
+        require_positive(self, "norm_epsilon", "learning_rate", "adam_epsilon")
+        require(0 < self.norm_momentum <= 1, "norm_momentum", self.norm_momentum, "be in (0, 1]")
         for name in ("adam_beta1", "adam_beta2"):
             require(0 <= getattr(self, name) < 1, name, getattr(self, name), "be in [0, 1)")
-        require(0 < self.norm_momentum <= 1, "norm_momentum", self.norm_momentum, "be in (0, 1]")
-        for name in ("weight_decay", "average_half_life"):
-            require(0 <= getattr(self, name) < float("inf"), name, getattr(self, name), "be 0 or more, and finite")
 
     @property
     def levels(self) -> int:
@@ -261,7 +259,7 @@ class Generator(nn.Module):
         z = latents if labels is None else jnp.concatenate([latents, labels.astype(latents.dtype)], axis=-1)
         features = cfg.generator_features * 2 ** (cfg.levels - 1)
         kernel = self.param("project", _near(0), (z.shape[-1], BASE_SIZE * BASE_SIZE * features))
-        x = z.astype(DTYPES[cfg.dtype]) @ kernel.astype(DTYPES[cfg.dtype])
+        x = jnp.asarray(z, cfg.dtype) @ jnp.asarray(kernel, cfg.dtype)
         if cfg.first_norm == "unit":
             x = norm(name="norm0")(x, train=train)
         x = x.reshape(-1, BASE_SIZE, BASE_SIZE, features)
@@ -288,7 +286,7 @@ class Discriminator(nn.Module):
     def __call__(self, images: Images, labels: Labels | None = None, *, train: bool) -> Logits:
         """Logits [N]; in training the statistics are those of this batch, so give reals and fakes separately."""
         cfg = self.config
-        x = jnp.asarray(images, DTYPES[cfg.dtype])
+        x = jnp.asarray(images, cfg.dtype)
         for level in range(cfg.levels):
             x = Down(cfg.discriminator_features << level, cfg.kernel_size, name=f"down{level}")(x)
             if level > 0:

@@ -167,6 +167,7 @@ def test_killed_twenty_times(tmp_path: Path) -> None:
     undisturbed.finish()
     longest = (time.perf_counter() - began) / kills  # so that all kills come before the end, on any machine
     moments = random.Random(0)
+    inside_a_save = 0
     for kill in range(kills):
         resume = ["--resume"] if (tmp_path / "run" / "config.json").exists() else []
         run = Started(tmp_path / "run", images, *resume)
@@ -176,6 +177,9 @@ def test_killed_twenty_times(tmp_path: Path) -> None:
         assert run.process.poll() is None, f"ended before kill {kill}: {run.err}"
         run.process.kill()
         run.process.wait()
+        folder = tmp_path / "run" / "checkpoints"
+        inside_a_save += folder.exists() and any(not path.name.isdigit() for path in folder.iterdir())
+    assert inside_a_save > 0
     Started(tmp_path / "run", images, "--resume").finish()
     assert_same_run(tmp_path / "run", tmp_path / "undisturbed")
 
