@@ -3,9 +3,9 @@
     python experiments/benchmark.py dcgan64 [--json FILE]
     python experiments/benchmark.py --list
 
-Both sides take turns on the same machine and threads; medians, without warm-up and compilation. Without PyTorch
-(``pip install ganzoo[benchmark]``) only our side runs. Close other programs: on a busy machine the ratio still means
-something, the images per second do not. Price: about two minutes per name on two CPU cores.
+Both sides take turns on the same machine and threads; medians, without warm-up and compilation. PyTorch comes with
+``uv run --extra benchmark`` or ``pip install '.[benchmark]'``; without it only our side runs. Close other programs: on
+a busy machine neither the ratio nor the images per second mean much. Price: about a minute per name on two CPU cores.
 
 Adding a benchmark is one line in ``BENCHMARKS``.
 """
@@ -288,7 +288,7 @@ def _measure_all(names: Sequence[str], rounds: int) -> list[dict[str, Any]]:
     """A row for each name and dtype: float32, and bfloat16 too on an accelerator."""
     jax.config.update("jax_enable_compilation_cache", False)  # or compile_s would be the time of reading a file
     if not reference_dcgan.available():
-        print("PyTorch is not installed: the reference side is skipped (pip install 'ganzoo[benchmark]')")
+        print("PyTorch is not installed: the reference side is skipped (pip install '.[benchmark]')")
     dtypes = ["float32"] if jax.default_backend() == "cpu" else ["float32", "bfloat16"]
     return [measure(name, dtype, rounds) for name in names for dtype in dtypes]
 

@@ -28,6 +28,7 @@ from jax.sharding import Mesh
 from ganzoo.config import check_types, differences, require, require_at_least, to_json
 from ganzoo.data import DataConfig, Dataset, open_dataset
 from ganzoo.data.feed import Feed
+from ganzoo.disk import write_whole
 from ganzoo.errors import UserError
 from ganzoo.gan import GAN, parameter_count
 from ganzoo.models import MODELS
@@ -74,7 +75,9 @@ class TrainingConfig:
         require_at_least(0, self, "sample_every", "checkpoint_every", "keep_every", "devices")
         require(self.batch_size <= self.images, "batch_size", self.batch_size, f"be at most images = {self.images}")
         require(0 <= self.seed < 2**32, "seed", self.seed, "be in 0 .. 2^32 - 1")
-        require(self.images < 2**32, "images", self.images, "be less than 2^32, the size of the image counter")
+        seen = self.steps * self.batch_size
+        require(seen < 2**32, "images", self.images, "be less than 2^32, the size of the image counter")
+        require(self.steps < 2**31, "images", self.images, "be less than 2^31 steps, the size of the step counter")
 
     @property
     def steps(self) -> int:
@@ -101,7 +104,8 @@ FREE_ON_RESUME = (
     *("training.keep_last", "training.keep_every", "training.devices", "training.mode", "name"),
     *("data.data", "data.data_dir", "data.workers", "data.memory_budget_mib", "data.on_bad_file"),
 )
-"""Fields that may differ when a run is resumed; where the images themselves differ, their fingerprint tells."""
+"""Fields that may differ when a run is resumed; that the images are others, their fingerprint (of names, sizes and
+labels) tells."""
 
 
 def experiments() -> Mapping[str, Experiment[Any]]:
@@ -150,21 +154,21 @@ def run(
       KeyboardInterrupt: stopped by a signal, after a checkpoint was saved.
     """
     settings = experiment.training
-    gan = MODELS[experiment.model].build(experiment.gan)
-    mesh = check_training(experiment)
-    record = {"experiment": to_json(experiment)}
-    check_folder(out, record, resume=resume)
-    dataset = open_dataset(experiment.data, gan.image_shape, reading)
-    fit_labels(gan, dataset)
-    record["fingerprint"] = dataset.fingerprint
-    check_fingerprint(out, record, resume=resume)
-
-    init_key, run_key = jax.random.split(jax.random.key(settings.seed))
-    shapes = jax.eval_shape(gan.init, init_key)
-    require_space(out, size_of(shapes))
+    init_key, run_key, sample_key = jax.random.split(jax.random.key(settings.seed), 3)
+    with parallel.together():  # nobody writes before all have checked
+        gan = MODELS[experiment.model].build(experiment.gan)
+        mesh = check_training(experiment)
+        record = {"experiment": to_json(experiment)}
+        check_folder(out, record, resume=resume)
+        dataset = open_dataset(experiment.data, gan.image_shape, reading)
+        fit_labels(gan, dataset)
+        record["fingerprint"] = dataset.fingerprint
+        check_fingerprint(out, record, resume=resume)
+        shapes = jax.eval_shape(gan.init, init_key)
+        require_space(out, size_of(shapes))
+    parallel.require_same(json.dumps([record["fingerprint"], to_json(gan.config), to_json(settings)]), "config or data")
     for line in (describe(gan, shapes, mesh), *dataset.describe().splitlines()):
         say(line)
-    parallel.wait_for_all("checked")  # or a process could find the folder that another one has just begun
     if not resume:
         begin_folder(out, record)
 
@@ -181,7 +185,8 @@ def run(
             say(f"nothing to do: the run has {int(state.images)} of {settings.images} images; raise --images to go on")
             return out
         with writing(out):
-            advance(gan, feed, state, run_key, settings, hooks(gan, dataset, settings, out, checkpoints))
+            made = hooks(gan, dataset, settings, out, checkpoints, sample_key)
+            advance(gan, feed, state, run_key, settings, made)
     return out
 
 
@@ -196,7 +201,7 @@ def advance(gan: GAN, feed: Feed, state: Any, key: Key, settings: TrainingConfig
             last_step=settings.steps,
             batch_size=settings.batch_size,
             hooks=hooks,
-            stop=parallel.agreed(interrupted),
+            stop=parallel.agreed(interrupted, every=max(1, 32 // settings.steps_per_dispatch)),
         )
     if int(state.step) < settings.steps:
         raise KeyboardInterrupt("stopped; a checkpoint is saved: the same command with --resume goes on")
@@ -210,6 +215,8 @@ def check_training(experiment: Experiment[Any]) -> Mesh:
     require(bool(experiment.data.data), "data", "", "be given: --data with a folder, a .zip file or tfds:NAME")
     mesh, batch_size = parallel.data_mesh(experiment.training.devices), experiment.training.batch_size
     require(batch_size % mesh.size == 0, "batch_size", batch_size, f"be a multiple of {mesh.size} devices")
+    alone, mode = jax.process_count() == 1, experiment.training.mode
+    require(alone or mode != "pmap", "mode", mode, "be jit or shard_map where processes work together")
     return mesh
 
 
@@ -219,13 +226,14 @@ def compiled(feed: Feed, step: Step, mode: str) -> Step:
     return modes[mode](feed.steps(step), feed.mesh, batch=feed.spec)
 
 
-def hooks(gan: GAN, dataset: Dataset, settings: TrainingConfig, out: Path, checkpoints: Checkpoints) -> list[Hook]:
+def hooks(
+    gan: GAN, dataset: Dataset, settings: TrainingConfig, out: Path, checkpoints: Checkpoints, key: Key
+) -> list[Hook]:
     """What is done between dispatches, in this order: nothing is saved that the guard has not seen."""
-    key = jax.random.fold_in(jax.random.key(settings.seed), 1)
     columns, labels = shown_labels(gan, dataset)
     count = 64 if labels is None else len(labels)
     sample = jax.jit(lambda state: gan.sample(state, key, count, labels=labels))
-    reading = (settings.log_every, settings.checkpoint_every)
+    reading = (settings.log_every, settings.sample_every, settings.checkpoint_every)
     everywhere: list[Hook] = [FiniteGuard(reading, checkpoints)]
     if jax.process_index() == 0:
         everywhere += [Log(reading, out), Progress(settings.steps * settings.batch_size, settings.log_every)]
@@ -270,14 +278,14 @@ def check_folder(out: Path, record: Mapping[str, Any], *, resume: bool) -> None:
         raise UserError(f"{out} is a file; give --out a folder")
     if resume and not config.exists():
         raise UserError(f"{out} holds no run to resume; leave out --resume to start one")
-    if not resume and out.exists() and any(out.iterdir()):
-        holds = "already holds a run; add --resume to go on with it" if config.exists() else "is not empty; empty it"
-        raise UserError(f"{out} {holds}, or give another folder by --out")
     there = next(parent for parent in (out, *out.absolute().parents) if parent.exists())
     if not there.is_dir():
         raise UserError(f"{there} is a file, so {out} cannot be made; give another folder by --out")
-    if not os.access(there, os.W_OK | os.X_OK):
+    if not os.access(there, os.R_OK | os.W_OK | os.X_OK):
         raise UserError(f"{there} is not writable; give another folder by --out")
+    if not resume and out.exists() and any(out.iterdir()):
+        holds = "already holds a run; add --resume to go on with it" if config.exists() else "is not empty; empty it"
+        raise UserError(f"{out} {holds}, or give another folder by --out")
     if resume:
         changed = [
             line
@@ -300,9 +308,7 @@ def begin_folder(out: Path, record: Mapping[str, Any]) -> None:
         return
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        unfinished = out / "config.json.part"
-        unfinished.write_text(json.dumps(record, indent=2) + "\n")
-        os.replace(unfinished, out / "config.json")
+        write_whole(out / "config.json", (json.dumps(record, indent=2) + "\n").encode())
 
 
 @contextmanager

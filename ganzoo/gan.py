@@ -111,7 +111,7 @@ class GAN:
           key: of the latents.
           count: how many; static under ``jit``.
           first: the number of the first one.
-          labels: [count, k]; image i is of class i modulo k when a conditional model is given none.
+          labels: [count, k]; image i is of class i modulo k (one-hot) when a conditional model is given none.
           averaged: by the averaged weights rather than the newest.
 
         Returns:

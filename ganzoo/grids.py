@@ -1,12 +1,12 @@
 """Pictures of many images: grids, and writing them without leaving half a file."""
 
-import contextlib
-import os
+import io
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
+from ganzoo.disk import write_whole
 from ganzoo.errors import UserError
 
 
@@ -43,11 +43,9 @@ def save_png(path: Path, image: UInt8[np.ndarray, "h w c"]) -> None:
 
     channels = image.shape[-1]
     picture = Image.fromarray(image[..., 0] if channels == 1 else image[..., :3] if channels > 4 else image)
-    unfinished = path.with_name(path.name + ".part")
+    content = io.BytesIO()
     try:
-        picture.save(unfinished, format="png")
-        os.replace(unfinished, path)
+        picture.save(content, format="png")
+        write_whole(path, content.getvalue())
     except OSError as error:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error

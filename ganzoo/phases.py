@@ -18,6 +18,7 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Bool
 
 from ganzoo import ema
 from ganzoo.errors import UserError
@@ -28,8 +29,6 @@ from ganzoo.typing import Batch, Key, Metrics, Params, PyTree, Scalar, State, St
 Loss = Callable[[Params, State, Batch, Key], tuple[Scalar, tuple[State, Metrics]]]
 """``(params, state, batch, key) -> (loss, (state, metrics))``: the mean loss over this device's examples, the state
 with renewed statistics (the same on all devices) and per-example metrics (this device's own)."""
-
-PLAYERS = ("generator", "discriminator")
 
 
 def chain(*phases: Step) -> Step:
@@ -77,7 +76,7 @@ def minimize(player: str, loss: Loss, optimizer: optax.GradientTransformation) -
 
     Gradients and metrics are combined over devices here, so a loss need not know of any. Adds two metrics:
     ``<player>/gradient_norm``, and ``<player>/diverged``, which is 1 in the phase that turned finite parameters of
-    both players into a gradient that is not finite.
+    both players into a gradient or parameters that are not.
     """
 
     def phase(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
@@ -92,8 +91,8 @@ def minimize(player: str, loss: Loss, optimizer: optax.GradientTransformation) -
         network = replace(network, params=optax.apply_updates(network.params, updates), opt_state=opt_state)
 
         norm = optax.tree.norm(gradients)
-        healthy = [jnp.isfinite(optax.tree.norm(getattr(before, name).params)) for name in PLAYERS]
-        diverged = jnp.logical_and(~jnp.isfinite(norm), jnp.logical_and(*healthy))
+        was_healthy = _is_finite(before.generator.params) & _is_finite(before.discriminator.params)
+        diverged = was_healthy & ~(jnp.isfinite(norm) & _is_finite(network.params))
         metrics = {
             **metrics,
             f"{player}/gradient_norm": Average.of(norm),
@@ -161,6 +160,10 @@ def scanned(step: Step) -> Step:
         return state, jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), metrics)
 
     return steps
+
+
+def _is_finite(params: Params) -> Bool[Array, ""]:
+    return jnp.isfinite(optax.tree.norm(params))
 
 
 def _batch_size(batch: Batch) -> int:

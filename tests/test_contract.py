@@ -16,9 +16,17 @@ BATCH, STEPS = 16, 3
 KEY = jax.random.key(3)
 
 
-@pytest.fixture(params=MODELS, scope="module")
+VARIANTS = [(name, {}) for name in MODELS] + [
+    ("dcgan", {"update": "alternate", "first_norm": "unit", "kernel_size": 5, "weight_decay": 1e-5, "label_size": 3}),
+    ("dcgan", {"loss": "relativistic", "sample_statistics": "batch", "latent_distribution": "uniform"}),
+]
+"""Every model as its ``tiny`` preset has it, and settings that take other paths through a step."""
+
+
+@pytest.fixture(params=VARIANTS, scope="module", ids=lambda variant: "-".join([variant[0], *variant[1]]))
 def gan(request: pytest.FixtureRequest) -> ganzoo.GAN:
-    return ganzoo.create(request.param, "tiny")
+    name, fields = request.param
+    return ganzoo.create(name, "tiny", **fields)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +82,7 @@ def test_state_is_a_fixed_point_of_shapes(gan, start) -> None:
 def test_finite_after_three_steps_and_counted(gan, expected) -> None:
     state, metrics = expected
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))
-    assert all(np.isfinite(metric.value) for metric in metrics.values())
+    assert all(np.isfinite(metric.value) for metric in metrics.values() if metric.count)
     assert int(state.step) == STEPS
     assert int(state.images) == STEPS * BATCH
 
@@ -90,6 +98,10 @@ def test_a_sample_does_not_depend_on_those_beside_it(gan, start) -> None:
     many = gan.sample(start, jax.random.key(1), 12)
     np.testing.assert_allclose(gan.sample(start, jax.random.key(1), 4), many[:4], atol=1e-5)
     np.testing.assert_allclose(gan.sample(start, jax.random.key(1), 3, first=6), many[6:9], atol=1e-5)
+
+
+def test_no_samples(gan, start) -> None:
+    assert gan.sample(start, jax.random.key(1), 0).shape == (0, *gan.image_shape)
 
 
 def test_another_seed_gives_other_weights(gan, start) -> None:
@@ -165,10 +177,8 @@ def test_the_key_and_the_step_decide_the_draws(gan, start) -> None:
     same = jax.tree.map(lambda a, b: bool((a == b).all()), first.generator.params, again.generator.params)
     assert all(jax.tree.leaves(same))
     for changed in (other, later):
-        equal = jax.tree.map(
-            lambda a, b: bool((a == b).all()), first.discriminator.params, changed.discriminator.params
-        )
-        assert not all(jax.tree.leaves(equal))
+        ours, theirs = ((state.generator.params, state.discriminator.params) for state in (first, changed))
+        assert not all(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a == b).all()), ours, theirs)))
 
 
 # Learning -----------------------------------------------------------------------------------------------------------

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 import ganzoo
+import ganzoo.experiment
 from ganzoo.config import differences, to_json
 from ganzoo.data import DataConfig, open_dataset
-from ganzoo.experiment import FREE_ON_RESUME, SHOWN_CLASSES, TrainingConfig, experiments, shown_labels
+from ganzoo.experiment import FREE_ON_RESUME, SHOWN_CLASSES, TrainingConfig, experiments, run, shown_labels
 
 
 class Labelled:
@@ -74,6 +75,26 @@ def test_fields_free_on_resume_exist(name: str) -> None:
         | {f"training.{field}" for field in to_json(TrainingConfig())}
     )
     assert name in flat
+
+
+def test_keys_of_a_run_differ(monkeypatch, tmp_path) -> None:
+    """Weights, training and the latents of the grids are drawn with keys of their own."""
+    used = {}
+
+    def stop(gan, feed, state, key, settings, made) -> None:
+        used["run"] = key
+
+    def remember(gan, dataset, settings, out, checkpoints, key) -> list:
+        used["sample"] = key
+        return []
+
+    monkeypatch.setattr(ganzoo.experiment, "advance", stop)
+    monkeypatch.setattr(ganzoo.experiment, "hooks", remember)
+    base = experiments()["dcgan-tiny"]
+    run(replace(base, training=replace(base.training, devices=1)), tmp_path / "run", say=lambda line: None)
+    steps = [jax.random.fold_in(used["run"], step) for step in range(3)]
+    data = {tuple(np.asarray(jax.random.key_data(key))) for key in [used["run"], used["sample"], *steps]}
+    assert len(data) == 5
 
 
 def test_steps_cover_the_images() -> None:

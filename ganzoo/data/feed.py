@@ -61,7 +61,10 @@ class Feed:
         self.mesh = mesh
         self._data = None
         if resident and dataset.in_memory is not None:
-            self._data = jax.device_put(dataset.in_memory, NamedSharding(mesh, PartitionSpec()))
+            whole = NamedSharding(mesh, PartitionSpec())
+            self._data = {
+                name: jax.make_array_from_process_local_data(whole, leaf) for name, leaf in dataset.in_memory.items()
+            }
 
     @property
     def resident(self) -> bool:

@@ -114,7 +114,7 @@ def _not_prepared(name: str, root: Path, finding: str) -> UserError:
 def _remedy(name: str, root: Path) -> str:
     builder = f"tfds.builder('{name}', data_dir='{root}', file_format='array_record')"
     command = f'python -c "import tensorflow_datasets as tfds; {builder}.download_and_prepare()"'
-    return f"point --data-dir to it, or prepare it once: pip install 'ganzoo[tensorflow]' && {command}"
+    return f"point --data-dir to it, or prepare it once: pip install tensorflow && {command}"
 
 
 def _check_features(tfds: Any, name: str, features: Any) -> bool:

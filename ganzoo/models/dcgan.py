@@ -71,7 +71,7 @@ class DCGANConfig:
     """Share of the newest batch in the running statistics, which serve sampling only."""
     sample_statistics: Literal["running", "batch"] = "running"
     """Statistics with which images are sampled: the running ones, or those of a batch (a fixed reference batch of 256
-    latents, so that no image depends on those sampled beside it)."""
+    latents of the classes in turn, so that no image depends on those sampled beside it)."""
     loss: Literal["minimax", "non-saturating", "least-squares", "hinge", "wasserstein", "relativistic"] = (
         "non-saturating"
     )
@@ -170,12 +170,13 @@ def _near(mean: float) -> Callable[..., Array]:
 class BatchNorm(nn.Module):
     """Batch normalisation over all axes but the last, with the statistics of the whole batch on all devices.
 
-    The running variance is the unbiased one, as in Torch; it serves sampling only. Ioffe and Szegedy 2015,
-    arXiv:1502.03167, algorithm 1.
+    The running variance, which serves sampling only, can be the ``unbiased`` one, as in Torch. Ioffe and Szegedy
+    2015, arXiv:1502.03167, algorithm 1.
     """
 
     epsilon: float
     momentum: float
+    unbiased: bool
 
     @nn.compact
     def __call__(self, x: Float[Array, "... c"], *, train: bool) -> Float[Array, "... c"]:
@@ -188,9 +189,9 @@ class BatchNorm(nn.Module):
         if train:
             mean, var, count = _moments(x)
             if not self.is_initializing():
-                unbiased = var * (count / max(count - 1, 1))
+                correction = count / max(count - 1, 1) if self.unbiased else 1.0
                 running_mean.value += self.momentum * (mean - running_mean.value)
-                running_var.value += self.momentum * (unbiased - running_var.value)
+                running_var.value += self.momentum * (correction * var - running_var.value)
         else:
             mean, var = running_mean.value, running_var.value
         gain = scale * jax.lax.rsqrt(var + self.epsilon)
@@ -255,7 +256,7 @@ class Generator(nn.Module):
     def __call__(self, latents: Latents, labels: Labels | None = None, *, train: bool) -> Images:
         """Images in [-1, 1]; the label vectors are appended to the latents (Mirza and Osindero 2014)."""
         cfg = self.config
-        norm = partial(BatchNorm, cfg.norm_epsilon, cfg.norm_momentum)
+        norm = partial(BatchNorm, cfg.norm_epsilon, cfg.norm_momentum, cfg.sample_statistics == "running")
         z = latents if labels is None else jnp.concatenate([latents, labels.astype(latents.dtype)], axis=-1)
         features = cfg.generator_features * 2 ** (cfg.levels - 1)
         kernel = self.param("project", _near(0), (z.shape[-1], BASE_SIZE * BASE_SIZE * features))
@@ -286,11 +287,12 @@ class Discriminator(nn.Module):
     def __call__(self, images: Images, labels: Labels | None = None, *, train: bool) -> Logits:
         """Logits [N]; in training the statistics are those of this batch, so give reals and fakes separately."""
         cfg = self.config
+        norm = partial(BatchNorm, cfg.norm_epsilon, cfg.norm_momentum, cfg.sample_statistics == "running")
         x = jnp.asarray(images, cfg.dtype)
         for level in range(cfg.levels):
             x = Down(cfg.discriminator_features << level, cfg.kernel_size, name=f"down{level}")(x)
             if level > 0:
-                x = BatchNorm(cfg.norm_epsilon, cfg.norm_momentum, name=f"norm{level}")(x, train=train)
+                x = norm(name=f"norm{level}")(x, train=train)
             x = nn.leaky_relu(x, 0.2)
         x = x.astype(jnp.float32)
         head = self.param("head", _near(0), (BASE_SIZE, BASE_SIZE, x.shape[-1]))
@@ -451,6 +453,6 @@ def reference_statistics(game: Game, params: Params, variables: PyTree) -> PyTre
     cfg = game.config
     indices = jnp.arange(REFERENCE_BATCH)
     labels = jax.nn.one_hot(indices % cfg.label_size, cfg.label_size) if cfg.label_size else None
-    latents = draw_latents(cfg, jax.random.key(0), indices)
+    latents = draw_latents(cfg, jax.random.fold_in(jax.random.key(0), REFERENCE_BATCH), indices)
     generator = Generator(replace(cfg, norm_momentum=1.0))
     return _train(generator, params, variables, latents, labels)[1]

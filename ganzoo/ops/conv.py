@@ -312,7 +312,8 @@ def _part(y: Array, patch: int) -> int:
     """How many examples to take at once, a divisor of them all, with ``patch`` numbers for every pixel of ``y``."""
     examples, rows = y.shape[0], y.shape[1] * y.shape[2]
     limit = max(PATCH_BYTES // (rows * patch * y.itemsize), PATCH_ROWS // rows, 1)
-    return max(length for length in range(1, examples + 1) if examples % length == 0 and length <= limit)
+    divisors = (length for length in range(1, examples + 1) if examples % length == 0 and length <= limit)
+    return max(divisors, default=examples)
 
 
 # Arguments ----------------------------------------------------------------------------------------------------------

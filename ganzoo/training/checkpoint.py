@@ -4,8 +4,9 @@ A thin layer over Orbax. A save is written into a temporary folder and renamed w
 from an interrupted save is never picked up; leftovers are removed at the next start.
 """
 
+import contextlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 
 import jax
@@ -18,7 +19,7 @@ except ImportError:  # before orbax moved it out of experimental
     from orbax.checkpoint.experimental import v1 as ocp
 
 from ganzoo.errors import UserError
-from ganzoo.training.parallel import data_mesh
+from ganzoo.training.parallel import data_mesh, together
 from ganzoo.typing import PyTree, State
 
 MIB = 2**20
@@ -54,8 +55,11 @@ class Checkpoints:
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._orbax.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind and jax.process_count() > 1:
+            return  # the other processes may be elsewhere: closing would wait for them
+        with contextlib.suppress(UserError) if kind else contextlib.nullcontext(), self._saving():
+            self._orbax.close()
 
     @property
     def latest(self) -> int | None:
@@ -68,17 +72,31 @@ class Checkpoints:
         Raises:
           UserError: the disk has no room for it; the checkpoints that are there stay as they are.
         """
-        require_space(self._folder, size_of(state), copies=1)
-        self._orbax.wait()
+        with together():
+            require_space(self._folder, size_of(state), copies=1)
+        self.wait()
         if self.latest == images:
             return
         # a copy, because the training step overwrites the donated state while the save goes on
         state = jax.tree.map(jnp.copy, state)
-        self._orbax.save_async(images, _storable(state), force=True)
+        with self._saving():
+            self._orbax.save_async(images, _storable(state), force=True)
 
     def wait(self) -> None:
-        """Wait until the save under way is on disk."""
-        self._orbax.wait()
+        """Wait until the save under way is on disk; ``UserError`` if it failed."""
+        with self._saving():
+            self._orbax.wait()
+
+    @contextlib.contextmanager
+    def _saving(self) -> Generator[None]:
+        """Within, what Orbax raises of a failed save becomes a ``UserError``."""
+        try:
+            yield
+        except Exception as error:
+            whole = [checkpoint.step for checkpoint in self._orbax.checkpoints]
+            kept = f"the last whole one is at {max(whole)} images" if whole else "there is none yet"
+            where = f"a checkpoint could not be saved in {self._folder}"
+            raise UserError(f"{where} ({_first_cause(error)}); {kept}") from error
 
     def restore(self, like: State, mesh: Mesh | None = None) -> State:
         """The newest checkpoint, on every device of the mesh.

@@ -2,13 +2,13 @@
 
 import json
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from ganzoo.disk import write_whole
 from ganzoo.errors import UserError
 from ganzoo.grids import enlarged, grid, save_png
 from ganzoo.ops.pixels import stored
@@ -34,7 +34,7 @@ class FiniteGuard(Hook):
         broken = [name for name, value in moment.metrics.items() if not math.isfinite(value)]
         if not offenders and not broken:
             return
-        player = offenders[0].removesuffix(DIVERGED) if offenders else broken[0]
+        player = (offenders or broken)[0].split("/")[0]
         self._checkpoints.wait()
         latest = self._checkpoints.latest
         saved = "no checkpoint was made before" if latest is None else f"the last good checkpoint is at {latest} images"
@@ -59,7 +59,7 @@ class Log(Hook):
             from tensorboardX import SummaryWriter
         except ImportError:
             return
-        self._board = SummaryWriter(str(self._folder / "tensorboard"), purge_step=moment.images or None)
+        self._board = SummaryWriter(str(self._folder / "tensorboard"), purge_step=moment.images + 1)
 
     def at(self, moment: Moment) -> None:
         scalars = {name: value for name, value in sorted(moment.metrics.items()) if not name.endswith(DIVERGED)}
@@ -71,6 +71,8 @@ class Log(Hook):
         for name, value in row.items() if self._board else ():
             if name != "images":
                 self._board.add_scalar(name, value, moment.images)
+        if self._board:
+            self._board.flush()  # a resumed run does not write these rows again
 
     def end(self) -> None:
         if self._board:
@@ -89,9 +91,7 @@ def keep_rows(file: Path, images: int) -> None:
             continue
         if not is_past:
             kept.append(line + "\n")
-    unfinished = file.with_name(file.name + ".part")
-    unfinished.write_text("".join(kept))
-    os.replace(unfinished, file)
+    write_whole(file, "".join(kept).encode())
 
 
 class Samples(Hook):

@@ -8,7 +8,9 @@ same numbers up to the order of summation, because a batch means the global batc
     state, metrics = step(state, batch, key)
 """
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
 import jax
 import numpy as np
@@ -32,7 +34,13 @@ def data_mesh(count: int = 0) -> Mesh:
         raise UserError(
             f"devices = {count}: this machine has {len(devices)}; ask for 1 to {len(devices)}, or 0 for all"
         )
-    return Mesh(np.array(devices[: count or None]), (AXIS,))
+    chosen = devices[: count or None]
+    shares = [sum(device.process_index == process for device in chosen) for process in range(jax.process_count())]
+    if len(set(shares)) > 1:
+        raise UserError(
+            f"devices = {count}: gives the processes {shares} devices; each must have as many as the others"
+        )
+    return Mesh(np.array(chosen), (AXIS,))
 
 
 def replicate(tree: PyTree, mesh: Mesh) -> PyTree:
@@ -101,10 +109,27 @@ def vmap_step(step: Step) -> Step:
     return jax.jit(jax.vmap(step, in_axes=(0, None, 0)), donate_argnums=0)
 
 
-def wait_for_all(place: str) -> None:
-    """Wait until every process is at this place; at once where there is one process."""
+@contextmanager
+def together() -> Generator[None]:
+    """All processes leave this block together; a ``UserError`` of one is raised in all, so that none waits for it."""
+    error = None
+    try:
+        yield
+    except UserError as raised:
+        error = raised
     if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(place)
+        failed = bool(multihost_utils.process_allgather(np.array(error is not None)).any())
+        error = error or (UserError("another process stopped; it says why") if failed else None)
+    if error:
+        raise error
+
+
+def require_same(value: str, what: str) -> None:
+    """Raise ``UserError`` in all processes unless ``value``, a short text, is the same in all of them."""
+    if jax.process_count() > 1:
+        code = np.frombuffer(hashlib.sha256(value.encode()).digest(), np.uint32)
+        if not (multihost_utils.process_allgather(code) == code).all():
+            raise UserError(f"{what} is not the same in all processes; make it so and start all of them again")
 
 
 def agreed(asked: Callable[[], bool], *, every: int = 32) -> Callable[[], bool]:

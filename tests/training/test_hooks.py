@@ -62,8 +62,8 @@ def test_the_guard_knows_when_there_is_no_checkpoint() -> None:
 
 
 @pytest.mark.parametrize("bad", [NAN, float("inf"), -float("inf")])
-def test_the_guard_names_a_metric_that_is_not_finite(bad) -> None:
-    with pytest.raises(Diverged, match="discriminator/real"):
+def test_the_guard_names_the_player_of_a_metric_that_is_not_finite(bad) -> None:
+    with pytest.raises(Diverged, match="the discriminator met"):
         FiniteGuard((1,), Shelf()).at(moment(generator__diverged=0.0, discriminator__real=bad))
 
 
