@@ -95,7 +95,8 @@ def _train_by_name(args: list[str]) -> None:
 
 def _train(experiment: Experiment[Any], chosen: Train[Any]) -> None:
     """Train what was parsed."""
-    logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax tells of what becomes a UserError, at length
+    for orbax in ("absl", "asyncio"):  # through these it tells of what becomes a UserError, at length
+        logging.getLogger(orbax).setLevel(logging.CRITICAL)
     cache_compilations()
     if chosen.distributed:
         join_cluster(os.environ)
