@@ -17,7 +17,6 @@ import os
 import platform
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from rich.table import Table
 import ganzoo
 from ganzoo.data import DataConfig, open_dataset
 from ganzoo.data.feed import Feed
+from ganzoo.disk import write_whole
 from ganzoo.errors import UserError, nearest
 from ganzoo.training import parallel
 
@@ -268,7 +268,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return 2
     _print(rows)
     if options.json:
-        _write(options.json, rows)
+        write_whole(options.json, (json.dumps(rows, indent=2) + "\n").encode())
     return 0
 
 
@@ -322,14 +322,6 @@ LINES: Sequence[tuple[str, Callable[[Mapping[str, Any]], float | None], int]] = 
 
 def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:,.{digits}f}"
-
-
-def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write the rows as JSON: the whole file or none of it."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        json.dump(rows, file, indent=2)
-        file.write("\n")
-    os.replace(file.name, path)
 
 
 if __name__ == "__main__":

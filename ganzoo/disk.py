@@ -10,7 +10,7 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
       OSError: it cannot be written; nothing is left of the attempt.
     """
-    unfinished = path.with_name(path.name + ".part")
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")  # two processes may write the same file
     try:
         with unfinished.open("wb") as file:
             file.write(content)

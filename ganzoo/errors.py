@@ -12,7 +12,7 @@ class UserError(ValueError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint for a misspelt ``name``: `` (did you mean 'x'?)``, followed by all the ``known`` names."""
+    """A hint for a misspelt ``name``: `` did you mean 'x'?`` where one is close, then all the ``known`` names."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     guess = f" did you mean {close[0]!r}?" if close else ""

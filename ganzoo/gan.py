@@ -26,6 +26,11 @@ class NetworkState:
     """Collections that are not learned, such as ``{"batch_stats": ...}``; empty where there are none."""
     opt_state: PyTree
 
+    @property
+    def weights(self) -> dict[str, PyTree]:
+        """``{"params": ..., "variables": ...}``: what it takes to apply the network, and what is averaged."""
+        return {"params": self.params, "variables": self.variables}
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)

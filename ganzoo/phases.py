@@ -34,14 +34,10 @@ with renewed statistics (the same on all devices) and per-example metrics (this 
 def chain(*phases: Step) -> Step:
     """One phase after the other, each with draws of its own: the position is folded into the key."""
 
-    def chained(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
-        metrics: dict[str, Average] = {}
-        for position, phase in enumerate(phases):
-            state, new = phase(state, batch, jax.random.fold_in(key, position))
-            metrics = _merge(metrics, new)
-        return state, metrics
+    def placed(position: int, phase: Step) -> Step:
+        return lambda state, batch, key: phase(state, batch, jax.random.fold_in(key, position))
 
-    return chained
+    return same_draws(*(placed(position, phase) for position, phase in enumerate(phases)))
 
 
 def same_draws(*phases: Step) -> Step:
@@ -109,8 +105,7 @@ def average_generator(*, half_life: float, ramp: float | None = None) -> Step:
     def phase(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
         del key
         decay = ema.decay(half_life, _batch_size(batch), state.images, ramp=ramp)
-        newest = {"params": state.generator.params, "variables": state.generator.variables}
-        return replace(state, average=ema.update(state.average, newest, decay)), {}
+        return replace(state, average=ema.update(state.average, state.generator.weights, decay)), {}
 
     return phase
 

@@ -9,6 +9,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ganzoo.disk import write_whole
+
 
 def recall(key: str) -> Any | None:
     """What `remember` kept under ``key``; None if there is nothing (readable)."""
@@ -23,9 +25,7 @@ def remember(key: str, answer: Any) -> None:
     try:
         file = _file(key)
         file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(answer))
-        temporary.replace(file)  # in one move, so that no other run reads half of it
+        write_whole(file, json.dumps(answer).encode())
     except (OSError, RuntimeError):
         return
 

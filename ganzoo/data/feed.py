@@ -44,14 +44,13 @@ class Feed:
     indices; otherwise batches are read ahead by threads.
     """
 
-    def __init__(self, dataset: Dataset, *, batch_size: int, seed: int, mesh: Mesh, resident: bool = True) -> None:
+    def __init__(self, dataset: Dataset, *, batch_size: int, seed: int, mesh: Mesh) -> None:
         """
         Args:
           dataset: what to feed.
           batch_size: images of one step, over all devices and processes.
           seed: of the order.
           mesh: the devices.
-          resident: put a data set that is in memory on the devices.
         """
         if batch_size % mesh.size:
             raise UserError(f"batch_size = {batch_size}: must be a multiple of the {mesh.size} devices")
@@ -60,7 +59,7 @@ class Feed:
         self._seed = seed
         self.mesh = mesh
         self._data = None
-        if resident and dataset.in_memory is not None:
+        if dataset.in_memory is not None:
             whole = NamedSharding(mesh, PartitionSpec())
             self._data = {
                 name: jax.make_array_from_process_local_data(whole, leaf) for name, leaf in dataset.in_memory.items()

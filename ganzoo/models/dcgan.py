@@ -200,6 +200,11 @@ class BatchNorm(nn.Module):
         return (shifted * gain.reshape(axes) + bias.reshape(axes)).astype(x.dtype)
 
 
+def batch_norm(config: DCGANConfig) -> Callable[..., BatchNorm]:
+    """The layer as the config has it; only its name is left to give."""
+    return partial(BatchNorm, config.norm_epsilon, config.norm_momentum, config.sample_statistics == "running")
+
+
 def _moments(x: Float[Array, "... c"]) -> tuple[Float[Array, " c"], Float[Array, " c"], int]:
     """Mean and (biased) variance of each channel over the global batch, and the number of values in them."""
     axes = tuple(range(x.ndim - 1))
@@ -256,7 +261,7 @@ class Generator(nn.Module):
     def __call__(self, latents: Latents, labels: Labels | None = None, *, train: bool) -> Images:
         """Images in [-1, 1]; the label vectors are appended to the latents (Mirza and Osindero 2014)."""
         cfg = self.config
-        norm = partial(BatchNorm, cfg.norm_epsilon, cfg.norm_momentum, cfg.sample_statistics == "running")
+        norm = batch_norm(cfg)
         z = latents if labels is None else jnp.concatenate([latents, labels.astype(latents.dtype)], axis=-1)
         features = cfg.generator_features * 2 ** (cfg.levels - 1)
         kernel = self.param("project", _near(0), (z.shape[-1], BASE_SIZE * BASE_SIZE * features))
@@ -287,7 +292,7 @@ class Discriminator(nn.Module):
     def __call__(self, images: Images, labels: Labels | None = None, *, train: bool) -> Logits:
         """Logits [N]; in training the statistics are those of this batch, so give reals and fakes separately."""
         cfg = self.config
-        norm = partial(BatchNorm, cfg.norm_epsilon, cfg.norm_momentum, cfg.sample_statistics == "running")
+        norm = batch_norm(cfg)
         x = jnp.asarray(images, cfg.dtype)
         for level in range(cfg.levels):
             x = Down(cfg.discriminator_features << level, cfg.kernel_size, name=f"down{level}")(x)
@@ -425,13 +430,12 @@ def init(game: Game, key: Key) -> TrainState:
         return NetworkState(params, variables, optimizer(cfg).init(params))
 
     generator = network(game.generator, jax.random.fold_in(key, 0), latents)
-    average = {"params": generator.params, "variables": generator.variables}
     return TrainState(
         step=jnp.int32(0),
         images=jnp.uint32(0),
         generator=generator,
         discriminator=network(game.discriminator, jax.random.fold_in(key, 1), images),
-        average=jax.tree.map(jnp.copy, average),
+        average=jax.tree.map(jnp.copy, generator.weights),
     )
 
 
@@ -439,8 +443,7 @@ def generate(
     game: Game, state: TrainState, latents: Latents, labels: Labels | None = None, *, averaged: bool = True
 ) -> Images:
     """Images from latents [N, z], with the statistics that the config names, by the averaged or the newest weights."""
-    newest = {"params": state.generator.params, "variables": state.generator.variables}
-    network = state.average if averaged else newest
+    network = state.average if averaged else state.generator.weights
     variables = network["variables"]
     if game.config.sample_statistics == "batch":
         variables = reference_statistics(game, network["params"], variables)

@@ -93,8 +93,7 @@ class Checkpoints:
         try:
             yield
         except Exception as error:
-            whole = [checkpoint.step for checkpoint in self._orbax.checkpoints]
-            kept = f"the last whole one is at {max(whole)} images" if whole else "there is none yet"
+            kept = "there is none yet" if self.latest is None else f"the last whole one is at {self.latest} images"
             where = f"a checkpoint could not be saved in {self._folder}"
             raise UserError(f"{where} ({_first_cause(error)}); {kept}") from error
 
