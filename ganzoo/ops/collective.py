@@ -53,3 +53,15 @@ def global_indices(local: int) -> Int[Array, " n"]:
     """The positions in the global batch of this device's ``local`` examples."""
     indices = jnp.arange(local)
     return indices + local * jax.lax.axis_index(AXIS) if axis_is_bound() else indices
+
+
+def gathered(x: Array) -> Array:
+    """The whole batch [N, ...], of which ``x`` is this device's part."""
+    return jax.lax.all_gather(x, AXIS, tiled=True) if axis_is_bound() else x
+
+
+def local_part(whole: Array, local: int) -> Array:
+    """This device's ``local`` examples of the whole batch [N, ...]."""
+    if not axis_is_bound():
+        return whole
+    return jax.lax.dynamic_slice_in_dim(whole, jax.lax.axis_index(AXIS) * local, local)

@@ -1,0 +1,142 @@
+"""The discriminator of StyleGAN2, which StyleGAN3 uses too: residual blocks, or its skip and plain variants.
+
+Karras et al. 2019, arXiv:1912.04958, figure 7; numbers of NVlabs/stylegan2-ada-pytorch, training/networks.py.
+"""
+
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from ganzoo.nn.equalized import EqualizedConv, EqualizedDense, resampling
+from ganzoo.nn.mapping import MappingNetwork
+from ganzoo.nn.pyramid import Level
+from ganzoo.ops import fir
+from ganzoo.ops.statistics import minibatch_stddev
+from ganzoo.typing import Images, Labels, Logits
+
+SQRT_HALF = 0.5**0.5
+
+
+class DiscriminatorBlock(nn.Module):
+    """Two 3x3 convolutions, the second of which halves the size; H x W -> H/2 x W/2."""
+
+    features: int
+    """Of the block's own size."""
+    features_out: int
+    architecture: str
+    is_first: bool
+    activation: str
+    taps: tuple[float, ...]
+    clamp: float | None
+    dtype: Any
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "n h w c"] | None, images: Float[Array, "n h w rgb"]
+    ) -> tuple[Float[Array, "n h2 w2 c2"], Images]:
+        """Features (None in the first block) and images -> features of half the size, and the images to go on with."""
+        shared = {"activation": self.activation, "taps": self.taps, "clamp": self.clamp}
+        if x is not None:
+            x = x.astype(self.dtype)
+        if self.is_first or self.architecture == "skip":
+            y = EqualizedConv(self.features, 1, name="from_rgb", **shared)(images.astype(self.dtype))
+            x = y if x is None else x + y
+        if self.architecture == "skip":
+            images = fir.downsample(images, resampling(self.taps))
+        down = {"down": 2, "taps": self.taps}
+        if self.architecture != "resnet":
+            x = EqualizedConv(self.features, 3, name="conv0", **shared)(x)
+            return EqualizedConv(self.features_out, 3, name="conv1", **{**shared, **down})(x), images
+        y = EqualizedConv(self.features_out, 1, use_bias=False, gain=SQRT_HALF, name="skip", **down)(x)
+        x = EqualizedConv(self.features, 3, name="conv0", **shared)(x)
+        x = EqualizedConv(self.features_out, 3, gain=SQRT_HALF, name="conv1", **{**shared, **down})(x)
+        return y + x, images
+
+
+class Epilogue(nn.Module):
+    """Minibatch standard deviation, a convolution and two dense layers: the smallest features -> [N, outputs]."""
+
+    features: int
+    outputs: int
+    architecture: str
+    group_size: int | None
+    group_channels: int
+    activation: str
+    clamp: float | None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"] | None, images: Float[Array, "n h w rgb"]) -> Float[Array, "n o"]:
+        """In float32."""
+        features = self.features
+        shared = {"activation": self.activation, "clamp": self.clamp}
+        x = None if x is None else x.astype(jnp.float32)
+        if x is None or self.architecture == "skip":
+            y = EqualizedConv(features, 1, name="from_rgb", **shared)(images.astype(jnp.float32))
+            x = y if x is None else x + y
+        if self.group_channels:
+            x = minibatch_stddev(x, group_size=self.group_size, channels=self.group_channels)
+        x = EqualizedConv(features, 3, name="conv", **shared)(x)
+        x = EqualizedDense(features, self.activation, name="dense")(x.reshape(x.shape[0], -1))
+        return EqualizedDense(self.outputs, name="out")(x)
+
+
+class ResidualDiscriminator(nn.Module):
+    """Images (and labels) -> logits, from the full size down to the smallest feature map."""
+
+    levels: tuple[Level, ...]
+    """From the smallest to the images' own."""
+    label_size: int = 0
+    architecture: str = "resnet"
+    """"resnet", "skip" (the image enters at every size) or "orig" (neither)."""
+    activation: str = "lrelu"
+    taps: tuple[float, ...] = (1, 3, 3, 1)
+    clamp: float | None = None
+    low_precision: Any = jnp.float32
+    """Type of the activations in the largest ``low_precision_levels`` sizes from 8 x 8 on."""
+    low_precision_levels: int = 0
+    group_size: int | None = 4
+    """Images of one minibatch standard deviation; None for all of the batch."""
+    group_channels: int = 1
+    mapping_layers: int = 8
+    projection_size: int | None = None
+    """Width of the conditional projection; that of the smallest features when absent."""
+
+    @nn.compact
+    def __call__(self, images: Images, labels: Labels | None = None) -> Logits:
+        """Logits [N] in float32.
+
+        A label enters by projection: the inner product of its mapping with the last layer, divided by the root of the
+        width (Miyato and Koyama 2018, arXiv:1802.05637).
+        """
+        smallest, *blocks = self.levels
+        x, images = None, jnp.asarray(images)
+        for i, (level, below) in enumerate(zip(reversed(blocks), reversed(self.levels[:-1]), strict=True)):
+            x, images = DiscriminatorBlock(
+                level.features,
+                below.features,
+                self.architecture,
+                i == 0,
+                self.activation,
+                self.taps,
+                self.clamp,
+                self.low_precision if i < self.low_precision_levels else jnp.float32,
+                name=f"b{level.resolution}",
+            )(x, images)
+        size = self.projection_size or smallest.features
+        outputs = 1 if labels is None else size
+        y = Epilogue(
+            smallest.features,
+            outputs,
+            self.architecture,
+            self.group_size,
+            self.group_channels,
+            self.activation,
+            self.clamp,
+            name=f"b{smallest.resolution}",
+        )(x, images)
+        if labels is None:
+            return y[:, 0]
+        mapping = MappingNetwork(size, self.mapping_layers, average_decay=None, name="mapping")
+        return jnp.sum(y * mapping(None, labels), axis=1) / size**0.5

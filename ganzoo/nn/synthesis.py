@@ -1,0 +1,210 @@
+"""The synthesis network of StyleGAN2: styles ws -> image, by modulated convolutions from a learned constant.
+
+Karras et al. 2019, arXiv:1912.04958, figure 2 (d) and figure 7; numbers of NVlabs/stylegan2-ada-pytorch,
+training/networks.py.
+"""
+
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from ganzoo.config import require
+from ganzoo.errors import UserError
+from ganzoo.nn.equalized import EqualizedConv, EqualizedDense, normal_init, resampling
+from ganzoo.nn.pyramid import Level
+from ganzoo.ops import fir, random
+from ganzoo.ops.activations import ACTIVATIONS, bias_act
+from ganzoo.ops.modulation import modulated_conv
+from ganzoo.typing import Images, Key, Styles
+
+SQRT_HALF = 0.5**0.5
+
+Noise: TypeAlias = str | Key
+"""``"const"`` (the buffers of the network), ``"none"``, or keys [N]: fresh noise for image i from key i alone."""
+
+
+class StyledConv(nn.Module):
+    """A modulated 3x3 convolution, noise, bias and activation; doubles the size where ``up`` is 2."""
+
+    features: int
+    up: int
+    activation: str
+    taps: tuple[float, ...]
+    clamp: float | None
+    use_noise: bool
+    gain: float = 1.0
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "n h w c"], w: Float[Array, "n w_size"], noise: str | Float[Array, "n h2 w2 1"]
+    ) -> Float[Array, "n h2 w2 c2"]:
+        """Features, one style for each image, and "const", "none" or noise [N, H up, W up, 1]."""
+        inputs, up = x.shape[-1], self.up
+        styles = EqualizedDense(inputs, bias_init=1.0, name="affine")(w)
+        channels = (self.features, inputs) if up > 1 else (inputs, self.features)
+        kernel = self.param("kernel", normal_init, (3, 3, *channels))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        added = self._noise(noise, (1, x.shape[1] * up, x.shape[2] * up, 1)) if self.use_noise else None
+        f = resampling(self.taps, up)
+        x = modulated_conv(x, kernel, styles, f, up=up, padding=(1, 1), noise=added)
+        gain = ACTIVATIONS[self.activation].gain * self.gain
+        clamp = None if self.clamp is None else self.clamp * self.gain
+        return bias_act(x, bias, self.activation, gain=gain, clamp=clamp)
+
+    def _noise(self, noise: str | Array, shape: tuple[int, int, int, int]) -> Array | None:
+        """What is added: the noise times its learned strength."""
+        constant = self.variable("noise", "constant", lambda: normal_init(self.make_rng("params"), shape[1:3]))
+        strength = self.param("noise_strength", nn.initializers.zeros, ())
+        if isinstance(noise, str):
+            return None if noise == "none" else constant.value.reshape(shape) * strength
+        return noise * strength
+
+
+class ToRGB(nn.Module):
+    """A modulated 1x1 convolution to the colours, without demodulation or noise."""
+
+    channels: int
+    clamp: float | None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"], w: Float[Array, "n w_size"]) -> Float[Array, "n h w rgb"]:
+        """Colours of the features, in float32."""
+        inputs = x.shape[-1]
+        styles = EqualizedDense(inputs, bias_init=1.0, name="affine")(w) / inputs**0.5
+        kernel = self.param("kernel", normal_init, (1, 1, inputs, self.channels))
+        bias = self.param("bias", nn.initializers.zeros, (self.channels,))
+        y = modulated_conv(x, kernel, styles, demodulate=False)
+        return bias_act(y, bias, clamp=self.clamp).astype(jnp.float32)
+
+
+class SynthesisBlock(nn.Module):
+    """All layers of one size; every block but the first doubles it."""
+
+    level: Level
+    channels: int
+    is_first: bool
+    is_last: bool
+    architecture: str
+    activation: str
+    taps: tuple[float, ...]
+    clamp: float | None
+    use_noise: bool
+    dtype: Any
+
+    @nn.compact
+    def __call__(
+        self, x: Array | None, images: Images | None, ws: Styles, noises: list[str | Array]
+    ) -> tuple[Float[Array, "n h w c"], Images | None]:
+        """Features and the image so far (None at the start) -> those of this size.
+
+        ``ws`` holds a style for each convolution and one for the colours, ``noises`` one for each convolution.
+        """
+        level = self.level
+
+        def styled(name: str, i: int, *, up: int = 1, gain: float = 1.0) -> Array:
+            layer = StyledConv(
+                level.features, up, self.activation, self.taps, self.clamp, self.use_noise, gain, name=name
+            )
+            return layer(x, ws[:, i], noises[i])
+
+        if self.is_first:
+            constant = self.param("constant", normal_init, (level.height, level.width, level.features))
+            x = jnp.broadcast_to(constant.astype(self.dtype), (ws.shape[0], *constant.shape))
+            x = styled("conv1", 0)
+        elif self.architecture == "resnet":
+            x = x.astype(self.dtype)
+            skip = EqualizedConv(
+                level.features, 1, use_bias=False, up=2, taps=self.taps, gain=SQRT_HALF, name="skip"
+            )(x)  # fmt: skip
+            x = styled("conv0", 0, up=2)
+            x = skip + styled("conv1", 1, gain=SQRT_HALF)
+        else:
+            x = x.astype(self.dtype)
+            x = styled("conv0", 0, up=2)
+            x = styled("conv1", 1)
+        if images is not None:
+            images = fir.upsample(images, resampling(self.taps))
+        if self.is_last or self.architecture == "skip":
+            colours = ToRGB(self.channels, self.clamp, name="to_rgb")(x, ws[:, -1])
+            images = colours if images is None else images + colours
+        return x, images
+
+
+class Synthesis(nn.Module):
+    """ws [N, L, w] -> images [N, H, W, C], nominally in [-1, 1] but not bounded."""
+
+    levels: tuple[Level, ...]
+    """From the smallest feature map to the images' own size."""
+    channels: int
+    architecture: str = "skip"
+    """"skip" (colours of every size add up), "resnet" or "orig" (neither)."""
+    activation: str = "lrelu"
+    taps: tuple[float, ...] = (1, 3, 3, 1)
+    clamp: float | None = None
+    use_noise: bool = True
+    low_precision: Any = jnp.float32
+    """Type of the activations in the largest ``low_precision_levels`` sizes, but never in the smallest one."""
+    low_precision_levels: int = 0
+
+    @property
+    def style_count(self) -> int:
+        """L, the number of style inputs: one for each convolution and one for the last colours."""
+        return 2 * len(self.levels)
+
+    @nn.compact
+    def __call__(self, ws: Styles, *, noise: Noise = "const") -> Images:
+        """Images of styles, one vector for every layer: layers 0, 1 of the smallest size, then two for each size.
+
+        Args:
+          ws: [N, L, w]; the first ones decide on the coarse, the last ones on the fine.
+          noise: "const", "none", or keys [N].
+
+        Raises:
+          UserError: ws of another depth, or an unknown ``noise``.
+        """
+        check_styles(ws, self.style_count)
+        x, images, noises, first = None, None, self._noises(noise), 0
+        for i, level in enumerate(self.levels):
+            convolutions = 1 if i == 0 else 2
+            is_low = i > 0 and i >= len(self.levels) - self.low_precision_levels
+            x, images = SynthesisBlock(
+                level,
+                self.channels,
+                i == 0,
+                i == len(self.levels) - 1,
+                self.architecture,
+                self.activation,
+                self.taps,
+                self.clamp,
+                self.use_noise,
+                self.low_precision if is_low else jnp.float32,
+                name=f"b{level.resolution}",
+            )(x, images, ws[:, first : first + convolutions + 1], noises[first : first + convolutions])
+            first += convolutions
+        return images
+
+    def _noises(self, noise: Noise) -> list[Any]:
+        """For every convolution "const", "none", or noise [N, h, w, 1]: parts of one draw, which compiles quickly."""
+        sizes = [(level.height, level.width) for i, level in enumerate(self.levels) for _ in range(1 if i == 0 else 2)]
+        if isinstance(noise, str):
+            require(noise in ("const", "none"), "noise", noise, 'be "const", "none" or keys [N]')
+            return [noise] * len(sizes)
+        total = sum(height * width for height, width in sizes)
+        flat = jax.vmap(lambda key: random.normal(key, (total,)))(noise)
+        drawn, at = [], 0
+        for height, width in sizes:
+            drawn.append(flat[:, at : at + height * width].reshape(-1, height, width, 1))
+            at += height * width
+        return drawn
+
+
+def check_styles(ws: Styles, style_count: int) -> None:
+    """Raise ``UserError`` unless ``ws`` is [N, style_count, w]."""
+    if ws.ndim != 3 or ws.shape[1] != style_count:
+        raise UserError(
+            f"ws of shape {tuple(ws.shape)}: this network takes [N, {style_count}, w], a style for each of its"
+            f" {style_count} inputs (repeat one w along the second axis to use it for all)"
+        )

@@ -1,0 +1,294 @@
+"""FIR resampling of images: pad, upsample, filter, downsample - and the derivatives of it, which are more of the same.
+
+A filter is one tap sequence for both axes (separable) or a matrix of taps; both are constants, not learned. The
+adjoint of a resampling is the resampling with ``up`` and ``down`` exchanged and the taps turned around, so derivatives
+of every order cost what the function costs. The price: there is no forward mode (``jax.jvp``).
+
+Zhang 2019, arXiv:1904.11486 (low-pass filters in networks); Karras et al. 2019, arXiv:1912.04958, which resamples by
+[1, 3, 3, 1]. Conventions are those of NVlabs/stylegan2-ada-pytorch, torch_utils/ops/upfirdn2d.py.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from math import gcd
+from typing import TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+Maps: TypeAlias = Float[Array, "_n _h _w _c"]
+Pair: TypeAlias = tuple[int, int]
+Factor: TypeAlias = int | Pair
+"""Along both axes, or along (height, width)."""
+Padding: TypeAlias = Pair | tuple[Pair, Pair]
+"""Zeros (before, after) for both axes, or for (height, width); negative numbers crop."""
+Filter: TypeAlias = Sequence[float] | np.ndarray | None
+"""Taps for both axes, a matrix of taps [height, width], or None for the identity."""
+
+
+def setup_filter(taps: Filter, *, normalize: bool = True, gain: float = 1.0, flip: bool = False) -> np.ndarray:
+    """A filter ready for use: of sum ``gain`` where it is normalised. Flipped, a convolution becomes a correlation.
+
+    Args:
+        taps: a sequence (for both axes), a matrix [height, width], or None for the identity.
+        normalize: divide by the sum.
+        gain: of the whole two-dimensional filter.
+        flip: turn the taps around.
+
+    Returns:
+        float64, of the shape of ``taps``; a sequence stays one.
+
+    Raises:
+        ValueError: no taps, three or more axes, or a sum of 0 that is to be normalised.
+    """
+    f = np.asarray([1.0] if taps is None else taps, np.float64)
+    if f.ndim not in (1, 2) or not f.size:
+        raise ValueError(f"a filter of shape {f.shape}: give a sequence of taps or a matrix of them")
+    if normalize:
+        if f.sum() == 0:
+            raise ValueError("the taps of a filter sum to 0: it cannot be normalised")
+        f = f / f.sum()
+    if flip:
+        f = np.flip(f)
+    return f * gain ** (f.ndim / 2)
+
+
+def upfirdn(
+    x: Maps, f: Filter, *, up: Factor = 1, down: Factor = 1, padding: Padding = (0, 0), gain: float = 1.0,
+    correlate: bool = False,
+) -> Maps:
+    """Insert zeros (``up``), pad, convolve with ``f``, keep every ``down``-th value.
+
+    Args:
+        x: [N, H, W, C].
+        f: the filter as ``setup_filter`` gives it.
+        up: values for every one of ``x``; the new ones are 0.
+        down: of so many values one is kept.
+        padding: zeros (before, after) around the upsampled image.
+        gain: multiplies the result; ``up`` squared keeps the brightness.
+        correlate: do not turn the filter around.
+
+    Returns:
+        [N, (H up + before + after - taps) // down + 1, likewise the width, C] in the dtype of ``x``. Half precision is
+        summed in float32.
+
+    Raises:
+        ValueError: nothing is left of the image.
+    """  # fmt: skip
+    f = setup_filter(f, normalize=False, flip=not correlate)
+    (up_y, up_x), (down_y, down_x) = _pair(up), _pair(down)
+    pad_y, pad_x = pad_pairs(padding)
+    if f.ndim == 2:
+        return _pass(Window(_taps(f * gain), (up_y, up_x), (down_y, down_x), (pad_y, pad_x)), x)
+    x = _pass(Window(_taps(f[None, :] * gain), (1, up_x), (1, down_x), ((0, 0), pad_x)), x)
+    return _pass(Window(_taps(f[:, None]), (up_y, 1), (down_y, 1), (pad_y, (0, 0))), x)
+
+
+def blur(x: Maps, f: Filter, *, padding: Padding = (0, 0), gain: float = 1.0, correlate: bool = False) -> Maps:
+    """The image filtered, at its own size (plus ``padding``)."""
+    height, width = _size(f)
+    extra = ((height // 2, (height - 1) // 2), (width // 2, (width - 1) // 2))
+    return upfirdn(x, f, padding=add_padding(padding, extra), gain=gain, correlate=correlate)
+
+
+def upsample(
+    x: Maps, f: Filter, *, up: Factor = 2, padding: Padding = (0, 0), gain: float = 1.0, correlate: bool = False
+) -> Maps:
+    """The image ``up`` times as large (plus ``padding``), as bright as before."""
+    factors = _pair(up)
+    around = upsampling_padding(f, factors)
+    gain = gain * factors[0] * factors[1]
+    return upfirdn(x, f, up=factors, padding=add_padding(padding, around), gain=gain, correlate=correlate)
+
+
+def downsample(
+    x: Maps, f: Filter, *, down: Factor = 2, padding: Padding = (0, 0), gain: float = 1.0, correlate: bool = False
+) -> Maps:
+    """The image ``down`` times as small (plus ``padding``)."""
+    factors = _pair(down)
+    around = downsampling_padding(f, factors)
+    return upfirdn(x, f, down=factors, padding=add_padding(padding, around), gain=gain, correlate=correlate)
+
+
+def upsampling_padding(f: Filter, up: Pair) -> tuple[Pair, Pair]:
+    """Zeros around the upsampled image that make the filtered one ``up`` times as large, in the middle."""
+    return _each(f, up, lambda taps, by: ((taps + by - 1) // 2, (taps - by) // 2))
+
+
+def downsampling_padding(f: Filter, down: Pair) -> tuple[Pair, Pair]:
+    """Zeros around the image that make the filtered one ``down`` times as small, in the middle."""
+    return _each(f, down, lambda taps, by: ((taps - by + 1) // 2, (taps - by) // 2))
+
+
+# One pass -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Window:
+    """A resampling as it is computed: taps of a correlation [height][width]; factors and zeros for each axis."""
+
+    taps: tuple[tuple[float, ...], ...]
+    up: Pair
+    down: Pair
+    padding: tuple[Pair, Pair]
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether this changes nothing."""
+        return self == Window(((1.0,),), (1, 1), (1, 1), ((0, 0), (0, 0)))
+
+    def axis(self, axis: int) -> "Axis":
+        """The resampling along the height (0) or the width (1)."""
+        taps = (len(self.taps), len(self.taps[0]))[axis]
+        return Axis(taps, self.up[axis], self.down[axis], *self.padding[axis])
+
+    def adjoint(self, size: Pair) -> "Window":
+        """What takes a gradient of the result back to a gradient of an input of this size."""
+        padding = self.axis(0).adjoint_padding(size[0]), self.axis(1).adjoint_padding(size[1])
+        return Window(tuple(row[::-1] for row in self.taps[::-1]), self.down, self.up, padding)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The geometry along one axis: ``y[m] = sum_k f[k] x[(m down + k - before) / up]``, over whole indices only.
+
+    The results of one phase ``r`` (``m = r + phases q``) see the same taps, at ``x[q stride + shift]``.
+    """
+
+    taps: int
+    up: int
+    down: int
+    before: int
+    after: int
+
+    @property
+    def phases(self) -> int:
+        """How many results see different taps."""
+        return self.up // gcd(self.up, self.down)
+
+    @property
+    def stride(self) -> int:
+        """Pixels of ``x`` from one result of a phase to the next."""
+        return self.down // gcd(self.up, self.down)
+
+    def seen(self, phase: int) -> list[Pair]:
+        """(tap, shift) of each tap that this phase sees."""
+        places = ((k, phase * self.down + k - self.before) for k in range(self.taps))
+        return [(k, place // self.up) for k, place in places if place % self.up == 0]
+
+    def output_size(self, size: int) -> int:
+        """The number of results."""
+        return (size * self.up + self.before + self.after - self.taps) // self.down + 1
+
+    def adjoint_padding(self, size: int) -> Pair:
+        """Zeros for the way back to ``size`` values."""
+        before = self.taps - 1 - self.before
+        return before, (size - 1) * self.up + self.taps - self.output_size(size) * self.down - before
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _pass(window: Window, x: Array) -> Array:
+    """One resampling over both axes: for every phase a sum of shifted images, then the phases interleaved."""
+    if window.is_identity:
+        return x
+    rows, columns = window.axis(0), window.axis(1)
+    height, width = rows.output_size(x.shape[1]), columns.output_size(x.shape[2])
+    if min(height, width) < 1:
+        raise ValueError(f"an image of {x.shape[1:3]} pixels is too small for {window}")
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    counts = -(-height // rows.phases), -(-width // columns.phases)
+    padded, (top, left) = _padded(window, x, counts)
+
+    def phase(row: int, column: int) -> Array:
+        total = None
+        for (i, dy), (j, dx) in product(rows.seen(row), columns.seen(column)):
+            if tap := window.taps[i][j]:
+                part = _strided(padded, (dy + top, dx + left), (rows.stride, columns.stride), counts)
+                term = part.astype(wide) * jnp.asarray(tap, wide)
+                total = term if total is None else total + term
+        return jnp.zeros_like(x, wide, (x.shape[0], *counts, x.shape[3])) if total is None else total
+
+    y = _interleaved([[phase(row, column) for column in range(columns.phases)] for row in range(rows.phases)])
+    return y[:, :height, :width].astype(x.dtype)
+
+
+_pass.defvjp(
+    lambda window, x: (_pass(window, x), x.shape[1:3]),
+    lambda window, size, dy: (_pass(window.adjoint(size), dy),),
+)
+
+
+def _padded(window: Window, x: Array, counts: Pair) -> tuple[Array, Pair]:
+    """``x`` with all the zeros that some tap sees, and how many were put before it."""
+    widths, before = [(0, 0, 0)], []
+    for axis in (0, 1):
+        along, size = window.axis(axis), x.shape[1 + axis]
+        shifts = [shift for phase in range(along.phases) for _, shift in along.seen(phase)] or [0]
+        low = max(0, -min(shifts))
+        high = max(0, max(shifts) + (counts[axis] - 1) * along.stride + 1 - size)
+        widths.append((low, high, 0))
+        before.append(low)
+    padded = lax.pad(x, jnp.zeros((), x.dtype), (*widths, (0, 0, 0)))
+    return padded, (before[0], before[1])
+
+
+def _strided(x: Array, start: Pair, stride: Pair, count: Pair) -> Array:
+    """``count`` pixels along each axis from ``start`` on, every ``stride``-th."""
+    rows, columns = (slice(at, at + (n - 1) * by + 1, by) for at, by, n in zip(start, stride, count, strict=True))
+    return x[:, rows, columns]
+
+
+def _interleaved(phases: list[list[Array]]) -> Array:
+    """[N, p, q, C] for every phase [row][column] -> [N, rows p, columns q, C]."""
+    rows = [columns[0] if len(columns) == 1 else _woven(columns, 2) for columns in phases]
+    return rows[0] if len(rows) == 1 else _woven(rows, 1)
+
+
+def _woven(parts: list[Array], axis: int) -> Array:
+    stacked = jnp.stack(parts, axis + 1)
+    shape = parts[0].shape
+    return stacked.reshape(*shape[:axis], len(parts) * shape[axis], *shape[axis + 1 :])
+
+
+# Arguments ----------------------------------------------------------------------------------------------------------
+
+
+def _taps(matrix: np.ndarray) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(float(tap) for tap in row) for row in matrix)
+
+
+def _pair(factor: Factor) -> Pair:
+    height, width = (factor, factor) if isinstance(factor, int) else factor
+    if min(height, width) < 1:
+        raise ValueError(f"a resampling factor of {factor}: it is a whole number from 1 on")
+    return height, width
+
+
+def pad_pairs(padding: Padding) -> tuple[Pair, Pair]:
+    """Padding as (before, after) for height and width."""
+    before, after = padding
+    if isinstance(before, int) and isinstance(after, int):
+        return (before, after), (before, after)
+    (top, bottom), (left, right) = padding  # ty: ignore[not-iterable]
+    return (top, bottom), (left, right)
+
+
+def add_padding(padding: Padding, more: tuple[Pair, Pair]) -> tuple[Pair, Pair]:
+    """The sum of two paddings, for height and width."""
+    (top, bottom), (left, right) = pad_pairs(padding)
+    return (top + more[0][0], bottom + more[0][1]), (left + more[1][0], right + more[1][1])
+
+
+def _size(f: Filter) -> Pair:
+    shape = np.shape([1.0] if f is None else f)
+    return (shape[0], shape[0]) if len(shape) == 1 else (shape[0], shape[1])
+
+
+def _each(f: Filter, factors: Pair, padding: Callable[[int, int], Pair]) -> tuple[Pair, Pair]:
+    (height, width), (rows, columns) = _size(f), factors
+    return padding(height, rows), padding(width, columns)

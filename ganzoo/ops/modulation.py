@@ -1,0 +1,61 @@
+"""Modulated convolutions: a kernel of its own for every image of a batch, at the cost of a shared one."""
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from ganzoo.ops.fir import Filter, Pair
+from ganzoo.ops.resample import conv_resample
+
+EPSILON = 1e-8
+
+
+def modulated_conv(
+    x: Float[Array, "n _h _w i"],
+    kernel: Float[Array, "_kh _kw _a _b"],
+    styles: Float[Array, "n i"],
+    f: Filter = None,
+    *,
+    up: int = 1,
+    down: int = 1,
+    padding: Pair | tuple[Pair, Pair] = (0, 0),
+    demodulate: bool = True,
+    correlate: bool | None = None,
+    noise: Float[Array, "_n2 _h2 _w2 1"] | None = None,
+) -> Float[Array, "n _h2 _w2 _o"]:
+    """The convolution of each image with its kernel ``k_ijo s_i``, scaled to unit standard deviation of the output.
+
+    Scaling the channels of the input by the styles and those of the output by the demodulation is the same as scaling
+    the kernel, without a kernel for every image (arXiv:1912.04958, section 2.2 and appendix B, equations 1-3).
+
+    Args:
+        x: [N, H, W, I].
+        kernel: [height, width, I, O]; with ``up`` > 1 [height, width, O, I].
+        styles: [N, I], which multiply the input's channels.
+        f: of the resampling.
+        up, down, padding: as in ``conv_resample``.
+        demodulate: divide each output channel by the norm of the kernel that made it.
+        correlate: as in ``conv_resample``; by default what a network does, a transposed convolution where ``up`` > 1.
+        noise: [N or 1, H2, W2, 1], added to the result.
+
+    Returns:
+        [N, H2, W2, O] in the dtype of ``x``.
+    """
+    correlate = up == 1 if correlate is None else correlate
+    into, out = (3, 2) if up > 1 else (2, 3)
+    if demodulate and x.dtype == jnp.float16:  # or the sums of squares overflow
+        # of the network's own weights and styles the demodulation undoes any scale
+        fan_in = kernel.size // kernel.shape[out]
+        largest = jnp.max(jnp.abs(kernel), axis=(0, 1, into), keepdims=True)
+        kernel = kernel / (largest * fan_in**0.5)
+        styles = styles / jnp.max(jnp.abs(styles), axis=1, keepdims=True)
+    demodulation = None
+    if demodulate:
+        power = jnp.sum(jnp.square(kernel), axis=(0, 1))
+        power = power.T if up > 1 else power
+        demodulation = lax.rsqrt(jnp.square(styles) @ power + EPSILON).astype(x.dtype)[:, None, None, :]
+    x = x * styles.astype(x.dtype)[:, None, None, :]
+    x = conv_resample(x, kernel.astype(x.dtype), f, up=up, down=down, padding=padding, correlate=correlate)
+    if demodulation is not None:
+        x = x * demodulation
+    return x if noise is None else x + noise.astype(x.dtype)

@@ -1,0 +1,81 @@
+"""Convolutions that change the size of an image by FIR resampling, in the cheapest order of the two."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ganzoo.ops import fir
+from ganzoo.ops.conv import conv, conv_transpose
+from ganzoo.ops.fir import Filter, Pair, upfirdn
+
+
+def conv_resample(
+    x: Float[Array, "_n _h _w _i"],
+    kernel: Float[Array, "_kh _kw _a _b"],
+    f: Filter = None,
+    *,
+    up: int = 1,
+    down: int = 1,
+    padding: Pair | tuple[Pair, Pair] = (0, 0),
+    correlate: bool = True,
+    correlate_filter: bool = False,
+) -> Float[Array, "_n _h2 _w2 _o"]:
+    """Upsample, pad, convolve, downsample; each resampling is filtered by ``f``.
+
+    One stride-``up`` transposed convolution stands for zeros and a convolution, one strided convolution for a
+    convolution of which most is thrown away; a filter moves to the side where the image is smaller.
+
+    Args:
+        x: [N, H, W, I].
+        kernel: [height, width, I, O]; with ``up`` > 1 it is [height, width, O, I], as transposed convolutions have it.
+        f: of the resampling, as ``fir.setup_filter`` gives it.
+        up: the size is multiplied by this before the convolution.
+        down: and divided by this after it.
+        padding: zeros (before, after) around the upsampled image, at its size.
+        correlate: the usual "convolution" of networks; False turns the kernel around, which is a convolution proper
+            and what a transposed convolution does.
+        correlate_filter: the same for ``f``.
+
+    Returns:
+        [N, (H up + before + after - height + 1) / down, ..., O] in the dtype of ``x``.
+
+    Karras et al. 2019, arXiv:1912.04958, appendix B; NVlabs/stylegan2-ada-pytorch, torch_utils/ops/conv2d_resample.py.
+    """
+    size, pads = kernel.shape[:2], fir.pad_pairs(padding)
+    if up > 1:
+        pads = fir.add_padding(pads, fir.upsampling_padding(f, (up, up)))
+        if correlate:
+            kernel = jnp.flip(kernel, (0, 1))
+        x = _upsampled(x, kernel, f, up, pads, correlate_filter)
+        if down > 1:
+            around = fir.downsampling_padding(f, (down, down))
+            x = upfirdn(x, f, down=down, padding=around, correlate=correlate_filter)
+        return x
+    if not correlate:
+        kernel = jnp.flip(kernel, (0, 1))
+    if down == 1:
+        return _cropping_conv(x, kernel, pads)
+    pads = fir.add_padding(pads, fir.downsampling_padding(f, (down, down)))
+    if size == (1, 1):
+        return conv(upfirdn(x, f, down=down, padding=pads, correlate=correlate_filter), kernel)
+    return conv(upfirdn(x, f, padding=pads, correlate=correlate_filter), kernel, stride=down)
+
+
+def _upsampled(x: Array, kernel: Array, f: Filter, up: int, pads: tuple[Pair, Pair], correlate_filter: bool) -> Array:
+    """The convolution of the image that has been upsampled and padded, then the filter."""
+    (height, width), (kh, kw) = x.shape[1:3], kernel.shape[:2]
+    if (kh, kw) == (1, 1):
+        y = conv(x, jnp.swapaxes(kernel, 2, 3))
+        return upfirdn(y, f, up=up, padding=pads, gain=up * up, correlate=correlate_filter)
+    # the full transposed convolution has kernel - 1 places more before the image, and kernel - up after it
+    size = ((height - 1) * up + kh, (width - 1) * up + kw)
+    y = conv_transpose(x, kernel, stride=up, padding=(0, 0), size=size)
+    pads = tuple((lo - (k - 1), hi - (k - up)) for (lo, hi), k in zip(pads, (kh, kw), strict=True))
+    return upfirdn(y, f, padding=pads, gain=up * up, correlate=correlate_filter)
+
+
+def _cropping_conv(x: Array, kernel: Array, pads: tuple[Pair, Pair]) -> Array:
+    """A convolution whose padding may be negative."""
+    (top, bottom), (left, right) = pads
+    rows = slice(max(-top, 0), x.shape[1] - max(-bottom, 0))
+    columns = slice(max(-left, 0), x.shape[2] - max(-right, 0))
+    return conv(x[:, rows, columns], kernel, padding=tuple((max(a, 0), max(b, 0)) for a, b in pads))
