@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from ganzoo.ops import random
-from ganzoo.typing import Images, Key, Logits, PerExample
+from ganzoo.typing import Images, Key, Logits, PerExample, Styles
 
 Critic = Callable[[Images], Logits]
 
@@ -37,6 +37,22 @@ def wgan_gp(critic: Critic, real: Images, fake: Images, key: Key, *, target: flo
     share = random.for_batch(jax.random.uniform, key, real.shape[0])[:, None, None, None]
     gradients = image_gradients(critic, share * real + (1 - share) * fake)
     squares = jnp.sum(jnp.square(gradients), axis=(1, 2, 3))
-    # the square root's own gradient is infinite at 0: a flat critic must get no gradient, not NaN
-    norms = jnp.where(squares > 0, jnp.sqrt(jnp.where(squares > 0, squares, 1.0)), 0.0)
-    return jnp.square((norms - target) / target)
+    return jnp.square((_root(squares) - target) / target)
+
+
+def path_lengths(synthesis: Callable[[Styles], Images], ws: Styles, noise: Images) -> PerExample:
+    """|J_w^T y|: how far each image moves for a small step of its style.
+
+    The Jacobian is probed by y = ``noise`` / sqrt(H W), noise ~ N(0, 1); the squares are averaged over the L style
+    inputs. The published penalty is the mean square difference from their running mean.
+    Karras et al. 2019, arXiv:1912.04958, equation 4.
+    """
+    height, width = noise.shape[1:3]
+    y = noise / (height * width) ** 0.5
+    gradients = jax.grad(lambda ws: jnp.sum(synthesis(ws) * y))(ws)
+    return _root(jnp.mean(jnp.sum(jnp.square(gradients), axis=2), axis=1))
+
+
+def _root(squares: PerExample) -> PerExample:
+    """The square root, with the gradient 0 at 0 rather than NaN: flat functions get no gradient."""
+    return jnp.where(squares > 0, jnp.sqrt(jnp.where(squares > 0, squares, 1.0)), 0.0)

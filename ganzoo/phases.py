@@ -14,6 +14,8 @@ and any function of that type can stand in the place of any of them.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -67,18 +69,61 @@ def every(n: int, phase: Step, *, offset: int = 0) -> Step:
     return lazily
 
 
-def minimize(player: str, loss: Loss, optimizer: optax.GradientTransformation) -> Step:
+def drawn(draw: Callable[[Batch, Key], Batch], phase: Step) -> Step:
+    """The phase on ``draw(batch, key)``: a batch that holds its random numbers, so that micro-batches divide them."""
+    return lambda state, batch, key: phase(state, draw(batch, key), key)
+
+
+def scaled(loss: Loss, factor: float) -> Loss:
+    """The loss times a number; its metrics stay as they are."""
+
+    def product(params: Params, state: State, batch: Batch, key: Key) -> tuple[Scalar, tuple[State, Metrics]]:
+        value, rest = loss(params, state, batch, key)
+        return value * factor, rest
+
+    return product
+
+
+def summed(*losses: Loss) -> Loss:
+    """The sum of losses, each on the state that the one before left."""
+
+    def total(params: Params, state: State, batch: Batch, key: Key) -> tuple[Scalar, tuple[State, Metrics]]:
+        values, metrics = [], {}
+        for loss in losses:
+            value, (state, new) = loss(params, state, batch, key)
+            values.append(value)
+            metrics = _merge(metrics, new)
+        return sum(values[1:], values[0]), (state, metrics)
+
+    return total
+
+
+def minimize(
+    player: str,
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    *,
+    rounds: Callable[[Batch], int] = lambda batch: 1,
+) -> Step:
     """One optimizer step of ``state.<player>`` on ``loss``; the other player is left as it is.
 
     Gradients and metrics are combined over devices here, so a loss need not know of any. Adds two metrics:
     ``<player>/gradient_norm``, and ``<player>/diverged``, which is 1 in the phase that turned finite parameters of
     both players into a gradient or parameters that are not.
+
+    Args:
+      player: "generator" or "discriminator".
+      loss: see ``Loss``.
+      optimizer: its state is that of the player; several phases of a player may share it.
+      rounds: ``rounds(batch)`` micro-batches are taken one after the other, and their gradients averaged; micro-batch
+        r of R holds the examples r, r + R, r + 2 R ... of every leaf of the batch, so that devices need not exchange
+        any. What the loss computes over a batch, and its renewed state, is that of one micro-batch after the other.
     """
 
     def phase(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
         before = state
         params = collective.differ(getattr(state, player).params)
-        gradients, (state, metrics) = jax.grad(loss, has_aux=True)(params, state, batch, key)
+        gradients, (state, metrics) = _gradients(loss, params, state, batch, key, rounds(batch))
         gradients = collective.mean(gradients)
         metrics = collective.total(metrics)
 
@@ -99,13 +144,42 @@ def minimize(player: str, loss: Loss, optimizer: optax.GradientTransformation) -
     return phase
 
 
-def average_generator(*, half_life: float, ramp: float | None = None) -> Step:
-    """Move ``state.average`` towards the generator; see ``ganzoo.ema.decay`` for the two numbers (in images)."""
+def _gradients(
+    loss: Loss, params: Params, state: State, batch: Batch, key: Key, rounds: int
+) -> tuple[Params, tuple[State, Metrics]]:
+    """The gradients averaged over micro-batches, the state after the last one, and the sums of their metrics."""
+    gradient = jax.grad(loss, has_aux=True)
+    if rounds == 1:
+        return gradient(params, state, batch, key)
+
+    def one(carry: tuple[State, Params], part: tuple[PyTree, Key]) -> tuple[tuple[State, Params], Metrics]:
+        state, total = carry
+        gradients, (state, metrics) = gradient(params, state, *part)
+        return (state, jax.tree.map(jnp.add, total, gradients)), metrics
+
+    parts = jax.tree.map(lambda leaf: leaf.reshape(-1, rounds, *leaf.shape[1:]).swapaxes(0, 1), batch)
+    keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(rounds))
+    nothing = collective.differ(jax.tree.map(jnp.zeros_like, params))
+    (state, total), metrics = jax.lax.scan(one, (state, nothing), (parts, keys))
+    mean = jax.tree.map(lambda leaf: leaf / rounds, total)
+    return mean, (state, jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), metrics))
+
+
+def average_generator(
+    *, half_life: float, ramp: float | None = None, variables: Literal["averaged", "newest"] = "averaged"
+) -> Step:
+    """Move ``state.average`` towards the generator; see ``ganzoo.ema.decay`` for the two numbers (in images).
+
+    ``variables``, which are not learned, are averaged too, or are those of the newest generator.
+    """
 
     def phase(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
         del key
-        decay = ema.decay(half_life, _batch_size(batch), state.images, ramp=ramp)
-        return replace(state, average=ema.update(state.average, state.generator.weights, decay)), {}
+        newest, decay = state.generator.weights, ema.decay(half_life, _batch_size(batch), state.images, ramp=ramp)
+        average = ema.update(state.average, newest, decay)
+        if variables == "newest":
+            average = {**average, "variables": newest["variables"]}
+        return replace(state, average=average), {}
 
     return phase
 

@@ -7,7 +7,7 @@ from typing import Any
 from ganzoo.config import replaced
 from ganzoo.errors import UserError, nearest
 from ganzoo.gan import GAN
-from ganzoo.models import dcgan
+from ganzoo.models import dcgan, stylegan2, stylegan2_config
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,19 @@ class Model:
     """Configs by name; ``tiny`` is there for tests."""
     default: str
     build: Callable[[Any], GAN]
+    complete: Callable[[Any, int, int], tuple[Any, int]] | None = None
+    """``(config, batch_size, devices) -> (config, batch_size)`` with a number for all that is open (None, or 0)."""
 
 
 MODELS: Mapping[str, Model] = {
     "dcgan": Model(dcgan.DCGANConfig, dcgan.PRESETS, "torch", dcgan.dcgan),
+    "stylegan2": Model(
+        stylegan2_config.StyleGAN2Config,
+        stylegan2_config.PRESETS,
+        "auto",
+        stylegan2.stylegan2,
+        stylegan2_config.complete,
+    ),
 }
 
 

@@ -1,0 +1,438 @@
+"""StyleGAN2: styles that modulate the weights of a generator, trained with lazy regularisation.
+
+Karras, Laine, Aittala, Hellsten, Lehtinen, Aila 2019, "Analyzing and Improving the Image Quality of StyleGAN",
+arXiv:1912.04958; with the settings and the training loop of Karras et al. 2020, "Training Generative Adversarial
+Networks with Limited Data", arXiv:2006.06676 (NVlabs/stylegan2-ada-pytorch, here without its augmentation).
+
+Where reality differs from the paper, this follows the code:
+
+- style mixing draws one cutoff for a whole (micro-)batch, and the second latents do not enter the average of w;
+- the average of w is that of all generator passes in training, also those of the discriminator's phase;
+- path lengths are divided by the number of style inputs under the root, and the penalty compares them with the
+  average that already counts them, through which the gradient flows;
+- gradients that are not numbers become 0 before Adam sees them, infinite ones +-1e5.
+
+Where this differs from the code:
+
+- a batch is the global batch: groups of the minibatch standard deviation, the averages of w and of path lengths and
+  the mixing cutoff are those of all devices, so one device and eight train the same model;
+- gradients of micro-batches are averaged, not summed (Adam with beta1 = 0 makes the same steps of both);
+- the labels of fakes are drawn from those of the batch, since a step sees no others.
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from jaxtyping import Array, Int
+
+from ganzoo import penalties
+from ganzoo.config import require
+from ganzoo.gan import GAN, Average, NetworkState, TrainState
+from ganzoo.losses import LOSSES
+from ganzoo.models.stylegan2_config import StyleGAN2Config, complete
+from ganzoo.nn.mapping import MappingNetwork, truncate
+from ganzoo.nn.residual import ResidualDiscriminator
+from ganzoo.nn.synthesis import Noise, Synthesis
+from ganzoo.ops import collective, pixels, random
+from ganzoo.phases import (
+    Loss,
+    average_generator,
+    chain,
+    counted,
+    drawn,
+    every,
+    fitted,
+    minimize,
+    scaled,
+    summed,
+)
+from ganzoo.typing import Batch, Images, Key, Labels, Latents, Logits, Metrics, Params, PyTree, Scalar, Step, Styles
+
+# Networks -----------------------------------------------------------------------------------------------------------
+
+
+class Generator(nn.Module):
+    """z (and a label) -> image, through w: ``mapping`` and ``synthesis`` are its two networks."""
+
+    config: StyleGAN2Config
+
+    def setup(self) -> None:
+        cfg = self.config
+        self.mapping = MappingNetwork(
+            cfg.style_size,
+            cfg.mapping_layers,
+            activation=cfg.activation,
+            lr_multiplier=cfg.mapping_lr_multiplier,
+            average_decay=cfg.style_average_decay,
+            copies=cfg.style_count,
+        )
+        self.synthesis = Synthesis(
+            cfg.levels,
+            cfg.channels,
+            cfg.generator_architecture,
+            cfg.activation,
+            cfg.resample_filter,
+            cfg.conv_clamp or None,
+            cfg.use_noise,
+            jnp.dtype(cfg.low_precision),
+            cfg.low_precision_levels,
+        )
+
+    def __call__(
+        self,
+        latents: Latents,
+        labels: Labels | None = None,
+        *,
+        psi: Any = 1.0,
+        cutoff: int | None = None,
+        noise: Noise = "const",
+    ) -> Images:
+        """Images [N, H, W, C], nominally in [-1, 1] but not bounded.
+
+        Args:
+          latents: [N, z].
+          labels: [N, k]; None in an unconditional model.
+          psi: truncation of w towards its average, in [-1, 1]; 1 does not truncate.
+          cutoff: truncate the first so many style inputs only.
+          noise: "const", "none", or keys [N].
+        """
+        return self.synthesis(self.styles(latents, labels, psi=psi, cutoff=cutoff), noise=noise)
+
+    def styles(
+        self,
+        latents: Latents,
+        labels: Labels | None = None,
+        *,
+        psi: Any = 1.0,
+        cutoff: int | None = None,
+        update_average: bool = False,
+    ) -> Styles:
+        """The styles [N, L, w] of latents, truncated; in training, the average of w moves towards their mean."""
+        ws = self.mapping(latents, labels, update_average=update_average)
+        if isinstance(psi, int | float) and psi == 1 and cutoff is None:
+            return ws
+        return truncate(ws, self.mapping.get_variable("statistics", "w_average"), psi, cutoff=cutoff)
+
+
+    def synthesise(self, ws: Styles, *, noise: Noise = "const") -> Images:
+        """The images of styles [N, L, w]: ``synthesis``, by a name that ``apply`` can call."""
+        return self.synthesis(ws, noise=noise)
+
+
+def discriminator(config: StyleGAN2Config) -> ResidualDiscriminator:
+    """The discriminator of that config."""
+    return ResidualDiscriminator(
+        config.levels,
+        config.label_size,
+        config.discriminator_architecture,
+        config.activation,
+        config.resample_filter,
+        config.conv_clamp or None,
+        jnp.dtype(config.low_precision),
+        config.low_precision_levels,
+        config.minibatch_std_group or None,
+        config.minibatch_std_channels,
+        config.discriminator_mapping_layers,
+    )
+
+
+# Draws --------------------------------------------------------------------------------------------------------------
+
+
+def draw_latents(config: StyleGAN2Config, key: Key, indices: Int[Array, " n"]) -> Latents:
+    """Latents [N, z] ~ N(0, 1); the one with index i depends on the key and i alone."""
+    return random.for_indices(lambda key: jax.random.normal(key, (config.latent_size,)), key, indices)
+
+
+def draw_fakes(config: StyleGAN2Config, key: Key, batch: Batch, *, shrink: int = 1) -> dict[str, PyTree]:
+    """All that the fakes of one phase are made of, for as many images as the batch has, or ``shrink`` times fewer.
+
+    ``latents`` and ``mixed`` [N, z]; ``cutoff`` [N], the first style input that takes its style from ``mixed``;
+    ``noise``, keys [N], where the noise is random; ``label`` [N, k], drawn from those of the batch.
+    """
+    rounds = round_count(config, batch)
+    indices, whole = fake_indices(config, batch, shrink), collective.global_size(batch["image"].shape[0])
+    fakes = {
+        "latents": draw_latents(config, jax.random.fold_in(key, 0), indices),
+        "mixed": draw_latents(config, jax.random.fold_in(key, 1), indices),
+        "cutoff": random.for_indices(partial(_draw_cutoff, config), jax.random.fold_in(key, 2), indices % rounds),
+    }
+    if config.training_noise == "random":
+        fakes["noise"] = random.for_indices(lambda key: key, jax.random.fold_in(key, 3), indices)
+    if config.label_size:
+        draw = partial(jax.random.randint, shape=(), minval=0, maxval=whole)
+        chosen = random.for_indices(draw, jax.random.fold_in(key, 4), indices)
+        fakes["label"] = collective.gathered(batch["label"])[chosen]
+    return fakes
+
+
+def draw_path_noise(config: StyleGAN2Config, key: Key, batch: Batch) -> Images:
+    """Images of N(0, 1) noise, onto which the path length phase projects the gradients of the images."""
+    indices = fake_indices(config, batch, config.path_length_batch_shrink)
+    return random.for_indices(lambda key: random.normal(key, config.image_shape), key, indices)
+
+
+def _draw_cutoff(config: StyleGAN2Config, key: Key) -> Int[Array, ""]:
+    """With the probability of mixing one of 1 .. L - 1, else L, which does not mix."""
+    gate, place = jax.random.split(key)
+    cutoff = jax.random.randint(place, (), 1, config.style_count)
+    return jnp.where(jax.random.uniform(gate) < config.style_mixing, cutoff, config.style_count)
+
+
+def round_count(config: StyleGAN2Config, batch: Batch) -> int:
+    """The number of micro-batches of a batch; ``UserError`` where they do not divide it."""
+    whole, micro = collective.global_size(batch["image"].shape[0]), config.micro_batch
+    require(not micro or whole % micro == 0, "micro_batch", micro, f"divide the batch of {whole} images")
+    return whole // micro if micro else 1
+
+
+def fake_indices(config: StyleGAN2Config, batch: Batch, shrink: int) -> Int[Array, " n"]:
+    """The positions of this device's fakes in the global batch of them, ``shrink`` times smaller than the batch."""
+    local = batch["image"].shape[0]
+    part = local // round_count(config, batch)
+    require(part % shrink == 0, "path_length_batch_shrink", shrink, f"divide the (micro-)batch of {part} images")
+    return collective.global_indices(local // shrink)
+
+
+def draw(config: StyleGAN2Config, batch: Batch, key: Key) -> Batch:
+    """The batch with the draws of one phase: ``fakes``, and for path lengths ``paths``, the first of them again."""
+    shrink = config.path_length_batch_shrink
+    return {
+        **batch,
+        "fakes": draw_fakes(config, key, batch),
+        "paths": draw_fakes(config, key, batch, shrink=shrink),
+        "path_noise": draw_path_noise(config, jax.random.fold_in(key, 5), batch),
+    }
+
+
+# Objective ----------------------------------------------------------------------------------------------------------
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class StyleGAN2State(TrainState):
+    """A train state that remembers how long paths are."""
+
+    path_length_mean: Any
+    """float32 []: the running mean of path lengths."""
+
+
+Outcome = tuple[Scalar, tuple[StyleGAN2State, Metrics]]
+"""A loss, and the state and metrics that come with it."""
+
+
+@dataclass(frozen=True)
+class Game:
+    """The two networks and their losses. Each loss takes a batch with the draws of its phase in it."""
+
+    config: StyleGAN2Config
+    generator: Generator
+    discriminator: ResidualDiscriminator
+
+    def styles(self, params: Params, state: StyleGAN2State, fakes: Batch) -> tuple[Styles, StyleGAN2State]:
+        """The styles of fakes, mixed from two latents, and the state with the renewed average of w."""
+        network, labels = state.generator, fakes.get("label")
+        variables = {"params": params, **network.variables}
+        map_to_styles = partial(self.generator.apply, variables, method="styles")
+        ws, renewed = map_to_styles(fakes["latents"], labels, update_average=True, mutable=["statistics"])
+        if self.config.style_mixing:
+            is_first = jnp.arange(ws.shape[1])[None] < fakes["cutoff"][:, None]
+            ws = jnp.where(is_first[:, :, None], ws, map_to_styles(fakes["mixed"], labels))
+        return ws, replace(state, generator=replace(network, variables={**network.variables, **renewed}))
+
+    def synthesise(self, params: Params, state: StyleGAN2State, ws: Styles, fakes: Batch) -> Images:
+        """The images of styles, with the noise of training."""
+        noise = fakes.get("noise", self.config.training_noise)
+        variables = {"params": params, **state.generator.variables}
+        return self.generator.apply(variables, ws, noise=noise, method="synthesise")
+
+    def judge(self, params: Params, images: Images, labels: Labels | None) -> Logits:
+        """The discriminator's logits; its first layers get no gradient where they are frozen."""
+        if count := self.config.freeze_discriminator_layers:
+            params = frozen(params, count)
+        return self.discriminator.apply({"params": params}, images, labels)
+
+    def generator_main(self, params: Params, state: StyleGAN2State, batch: Batch, key: Key) -> Outcome:
+        """Non-saturating logistic loss."""
+        del key
+        fakes = batch["fakes"]
+        ws, state = self.styles(params, state, fakes)
+        images = self.synthesise(params, state, ws, fakes)
+        logits = self.judge(state.discriminator.params, images, fakes.get("label"))
+        losses = LOSSES["non-saturating"].generator(logits, logits)
+        return losses.mean(), (state, {"generator/loss": Average.of(losses)})
+
+    def path_length(self, params: Params, state: StyleGAN2State, batch: Batch, key: Key) -> Outcome:
+        """The weighted penalty of path lengths that differ from their running mean, which is moved."""
+        del key
+        cfg, fakes = self.config, batch["paths"]
+        ws, state = self.styles(params, state, fakes)
+        lengths = penalties.path_lengths(
+            lambda ws: self.synthesise(params, state, ws, fakes), ws, batch["path_noise"]
+        )
+        mean = state.path_length_mean
+        mean = mean + cfg.path_length_decay * (collective.mean(lengths.mean()) - mean)
+        penalty = cfg.path_length_weight * jnp.square(lengths - mean)
+        metrics = {"generator/path_length": Average.of(lengths), "generator/path_penalty": Average.of(penalty)}
+        return penalty.mean(), (replace(state, path_length_mean=jax.lax.stop_gradient(mean)), metrics)
+
+    def discriminator_main(self, params: Params, state: StyleGAN2State, batch: Batch, key: Key) -> Outcome:
+        """Logistic loss. The generator stays, but its average of w moves."""
+        del key
+        fakes = batch["fakes"]
+        ws, state = self.styles(state.generator.params, state, fakes)
+        images = self.synthesise(state.generator.params, state, ws, fakes)
+        fake = self.judge(params, images, fakes.get("label"))
+        real = self.judge(params, pixels.scaled(batch["image"]), batch.get("label"))
+        losses = LOSSES["non-saturating"].discriminator(real, fake)
+        metrics = {
+            "discriminator/loss": Average.of(losses),
+            "discriminator/real": Average.of(real),
+            "discriminator/fake": Average.of(fake),
+            "discriminator/real_sign": Average.of(jnp.sign(real)),
+        }
+        return losses.mean(), (state, metrics)
+
+    def r1(self, params: Params, state: StyleGAN2State, batch: Batch, key: Key) -> Outcome:
+        """The weighted R1 penalty."""
+        del key
+        images, labels = pixels.scaled(batch["image"]), batch.get("label")
+        penalty = penalties.zero_centred(lambda images: self.judge(params, images, labels), images)
+        loss = penalty.mean() * (self.config.r1_gamma / 2)
+        return loss, (state, {"discriminator/r1": Average.of(penalty)})
+
+
+def frozen(params: Params, count: int) -> Params:
+    """The discriminator's parameters, of which the first ``count`` layers get no gradient.
+
+    Layers are counted from the image on: in each block from_rgb, conv0, conv1, skip, in the last one conv, dense, out.
+    Mo et al. 2020, arXiv:2002.10964.
+    """
+    blocks = sorted((name for name in params if name[1:].isdigit()), key=lambda name: -int(name[1:]))
+    order = ("from_rgb", "conv0", "conv1", "skip", "conv", "dense", "out")
+    layers = [(block, layer) for block in blocks for layer in order if layer in params[block]]
+    result = {name: dict(block) if name in blocks else block for name, block in params.items()}
+    for block, layer in layers[:count]:
+        result[block][layer] = jax.lax.stop_gradient(params[block][layer])
+    return result
+
+
+# Recipe -------------------------------------------------------------------------------------------------------------
+
+
+def optimizer(config: StyleGAN2Config, player: str) -> optax.GradientTransformation:
+    """Adam, corrected for the steps that the lazy phases add: with c = k / (k + 1), rate c and decays beta^c.
+
+    Karras et al. 2019, arXiv:1912.04958, appendix B.
+    """
+    rate, interval = {
+        "generator": (config.generator_learning_rate, config.path_length_interval),
+        "discriminator": (config.discriminator_learning_rate, config.r1_interval),
+    }[player]
+    c = interval / (interval + 1) if interval else 1.0
+    return optax.chain(
+        finite(), optax.adam(rate * c, config.adam_beta1**c, config.adam_beta2**c, config.adam_epsilon)
+    )
+
+
+def finite(limit: float = 1e5) -> optax.GradientTransformation:
+    """Gradients that are not numbers as 0, infinite ones as +-``limit``. NVlabs/stylegan2-ada-pytorch, line 291."""
+    return optax.stateless(
+        lambda updates, params: jax.tree.map(partial(jnp.nan_to_num, nan=0.0, posinf=limit, neginf=-limit), updates)
+    )
+
+
+def train_step(game: Game) -> Step:
+    """G, its path lengths every 4th step, D, its R1 every 16th, then the average: each phase with latents of its own.
+
+    NVlabs/stylegan2-ada-pytorch, training_loop.py:199-305.
+    """
+    cfg = game.config
+    return counted(
+        chain(
+            *_phases(game, "generator", game.generator_main, game.path_length if cfg.path_length_weight else None),
+            *_phases(game, "discriminator", game.discriminator_main, game.r1 if cfg.r1_gamma else None),
+            average_generator(half_life=cfg.average_half_life, ramp=cfg.average_ramp, variables="newest"),
+        )
+    )
+
+
+def _phases(game: Game, player: str, main: Loss, penalty: Loss | None) -> list[Step]:
+    """A player's main phase and its lazy one: the penalty times its interval, by the same Adam."""
+    cfg, adam = game.config, optimizer(game.config, player)
+    interval = cfg.path_length_interval if player == "generator" else cfg.r1_interval
+
+    def phase(loss: Loss) -> Step:
+        return drawn(partial(draw, cfg), minimize(player, loss, adam, rounds=partial(round_count, cfg)))
+
+    if penalty is None:
+        return [phase(main)]
+    if not interval:
+        return [phase(summed(main, penalty))]
+    return [phase(main), every(interval, phase(scaled(penalty, interval)))]
+
+
+def stylegan2(config: StyleGAN2Config) -> GAN:
+    """The StyleGAN2 of that config, as a record of pure functions. What the config leaves open is chosen here."""
+    config, _ = complete(config, 0, 1)
+    game = Game(config, Generator(config), discriminator(config))
+    return GAN(
+        name="stylegan2",
+        config=config,
+        image_shape=config.image_shape,
+        label_size=config.label_size,
+        generator=game.generator,
+        discriminator=game.discriminator,
+        init=partial(init, game),
+        step=fitted(train_step(game), image_shape=config.image_shape, label_size=config.label_size),
+        generate=partial(generate, game),
+        latents=partial(draw_latents, config),
+    )
+
+
+def init(game: Game, key: Key) -> StyleGAN2State:
+    """Fresh networks and optimizers; one key gives one state."""
+    cfg = game.config
+    labels = jnp.zeros((1, cfg.label_size)) if cfg.label_size else None
+    inputs = {"generator": jnp.zeros((1, cfg.latent_size)), "discriminator": jnp.zeros((1, *cfg.image_shape))}
+
+    def network(player: str, key: Key) -> NetworkState:
+        variables = dict(getattr(game, player).init(key, inputs[player], labels))
+        params = variables.pop("params")
+        return NetworkState(params, variables, optimizer(cfg, player).init(params))
+
+    generator = network("generator", jax.random.fold_in(key, 0))
+    return StyleGAN2State(
+        step=jnp.int32(0),
+        images=jnp.uint32(0),
+        generator=generator,
+        discriminator=network("discriminator", jax.random.fold_in(key, 1)),
+        average=jax.tree.map(jnp.copy, generator.weights),
+        path_length_mean=jnp.float32(0),
+    )
+
+
+def generate(
+    game: Game,
+    state: TrainState,
+    latents: Latents,
+    labels: Labels | None = None,
+    *,
+    averaged: bool = True,
+    psi: Any = 1.0,
+    cutoff: int | None = None,
+    noise: Noise = "const",
+) -> Images:
+    """Images from latents [N, z], clipped to [-1, 1], by the averaged or the newest weights.
+
+    ``psi`` and ``cutoff`` truncate, and ``noise`` chooses the noise, as in ``Generator``.
+    """
+    network = state.average if averaged else state.generator.weights
+    variables = {"params": network["params"], **network["variables"]}
+    images = game.generator.apply(variables, latents, labels, psi=psi, cutoff=cutoff, noise=noise)
+    return jnp.clip(cast("Array", images), -1, 1)
