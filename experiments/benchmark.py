@@ -28,6 +28,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import reference_dcgan
+import reference_stylegan2
 from rich.console import Console
 from rich.table import Table
 
@@ -36,11 +37,14 @@ from ganzoo.data import DataConfig, open_dataset
 from ganzoo.data.feed import Feed
 from ganzoo.disk import write_whole
 from ganzoo.errors import UserError, nearest
-from ganzoo.training import parallel
+from ganzoo.models import stylegan2
+from ganzoo.training import parallel, report
 
 ROUND_SECONDS = 0.3
 """A round of each side lasts at least this long, so that waiting for the device does not count."""
 WARM_UP = 2
+STEP = "step"
+"""The only part of a benchmark that measures whole steps."""
 
 
 @dataclass
@@ -58,21 +62,28 @@ class Ours:
     peak_memory_bytes: int
 
 
+Run = Callable[[int], None]
+"""``run(n)`` does the work n times and waits for the device."""
+
+
 @dataclass(frozen=True)
 class Benchmark:
-    """One line of the table: both sides as functions of the dtype."""
+    """One line of the table: both sides as functions of the dtype, in one or several parts."""
 
     summary: str
-    ours: Callable[[str], Ours]
-    reference: Callable[..., Callable[[int], None]]
-    """``reference(dtype=, channels_last=, threads=)`` is a ``run(steps)``."""
+    ours: Callable[[str], Mapping[str, Ours]]
+    """The parts by name."""
+    reference: Callable[..., Mapping[str, Run]]
+    """``reference(dtype=, channels_last=, threads=)``: the same parts."""
     batch_size: int
+    shares: Mapping[str, float]
+    """How often each part runs in an average step."""
 
 
 # Our side -----------------------------------------------------------------------------------------------------------
 
 
-def dcgan_steps(image_size: int, batch_size: int, dtype: str) -> Ours:
+def dcgan_steps(image_size: int, batch_size: int, dtype: str) -> Mapping[str, Ours]:
     """One whole step per dispatch, on a batch that is on the device already."""
     gan = ganzoo.create("dcgan", "torch", image_size=image_size, dtype=dtype)
     images = np.random.default_rng(0).integers(0, 256, (batch_size, image_size, image_size, 3), dtype=np.uint8)
@@ -87,10 +98,11 @@ def dcgan_steps(image_size: int, batch_size: int, dtype: str) -> Ours:
         jax.block_until_ready(state)
         return 0.0
 
-    return Ours(run, batch_size, 1, dcgan_flops(gan.config, batch_size), compile_s, _peak_memory(compiled))
+    flops = dcgan_flops(gan.config, batch_size)
+    return {STEP: Ours(run, batch_size, 1, flops, compile_s, _peak_memory(compiled))}
 
 
-def dcgan_scan(image_size: int, batch_size: int, steps: int, dtype: str) -> Ours:
+def dcgan_scan(image_size: int, batch_size: int, steps: int, dtype: str) -> Mapping[str, Ours]:
     """``steps`` steps per dispatch by the library's own feed: the images live on the device, indices are sent."""
     gan = ganzoo.create("dcgan", "torch", image_size=image_size, dtype=dtype)
     mesh = parallel.data_mesh(1)
@@ -114,7 +126,7 @@ def dcgan_scan(image_size: int, batch_size: int, steps: int, dtype: str) -> Ours
         return host[0] * dispatches  # of the first, which finds the device idle: a later one may wait for it
 
     flops = steps * dcgan_flops(gan.config, batch_size)
-    return Ours(run, steps * batch_size, steps, flops, compile_s, _peak_memory(compiled))
+    return {STEP: Ours(run, steps * batch_size, steps, flops, compile_s, _peak_memory(compiled))}
 
 
 def dcgan_flops(config: Any, batch_size: int) -> float:
@@ -133,6 +145,57 @@ def dcgan_flops(config: Any, batch_size: int) -> float:
     return 11.0 * sum(layers) - 2 * layers[0] + 2 * dense
 
 
+def stylegan2_config(image_size: int, channel_base: int, dtype: str) -> dict[str, Any]:
+    """Fields that make configuration F of that size; bfloat16 means mixed precision, as it is trained."""
+    return {
+        "image_size": image_size,
+        "channel_base": channel_base,
+        "low_precision_levels": 4 if dtype == "bfloat16" else 0,
+        "minibatch_std_group": 4,
+    }
+
+
+def stylegan2_phases(image_size: int, channel_base: int, batch_size: int, dtype: str) -> Mapping[str, Ours]:
+    """The four phases, each a program of its own, on one state that they hand on."""
+    gan = ganzoo.create("stylegan2", "stylegan2", **stylegan2_config(image_size, channel_base, dtype))
+    game = stylegan2.Game(gan.config, gan.generator, gan.discriminator)
+    images = np.random.default_rng(0).integers(0, 256, (batch_size, *gan.image_shape), dtype=np.uint8)
+    batch, key, state = {"image": jnp.asarray(images)}, jax.random.key(1), jax.jit(gan.init)(jax.random.key(0))
+
+    def part(step: Any) -> Ours:
+        program = jax.jit(lambda state, batch, key: step(state, batch, key)[0], donate_argnums=0)
+        compiled, compile_s = _compiled(program, state, batch, key)
+
+        def run(dispatches: int) -> float:
+            nonlocal state
+            for _ in range(dispatches):
+                state = compiled(state, batch, key)
+            jax.block_until_ready(state)
+            return 0.0
+
+        cost = report.flops(step, state, batch, key).least
+        return Ours(run, batch_size, 1, cost, compile_s, _peak_memory(compiled))
+
+    return {name: part(step) for name, (step, _) in stylegan2.phases(game).items()}
+
+
+def stylegan2_sampling(image_size: int, channel_base: int, batch_size: int, dtype: str) -> Mapping[str, Ours]:
+    """Images from latents, with the averaged weights and constant noise."""
+    gan = ganzoo.create("stylegan2", "stylegan2", **stylegan2_config(image_size, channel_base, dtype))
+    state = jax.jit(gan.init)(jax.random.key(0))
+    latents = gan.latents(jax.random.key(1), jnp.arange(batch_size))
+    compiled, compile_s = _compiled(jax.jit(gan.generate), state, latents)
+
+    def run(dispatches: int) -> float:
+        for _ in range(dispatches):
+            images = compiled(state, latents)
+        jax.block_until_ready(images)
+        return 0.0
+
+    cost = report.flops(gan.generate, state, latents).least
+    return {"sampling": Ours(run, batch_size, 1, cost, compile_s, _peak_memory(compiled))}
+
+
 def _compiled(program: Any, *args: Any) -> tuple[Any, float]:
     """The program compiled for these arguments, and the seconds that tracing and compiling took."""
     start = time.perf_counter()
@@ -148,19 +211,60 @@ def _peak_memory(compiled: Any) -> int:
 
 # The table ----------------------------------------------------------------------------------------------------------
 
+LAZY_STEPS = {"generator": 1.0, "path length": 1 / 4, "discriminator": 1.0, "R1": 1 / 16}
+THEIR_PHASES = {"G main": "generator", "G path length": "path length", "D main": "discriminator", "D R1": "R1"}
+
+
+def dcgan_reference(image_size: int) -> Callable[..., Mapping[str, Run]]:
+    """The PyTorch side of a DCGAN of that size."""
+    return lambda **how: {STEP: reference_dcgan.trainer(image_size=image_size, batch_size=64, **how)}
+
+
+def stylegan2_training(size: int, base: int, batch_size: int) -> Benchmark:
+    """The average step of StyleGAN2, phase by phase."""
+    shape = {"image_size": size, "channel_base": base, "batch_size": batch_size}
+
+    def reference(**how: Any) -> Mapping[str, Run]:
+        return {THEIR_PHASES[name]: run for name, run in reference_stylegan2.phases(**shape, **how).items()}
+
+    summary = f"StyleGAN2 (configuration F, channel base {base}) {size}x{size}, batch {batch_size}: the average step"
+    return Benchmark(summary, partial(stylegan2_phases, size, base, batch_size), reference, batch_size, LAZY_STEPS)
+
+
+def stylegan2_images(size: int, base: int, batch_size: int) -> Benchmark:
+    """Sampling from StyleGAN2."""
+    shape = {"image_size": size, "channel_base": base, "batch_size": batch_size}
+    summary = f"StyleGAN2 (configuration F, channel base {base}) {size}x{size}, batch {batch_size}: sampling"
+    return Benchmark(
+        summary,
+        partial(stylegan2_sampling, size, base, batch_size),
+        lambda **how: {"sampling": reference_stylegan2.sampler(**shape, **how)},
+        batch_size,
+        {"sampling": 1.0},
+    )
+
+
 BENCHMARKS: Mapping[str, Benchmark] = {
     "dcgan64": Benchmark(
         "DCGAN (torch preset) 64x64, batch 64: one whole step per dispatch",
         partial(dcgan_steps, 64, 64),
-        partial(reference_dcgan.trainer, image_size=64, batch_size=64),
+        dcgan_reference(64),
         64,
+        {STEP: 1.0},
     ),
     "dcgan32-scan": Benchmark(
         "DCGAN (torch preset) 32x32, batch 64: 16 steps per dispatch from images on the device",
         partial(dcgan_scan, 32, 64, 16),
-        partial(reference_dcgan.trainer, image_size=32, batch_size=64),
+        dcgan_reference(32),
         64,
+        {STEP: 1.0},
     ),
+    **{
+        f"stylegan2-64-batch{n}" if n != 8 else "stylegan2-64": stylegan2_training(64, 16384, n) for n in (8, 4, 16, 32)
+    },
+    "stylegan2-64-sampling": stylegan2_images(64, 16384, 8),
+    "stylegan2-256-sampling": stylegan2_images(256, 16384, 8),
+    "stylegan2-256": stylegan2_training(256, 16384, 64),
 }
 
 
@@ -168,23 +272,25 @@ BENCHMARKS: Mapping[str, Benchmark] = {
 
 
 def measure(name: str, dtype: str, rounds: int) -> dict[str, Any]:
-    """One row: both sides in turn, ``rounds`` times, and their medians."""
+    """One row: both sides in turn, ``rounds`` times, and their medians; of several parts, the average step's sum."""
     benchmark, threads, load = BENCHMARKS[name], len(os.sched_getaffinity(0)), os.getloadavg()[0]
     ours = benchmark.ours(dtype)
     layouts = {"default": False, "channels_last": True} if reference_dcgan.available() else {}
-    sides = {"ours": (_timed(ours.run), ours.images)}
-    for layout, channels_last in layouts.items():
-        run = benchmark.reference(dtype=dtype, channels_last=channels_last, threads=threads)
-        sides[layout] = (_timed(run), benchmark.batch_size)
-
-    counts = {side: _count(run) for side, (run, _) in sides.items()}
-    samples: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
-    for _ in range(rounds):
-        for side, (run, _) in sides.items():
-            samples[side].append(run(counts[side]))
-    seconds = {side: statistics.median(s for s, _ in samples[side]) / counts[side] for side in sides}
-    rates = {side: images / seconds[side] for side, (_, images) in sides.items()}
-    host = sum(host for _, host in samples["ours"]) / sum(total for total, _ in samples["ours"])
+    theirs = {
+        layout: benchmark.reference(dtype=dtype, channels_last=channels_last, threads=threads)
+        for layout, channels_last in layouts.items()
+    }
+    parts, host = {}, 0.0
+    for part, share in benchmark.shares.items():
+        runs = {"ours": ours[part].run, **{layout: their[part] for layout, their in theirs.items()}}
+        parts[part], waiting = _medians(runs, rounds)
+        host += share * waiting
+    seconds = {
+        side: sum(share * parts[part][side] for part, share in benchmark.shares.items()) for side in ("ours", *theirs)
+    }
+    steps = next(iter(ours.values())).steps
+    rates = {side: benchmark.batch_size / s * (steps if side == "ours" else 1) for side, s in seconds.items()}
+    flops = sum(share * ours[part].flops for part, share in benchmark.shares.items())
     reference = rates.get("default")
     return {
         "name": name,
@@ -192,16 +298,31 @@ def measure(name: str, dtype: str, rounds: int) -> dict[str, Any]:
         "reference_images_per_s": reference,
         "ratio": reference and rates["ours"] / reference,
         "reference_channels_last_images_per_s": rates.get("channels_last"),
-        "compile_s": ours.compile_s,
-        "peak_memory_bytes": ours.peak_memory_bytes,
-        "host_time_share": host,
-        "flops_per_s": ours.flops / seconds["ours"],
+        "s_per_1000_images": 1000 / rates["ours"],
+        "compile_s": {part: ours[part].compile_s for part in parts},
+        "peak_memory_bytes": max(ours[part].peak_memory_bytes for part in parts),
+        "host_time_share": host / seconds["ours"],
+        "flops_per_s": flops / seconds["ours"],
+        "part_seconds": parts,
         **_setting(dtype, threads),
         "batch_size": benchmark.batch_size,
-        "steps_per_dispatch": ours.steps,
+        "steps_per_dispatch": steps,
         "rounds": rounds,
         "load_average": load,
     }
+
+
+def _medians(runs: Mapping[str, Callable[[int], float | None]], rounds: int) -> tuple[dict[str, float], float]:
+    """Seconds of one dispatch of each side, taking turns, and those of our host in ours."""
+    timed = {side: _timed(run) for side, run in runs.items()}
+    counts = {side: _count(run) for side, run in timed.items()}
+    samples: dict[str, list[tuple[float, float]]] = {side: [] for side in timed}
+    for _ in range(rounds):
+        for side, run in timed.items():
+            samples[side].append(run(counts[side]))
+    seconds = {side: statistics.median(s for s, _ in samples[side]) / counts[side] for side in timed}
+    host = statistics.median(host for _, host in samples["ours"]) / counts["ours"]
+    return seconds, host
 
 
 def _timed(run: Callable[[int], float | None]) -> Callable[[int], tuple[float, float]]:
@@ -258,7 +379,7 @@ def main(args: Sequence[str] | None = None) -> int:
     options = parser.parse_args(args)
     if options.list:
         for name, benchmark in BENCHMARKS.items():
-            print(f"{name:<14} {benchmark.summary}")
+            print(f"{name:<22} {benchmark.summary}")
         return 0
     try:
         _check(options)
@@ -304,14 +425,31 @@ def _print(rows: Sequence[Mapping[str, Any]]) -> None:
     for title, value, digits in LINES:
         table.add_row(title, *(_number(value(row), digits) for row in rows))
     Console().print(table)
+    for row in rows:
+        if len(row["part_seconds"]) > 1:
+            _print_parts(row)
 
 
+def _print_parts(row: Mapping[str, Any]) -> None:
+    """Seconds of the parts of a step."""
+    sides = list(next(iter(row["part_seconds"].values())))
+    table = Table(title=f"{row['name']}, {row['dtype']}: seconds of each phase", title_justify="left")
+    for column in ("", *(SIDES[side] for side in sides), "compilation"):
+        table.add_column(column, justify="right" if column else "left")
+    for part, seconds in row["part_seconds"].items():
+        numbers = [*(seconds[side] for side in sides), row["compile_s"][part]]
+        table.add_row(part, *(_number(number, 3) for number in numbers))
+    Console().print(table)
+
+
+SIDES = {"ours": "ganzoo", "default": "PyTorch", "channels_last": "PyTorch, channels last"}
 LINES: Sequence[tuple[str, Callable[[Mapping[str, Any]], float | None], int]] = [
     ("images/s", lambda row: row["images_per_s"], 1),
     ("PyTorch images/s", lambda row: row["reference_images_per_s"], 1),
     ("ratio", lambda row: row["ratio"], 2),
     ("PyTorch, channels last", lambda row: row["reference_channels_last_images_per_s"], 1),
-    ("compilation, s", lambda row: row["compile_s"], 1),
+    ("s per 1000 images", lambda row: row["s_per_1000_images"], 2),
+    ("longest compilation, s", lambda row: max(row["compile_s"].values()), 1),
     ("peak memory, MB", lambda row: row["peak_memory_bytes"] / 1e6, 0),
     ("host time, %", lambda row: 100 * row["host_time_share"], 2),
     ("GFLOP/s", lambda row: row["flops_per_s"] / 1e9, 0),

@@ -10,12 +10,13 @@ A run folder holds::
     checkpoints/      whole train states, named by the images seen
 """
 
+import contextlib
+import itertools
 import json
-import os
 import signal
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Generic, Literal, TypeVar
@@ -25,20 +26,23 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from ganzoo.config import check_types, differences, require, require_at_least, to_json
+from ganzoo.config import check_types, differences, replaced, require, require_at_least, to_json
 from ganzoo.data import DataConfig, Dataset, open_dataset
 from ganzoo.data.feed import Feed
-from ganzoo.disk import write_whole
 from ganzoo.errors import UserError
 from ganzoo.gan import GAN, parameter_count
 from ganzoo.models import MODELS
+from ganzoo.run_folder import begin_folder, check_fingerprint, check_folder, read_record, writing
 from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints, require_space, size_of
 from ganzoo.training.hooks import FiniteGuard, Hook, Log, Progress, Samples, Save
 from ganzoo.training.loop import train
+from ganzoo.training.report import Flops, flops, program_report
+from ganzoo.training.transfer import plan, read_weights, table, transfer
 from ganzoo.typing import Key, Step
 
 M = TypeVar("M")
+Say = Callable[[str], None]
 SHOWN_CLASSES = 20
 
 
@@ -49,7 +53,7 @@ class TrainingConfig:
     images: int = 5_000_000
     """Length of the run in real images shown to the discriminator."""
     batch_size: int = 64
-    """Images of one step, over all devices."""
+    """Images of one step, over all devices; 0 leaves it to the model's own rule, where it has one."""
     seed: int = 0
     """Of the weights, the latents and the order of the data."""
     steps_per_dispatch: int = 8
@@ -68,11 +72,13 @@ class TrainingConfig:
     """Devices to train on; 0 for all there are."""
     mode: Literal["jit", "pmap", "shard_map"] = "jit"
     """How the step is spread over the devices; the results are the same."""
+    init_from: str = ""
+    """Start with the weights of this run folder or .npz file, as far as names and shapes are the same."""
 
     def __post_init__(self) -> None:
         check_types(self)
-        require_at_least(1, self, "images", "batch_size", "steps_per_dispatch", "log_every", "keep_last")
-        require_at_least(0, self, "sample_every", "checkpoint_every", "keep_every", "devices")
+        require_at_least(1, self, "images", "steps_per_dispatch", "log_every", "keep_last")
+        require_at_least(0, self, "batch_size", "sample_every", "checkpoint_every", "keep_every", "devices")
         require(self.batch_size <= self.images, "batch_size", self.batch_size, f"be at most images = {self.images}")
         require(0 <= self.seed < 2**32, "seed", self.seed, "be in 0 .. 2^32 - 1")
         seen = self.steps * self.batch_size
@@ -82,7 +88,7 @@ class TrainingConfig:
     @property
     def steps(self) -> int:
         """Steps of the whole run: the last one may go past ``images``."""
-        return -(-self.images // self.batch_size)
+        return -(-self.images // max(self.batch_size, 1))
 
 
 @dataclass(frozen=True)
@@ -99,19 +105,19 @@ class Experiment(Generic[M]):
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
-FREE_ON_RESUME = (
-    *("training.images", "training.log_every", "training.sample_every", "training.checkpoint_every"),
-    *("training.keep_last", "training.keep_every", "training.devices", "training.mode", "name"),
-    *("data.data", "data.data_dir", "data.workers", "data.memory_budget_mib", "data.on_bad_file"),
-)
-"""Fields that may differ when a run is resumed; that the images are others, their fingerprint (of names, sizes and
-labels) tells."""
-
-
 def experiments() -> Mapping[str, Experiment[Any]]:
     """Every preset of every model as an experiment ``<model>-<preset>``, some with settings of their own."""
-    digits, none = DataConfig(), DataConfig(data="")
-    data = {"dcgan-cifar10": DataConfig(data="tfds:cifar10"), "dcgan-digits": digits, "dcgan-tiny": digits}
+    digits, cifar10, none = DataConfig(), DataConfig(data="tfds:cifar10"), DataConfig(data="")
+    data = {
+        "dcgan-cifar10": cifar10,
+        "dcgan-digits": digits,
+        "dcgan-tiny": digits,
+        "stylegan2-cifar": replace(cifar10, mirror=True),
+        "stylegan2-tiny": digits,
+    }
+    published = TrainingConfig(
+        images=25_000_000, batch_size=32, log_every=4_000, sample_every=200_000, checkpoint_every=200_000
+    )
     training = {
         "dcgan-paper": TrainingConfig(batch_size=128),
         "dcgan-cifar10": TrainingConfig(images=2_000_000, steps_per_dispatch=16),
@@ -120,6 +126,18 @@ def experiments() -> Mapping[str, Experiment[Any]]:
         ),
         "dcgan-tiny": TrainingConfig(
             images=2_000, batch_size=16, log_every=400, sample_every=1_000, checkpoint_every=400
+        ),
+        "stylegan2-stylegan2": published,
+        "stylegan2-paper256": replace(published, batch_size=64),
+        "stylegan2-paper512": replace(published, batch_size=64),
+        "stylegan2-paper1024": published,
+        "stylegan2-cifar": replace(published, images=100_000_000, batch_size=64),
+        "stylegan2-auto": replace(published, batch_size=0),
+        "stylegan2-faces64": TrainingConfig(
+            images=200_000, batch_size=16, log_every=1_000, sample_every=4_000, checkpoint_every=4_000
+        ),
+        "stylegan2-tiny": TrainingConfig(
+            images=640, batch_size=16, log_every=160, sample_every=320, checkpoint_every=320
         ),
     }
     return {
@@ -130,12 +148,40 @@ def experiments() -> Mapping[str, Experiment[Any]]:
     }
 
 
+def completed(
+    experiment: Experiment[Any], devices: int, recorded: Mapping[str, Any] | None = None
+) -> tuple[Experiment[Any], list[str]]:
+    """The experiment with a number for all that its config leaves open, and a line for each of them.
+
+    Args:
+      experiment: whose model's config may hold None, and whose batch size may be 0.
+      devices: how many train it.
+      recorded: the "experiment" of the run that is resumed; what was chosen there is not chosen again.
+
+    Raises:
+      UserError: the model has no rule for the batch size.
+    """
+    model, config, training = MODELS[experiment.model], experiment.gan, experiment.training
+    if recorded:
+        old, open_fields = recorded.get("gan", {}), [name for name, value in to_json(config).items() if value is None]
+        config = replaced(config, {name: old[name] for name in open_fields if name in old})
+        batch_size = training.batch_size or recorded.get("training", {}).get("batch_size", 0)
+        training = replace(training, batch_size=batch_size)
+    if model.complete:
+        config, batch_size = model.complete(config, training.batch_size, devices)
+        training = replace(training, batch_size=batch_size)
+    require(training.batch_size >= 1, "batch_size", training.batch_size, "be at least 1")
+    whole = replace(experiment, gan=config, training=training)
+    found = differences(to_json(experiment), to_json(whole))
+    return whole, [f"auto: {line.split('.', 1)[1].split(':')[0]} = {line.split(' -> ')[1]}" for line in found]
+
+
 def run(
     experiment: Experiment[Any],
     out: Path,
     *,
     resume: bool = False,
-    say: Callable[[str], None] = print,
+    say: Say = print,
     reading: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Train, into the folder ``out``, from the start or from its newest checkpoint; return the folder.
@@ -153,21 +199,34 @@ def run(
       UserError: bad input, a folder that holds another run, no room on the disk, or training that diverged.
       KeyboardInterrupt: stopped by a signal, after a checkpoint was saved.
     """
-    settings = experiment.training
-    init_key, run_key, sample_key = jax.random.split(jax.random.key(settings.seed), 3)
     with parallel.together():  # nobody writes before all have checked
-        gan = MODELS[experiment.model].build(experiment.gan)
-        mesh = check_training(experiment)
+        MODELS[experiment.model].build(experiment.gan)  # complains of its config before anything else is looked at
+        mesh = parallel.data_mesh(experiment.training.devices)
+        recorded = read_record(out / "config.json")["experiment"] if resume and (out / "config.json").exists() else None
+        experiment, chosen = completed(experiment, mesh.size, recorded)
+        settings, gan = experiment.training, MODELS[experiment.model].build(experiment.gan)
+        check_training(experiment, mesh)
         record = {"experiment": to_json(experiment)}
         check_folder(out, record, resume=resume)
+        init_key, run_key, sample_key = jax.random.split(jax.random.key(settings.seed), 3)
+        shapes = jax.eval_shape(gan.init, init_key)
+        cost = check_step(gan, shapes, settings.batch_size)
+        weights = read_weights(Path(settings.init_from)) if settings.init_from and not resume else None
+        copied = plan(shapes, weights) if weights else []
         dataset = open_dataset(experiment.data, gan.image_shape, reading)
         fit_labels(gan, dataset)
         record["fingerprint"] = dataset.fingerprint
         check_fingerprint(out, record, resume=resume)
-        shapes = jax.eval_shape(gan.init, init_key)
         require_space(out, size_of(shapes))
     parallel.require_same(json.dumps([record["fingerprint"], to_json(gan.config), to_json(settings)]), "config or data")
-    for line in (describe(gan, shapes, mesh), *dataset.describe().splitlines()):
+    told = [
+        *chosen,
+        describe(gan, shapes, mesh),
+        cost.told(settings.batch_size),
+        *dataset.describe().splitlines(),
+        *table(copied),
+    ]
+    for line in told:
         say(line)
     if not resume:
         begin_folder(out, record)
@@ -176,6 +235,7 @@ def run(
     with Checkpoints(out / "checkpoints", keep_last=settings.keep_last, keep_every=settings.keep_every) as checkpoints:
         if checkpoints.latest is None:
             state = parallel.jit_init(gan.init, mesh)(init_key)
+            state = parallel.replicate(transfer(state, weights), mesh) if weights else state
         else:
             state = checkpoints.restore(shapes, mesh)
             say(f"resumed at {int(state.images)} images")
@@ -186,16 +246,23 @@ def run(
             return out
         with writing(out):
             made = hooks(gan, dataset, settings, out, checkpoints, sample_key)
-            advance(gan, feed, state, run_key, settings, made)
+            advance(gan, feed, state, run_key, settings, made, say)
     return out
 
 
-def advance(gan: GAN, feed: Feed, state: Any, key: Key, settings: TrainingConfig, hooks: Sequence[Hook]) -> None:
-    """Train from ``state`` to the end of the run, or until a signal comes."""
-    with interruption() as interrupted:
+def advance(
+    gan: GAN, feed: Feed, state: Any, key: Key, settings: TrainingConfig, hooks: Sequence[Hook], say: Say
+) -> None:
+    """Train from ``state`` to the end of the run, or until a signal comes; tell what the program needs before it."""
+    program = compiled(feed, gan.step, settings.mode)
+    payloads = feed.payloads(int(state.step), settings.steps, settings.steps_per_dispatch)
+    with interruption() as interrupted, contextlib.closing(payloads):
+        first = next(payloads)
+        for line in program_report(program, (state, first[1], key), gan.config, settings.batch_size, feed.mesh):
+            say(line)
         state = train(
-            compiled(feed, gan.step, settings.mode),
-            feed.payloads(int(state.step), settings.steps, settings.steps_per_dispatch),
+            program,
+            itertools.chain([first], payloads),
             state,
             key,
             last_step=settings.steps,
@@ -210,14 +277,21 @@ def advance(gan: GAN, feed: Feed, state: Any, key: Key, settings: TrainingConfig
 # The parts of a run -------------------------------------------------------------------------------------------------
 
 
-def check_training(experiment: Experiment[Any]) -> Mesh:
-    """The devices to train on; ``UserError`` where the experiment asks for what is not there."""
+def check_training(experiment: Experiment[Any], mesh: Mesh) -> None:
+    """Raise ``UserError`` where the experiment asks for what is not there."""
     require(bool(experiment.data.data), "data", "", "be given: --data with a folder, a .zip file or tfds:NAME")
-    mesh, batch_size = parallel.data_mesh(experiment.training.devices), experiment.training.batch_size
+    batch_size = experiment.training.batch_size
     require(batch_size % mesh.size == 0, "batch_size", batch_size, f"be a multiple of {mesh.size} devices")
     alone, mode = jax.process_count() == 1, experiment.training.mode
     require(alone or mode != "pmap", "mode", mode, "be jit or shard_map where processes work together")
-    return mesh
+
+
+def check_step(gan: GAN, shapes: Any, batch_size: int) -> Flops:
+    """What a step costs, by tracing it; ``UserError`` where the batch does not suit the model."""
+    batch = {"image": jax.ShapeDtypeStruct((batch_size, *gan.image_shape), jnp.uint8)}
+    if gan.label_size:
+        batch["label"] = jax.ShapeDtypeStruct((batch_size, gan.label_size), jnp.float32)
+    return flops(gan.step, shapes, batch, jax.eval_shape(lambda: jax.random.key(0)))
 
 
 def compiled(feed: Feed, step: Step, mode: str) -> Step:
@@ -269,66 +343,6 @@ def fit_labels(gan: GAN, dataset: Dataset) -> None:
         found = f"has label vectors of length {dataset.label_size}" if dataset.label_size else "has no labels"
         remedy = f"set --label-size {dataset.label_size}" + ("" if dataset.label_size else " to train without labels")
         raise UserError(f"{dataset.name} {found}, the model wants {gan.label_size}; {remedy}")
-
-
-def check_folder(out: Path, record: Mapping[str, Any], *, resume: bool) -> None:
-    """Raise ``UserError`` unless ``out`` can hold this run."""
-    config = out / "config.json"
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file; give --out a folder")
-    if resume and not config.exists():
-        raise UserError(f"{out} holds no run to resume; leave out --resume to start one")
-    there = next(parent for parent in (out, *out.absolute().parents) if parent.exists())
-    if not there.is_dir():
-        raise UserError(f"{there} is a file, so {out} cannot be made; give another folder by --out")
-    if not os.access(there, os.R_OK | os.W_OK | os.X_OK):
-        raise UserError(f"{there} is not writable; give another folder by --out")
-    if not resume and out.exists() and any(out.iterdir()):
-        holds = "already holds a run; add --resume to go on with it" if config.exists() else "is not empty; empty it"
-        raise UserError(f"{out} {holds}, or give another folder by --out")
-    if resume:
-        changed = [
-            line
-            for line in differences(_read(config)["experiment"], record["experiment"])
-            if line.split(":")[0] not in FREE_ON_RESUME
-        ]
-        if changed:
-            raise UserError(f"{out} was made with another config: {'; '.join(changed)}. Resume with the old values")
-
-
-def check_fingerprint(out: Path, record: Mapping[str, Any], *, resume: bool) -> None:
-    """Raise ``UserError`` where a run would be resumed on other images."""
-    if resume and _read(out / "config.json").get("fingerprint") != record["fingerprint"]:
-        raise UserError(f"{out} was trained on other images than those now at {record['experiment']['data']['data']}")
-
-
-def begin_folder(out: Path, record: Mapping[str, Any]) -> None:
-    """Make the folder and write its config, whole or not at all."""
-    if jax.process_index():
-        return
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-        write_whole(out / "config.json", (json.dumps(record, indent=2) + "\n").encode())
-
-
-@contextmanager
-def writing(out: Path) -> Generator[None]:
-    """Within, what the file system refuses becomes a ``UserError``."""
-    try:
-        yield
-    except OSError as error:
-        where = error.filename or out
-        raise UserError(f"cannot write {where}: {error.strerror or error}; mend that or give another --out") from error
-
-
-def _read(config: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(config.read_text())
-        if not isinstance(record, dict) or not isinstance(record.get("experiment"), dict):
-            raise ValueError('no "experiment" in it')
-    except (OSError, ValueError) as error:
-        raise UserError(f"{config} cannot be read ({error}); it must be the file that the run wrote") from error
-    return record
 
 
 @contextmanager

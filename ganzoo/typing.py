@@ -18,7 +18,7 @@ Images: TypeAlias = Float[AnyArray, "n h w c"]
 ImagesUint8: TypeAlias = UInt8[AnyArray, "n h w c"]
 """Images as they are stored, 0..255."""
 Latents: TypeAlias = Float[AnyArray, "n z"]
-Styles: TypeAlias = Float[AnyArray, "n l w"]
+Styles: TypeAlias = Float[AnyArray, "n l w_dim"]
 """One style vector w for every style input of a synthesis network."""
 Labels: TypeAlias = Float[AnyArray, "n k"]
 """Label vectors; a class is a one-hot row."""

@@ -10,7 +10,8 @@ import ganzoo
 import ganzoo.experiment
 from ganzoo.config import differences, to_json
 from ganzoo.data import DataConfig, open_dataset
-from ganzoo.experiment import FREE_ON_RESUME, SHOWN_CLASSES, TrainingConfig, experiments, run, shown_labels
+from ganzoo.experiment import SHOWN_CLASSES, TrainingConfig, experiments, run, shown_labels
+from ganzoo.run_folder import FREE_ON_RESUME
 
 
 class Labelled:
@@ -81,7 +82,7 @@ def test_keys_of_a_run_differ(monkeypatch, tmp_path) -> None:
     """Weights, training and the latents of the grids are drawn with keys of their own."""
     used = {}
 
-    def stop(gan, feed, state, key, settings, made) -> None:
+    def stop(gan, feed, state, key, settings, made, say) -> None:
         used["run"] = key
 
     def remember(gan, dataset, settings, out, checkpoints, key) -> list:

@@ -118,7 +118,6 @@ class Generator(nn.Module):
             return ws
         return truncate(ws, self.mapping.get_variable("statistics", "w_average"), psi, cutoff=cutoff)
 
-
     def synthesise(self, ws: Styles, *, noise: Noise = "const") -> Images:
         """The images of styles [N, L, w]: ``synthesis``, by a name that ``apply`` can call."""
         return self.synthesis(ws, noise=noise)
@@ -272,9 +271,7 @@ class Game:
         del key
         cfg, fakes = self.config, batch["paths"]
         ws, state = self.styles(params, state, fakes)
-        lengths = penalties.path_lengths(
-            lambda ws: self.synthesise(params, state, ws, fakes), ws, batch["path_noise"]
-        )
+        lengths = penalties.path_lengths(lambda ws: self.synthesise(params, state, ws, fakes), ws, batch["path_noise"])
         mean = state.path_length_mean
         mean = mean + cfg.path_length_decay * (collective.mean(lengths.mean()) - mean)
         penalty = cfg.path_length_weight * jnp.square(lengths - mean)
@@ -335,9 +332,7 @@ def optimizer(config: StyleGAN2Config, player: str) -> optax.GradientTransformat
         "discriminator": (config.discriminator_learning_rate, config.r1_interval),
     }[player]
     c = interval / (interval + 1) if interval else 1.0
-    return optax.chain(
-        finite(), optax.adam(rate * c, config.adam_beta1**c, config.adam_beta2**c, config.adam_epsilon)
-    )
+    return optax.chain(finite(), optax.adam(rate * c, config.adam_beta1**c, config.adam_beta2**c, config.adam_epsilon))
 
 
 def finite(limit: float = 1e5) -> optax.GradientTransformation:
@@ -347,34 +342,40 @@ def finite(limit: float = 1e5) -> optax.GradientTransformation:
     )
 
 
+def phases(game: Game) -> dict[str, tuple[Step, int]]:
+    """The phases of a step in their order, by name, and how many steps lie from one of each to the next.
+
+    A player's penalty is minimised by the same Adam as its main loss, in a phase of its own, times the interval; or
+    together with the main loss, where the interval is 0.
+    """
+    cfg = game.config
+
+    def phase(player: str, loss: Loss) -> Step:
+        step = minimize(player, loss, optimizer(cfg, player), rounds=partial(round_count, cfg))
+        return drawn(partial(draw, cfg), step)
+
+    def of(player: str, main: Loss, name: str, penalty: Loss, interval: int) -> dict[str, tuple[Step, int]]:
+        if interval:
+            return {player: (phase(player, main), 1), name: (phase(player, scaled(penalty, interval)), interval)}
+        return {player: (phase(player, summed(main, penalty)), 1)}
+
+    result = {
+        **of("generator", game.generator_main, "path length", game.path_length, cfg.path_length_interval),
+        **of("discriminator", game.discriminator_main, "R1", game.r1, cfg.r1_interval),
+    }
+    idle = {"path length": not cfg.path_length_weight, "R1": not cfg.r1_gamma}
+    return {name: phase for name, phase in result.items() if not idle.get(name)}
+
+
 def train_step(game: Game) -> Step:
     """G, its path lengths every 4th step, D, its R1 every 16th, then the average: each phase with latents of its own.
 
     NVlabs/stylegan2-ada-pytorch, training_loop.py:199-305.
     """
     cfg = game.config
-    return counted(
-        chain(
-            *_phases(game, "generator", game.generator_main, game.path_length if cfg.path_length_weight else None),
-            *_phases(game, "discriminator", game.discriminator_main, game.r1 if cfg.r1_gamma else None),
-            average_generator(half_life=cfg.average_half_life, ramp=cfg.average_ramp, variables="newest"),
-        )
-    )
-
-
-def _phases(game: Game, player: str, main: Loss, penalty: Loss | None) -> list[Step]:
-    """A player's main phase and its lazy one: the penalty times its interval, by the same Adam."""
-    cfg, adam = game.config, optimizer(game.config, player)
-    interval = cfg.path_length_interval if player == "generator" else cfg.r1_interval
-
-    def phase(loss: Loss) -> Step:
-        return drawn(partial(draw, cfg), minimize(player, loss, adam, rounds=partial(round_count, cfg)))
-
-    if penalty is None:
-        return [phase(main)]
-    if not interval:
-        return [phase(summed(main, penalty))]
-    return [phase(main), every(interval, phase(scaled(penalty, interval)))]
+    steps = [step if interval == 1 else every(interval, step) for step, interval in phases(game).values()]
+    average = average_generator(half_life=cfg.average_half_life, ramp=cfg.average_ramp, variables="newest")
+    return counted(chain(*steps, average))
 
 
 def stylegan2(config: StyleGAN2Config) -> GAN:

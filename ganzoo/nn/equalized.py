@@ -23,7 +23,7 @@ def normal_init(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> A
 
 
 class EqualizedDense(nn.Module):
-    """``activation(gain * x @ kernel * multiplier / sqrt(inputs) + bias * multiplier)``; kernel ~ N(0, 1 / multiplier)."""
+    """``activation(x @ kernel * multiplier / sqrt(inputs) + bias * multiplier)``; kernel ~ N(0, 1) / multiplier."""
 
     features: int
     activation: str = "linear"

@@ -39,7 +39,7 @@ class MappingNetwork(nn.Module):
     @nn.compact
     def __call__(
         self, latents: Latents | None, labels: Labels | None = None, *, update_average: bool = False
-    ) -> Float[Array, "n *l w"]:
+    ) -> Float[Array, "n *l w_dim"]:
         """Styles [N, L, w] (or [N, w]) of latents [N, z], of labels [N, k], or of both.
 
         Args:
@@ -65,8 +65,8 @@ class MappingNetwork(nn.Module):
 
 
 def truncate(
-    ws: Styles, average: Float[AnyArray, " w"], psi: Any = 1.0, *, cutoff: int | None = None
-) -> Float[Array, "n l w"]:
+    ws: Styles, average: Float[AnyArray, " w_dim"], psi: Any = 1.0, *, cutoff: int | None = None
+) -> Float[Array, "n l w_dim"]:
     """The truncation trick: ``average + psi (w - average)``, which trades variety for quality.
 
     Args:

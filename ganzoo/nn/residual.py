@@ -34,8 +34,8 @@ class DiscriminatorBlock(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "n h w c"] | None, images: Float[Array, "n h w rgb"]
-    ) -> tuple[Float[Array, "n h2 w2 c2"], Images]:
+        self, x: Array | None, images: Array
+    ) -> tuple[Float[Array, "n h2 w2 c2"], Float[Array, "n h3 w3 rgb"]]:
         """Features (None in the first block) and images -> features of half the size, and the images to go on with."""
         shared = {"activation": self.activation, "taps": self.taps, "clamp": self.clamp}
         if x is not None:
@@ -67,7 +67,7 @@ class Epilogue(nn.Module):
     clamp: float | None
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"] | None, images: Float[Array, "n h w rgb"]) -> Float[Array, "n o"]:
+    def __call__(self, x: Array | None, images: Array) -> Float[Array, "n o"]:
         """In float32."""
         features = self.features
         shared = {"activation": self.activation, "clamp": self.clamp}

@@ -39,7 +39,7 @@ class StyledConv(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "n h w c"], w: Float[Array, "n w_size"], noise: str | Float[Array, "n h2 w2 1"]
+        self, x: Float[Array, "n h w c"], w: Float[Array, "n w_dim"], noise: str | Float[Array, "n h2 w2 1"]
     ) -> Float[Array, "n h2 w2 c2"]:
         """Features, one style for each image, and "const", "none" or noise [N, H up, W up, 1]."""
         inputs, up = x.shape[-1], self.up
@@ -70,7 +70,7 @@ class ToRGB(nn.Module):
     clamp: float | None
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"], w: Float[Array, "n w_size"]) -> Float[Array, "n h w rgb"]:
+    def __call__(self, x: Float[Array, "n h w c"], w: Float[Array, "n w_dim"]) -> Float[Array, "n h w rgb"]:
         """Colours of the features, in float32."""
         inputs = x.shape[-1]
         styles = EqualizedDense(inputs, bias_init=1.0, name="affine")(w) / inputs**0.5
@@ -96,8 +96,8 @@ class SynthesisBlock(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Array | None, images: Images | None, ws: Styles, noises: list[str | Array]
-    ) -> tuple[Float[Array, "n h w c"], Images | None]:
+        self, x: Array | None, images: Array | None, ws: Styles, noises: list[str | Array]
+    ) -> tuple[Float[Array, "n h w c"], Float[Array, "n h w rgb"] | None]:
         """Features and the image so far (None at the start) -> those of this size.
 
         ``ws`` holds a style for each convolution and one for the colours, ``noises`` one for each convolution.

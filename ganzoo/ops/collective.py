@@ -1,6 +1,6 @@
 """Reductions over devices: the one file that knows whether a step runs under a named device axis.
 
-Under ``jit`` (on one device or over a mesh) a batch is global and nothing here does anything. Under ``pmap`` and
+Under ``jit`` (on one device or over a mesh) a batch is global and nothing here changes a number. Under ``pmap`` and
 ``shard_map`` a step sees its own part of the batch and the axis ``AXIS`` is bound: sums, means and the position of an
 example in the global batch then go over the axis, so that all modes compute the same numbers.
 """
@@ -50,9 +50,18 @@ def global_size(local: int) -> int:
 
 
 def global_indices(local: int) -> Int[Array, " n"]:
-    """The positions in the global batch of this device's ``local`` examples."""
+    """The positions in the global batch of this device's ``local`` examples.
+
+    In one program over a mesh they are split like the batch. Whatever is drawn from them follows; without that, the
+    compiler would let every device work on all fakes.
+    """
     indices = jnp.arange(local)
-    return indices + local * jax.lax.axis_index(AXIS) if axis_is_bound() else indices
+    if axis_is_bound():
+        return indices + local * jax.lax.axis_index(AXIS)
+    mesh = jax.sharding.get_abstract_mesh()
+    if AXIS in mesh.axis_names and local % mesh.shape[AXIS] == 0:
+        return jax.lax.with_sharding_constraint(indices, jax.sharding.PartitionSpec(AXIS))
+    return indices
 
 
 def gathered(x: Array) -> Array:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 try:
@@ -29,12 +30,13 @@ SPARE_CHECKPOINTS = 3
 class Checkpoints:
     """The checkpoints of one run, named by the images seen. Use as a context manager, so that the last save ends."""
 
-    def __init__(self, folder: Path, *, keep_last: int = 2, keep_every: int = 0) -> None:
+    def __init__(self, folder: Path, *, keep_last: int = 2, keep_every: int = 0, read_only: bool = False) -> None:
         """
         Args:
           folder: made if it is not there.
           keep_last: how many of the newest are kept.
           keep_every: besides, one for every this many images is kept; 0 keeps none besides.
+          read_only: leave the folder of another run as it is, also what an interrupted save left there.
 
         Raises:
           UserError: ``folder`` is a file.
@@ -49,7 +51,7 @@ class Checkpoints:
         self._orbax = ocp.training.Checkpointer(
             str(folder.absolute()),
             preservation_policy=policies.AnyPreservationPolicy(keep),  # ty: ignore[invalid-argument-type]
-            cleanup_tmp_directories=True,
+            cleanup_tmp_directories=not read_only,
         )
 
     def __enter__(self) -> "Checkpoints":
@@ -107,29 +109,54 @@ class Checkpoints:
         Raises:
           UserError: the checkpoint cannot be read, or is of another model.
         """
-        images = self.latest
-        where = f"checkpoint {images} in {self._folder}"
         wanted = _storable(like)
-        try:
-            found = self._orbax.metadata(images).metadata
-            if not isinstance(found, Mapping):
-                raise FileNotFoundError("files in it are damaged or missing")
+        with self._reading() as where:
+            found = self._metadata()
             self._require_same(where, wanted, found)
             whole = NamedSharding(mesh or data_mesh(), PartitionSpec())
-            abstract = {
-                name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole) for name, leaf in wanted.items()
-            }
-            leaves = self._orbax.load(images, abstract)
+            leaves = self._load(wanted, whole)
+        return jax.tree.unflatten(jax.tree.structure(like), [leaves[name] for name in wanted])
+
+    def read(self) -> dict[str, np.ndarray]:
+        """The newest checkpoint's arrays by their names, such as ``generator.params.mapping.dense0.kernel``.
+
+        Raises:
+          UserError: the checkpoint cannot be read.
+        """
+        with self._reading():
+            found = self._metadata()
+            here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+            return {name: np.asarray(leaf) for name, leaf in self._load(found, here).items()}
+
+    def _metadata(self) -> Mapping[str, PyTree]:
+        """Name -> something with a shape and a dtype."""
+        found = self._orbax.metadata(self.latest).metadata
+        if not isinstance(found, Mapping):
+            raise FileNotFoundError("files in it are damaged or missing")
+        return found
+
+    def _load(self, wanted: Mapping[str, PyTree], sharding: jax.sharding.Sharding) -> Mapping[str, PyTree]:
+        abstract = {
+            name: jax.ShapeDtypeStruct(tuple(leaf.shape), leaf.dtype, sharding=sharding)
+            for name, leaf in wanted.items()
+        }
+        return self._orbax.load(self.latest, abstract)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Generator[str]:
+        """Within, what Orbax raises becomes a ``UserError``; yields how to speak of the checkpoint."""
+        images = self.latest
+        where = f"checkpoint {images} in {self._folder}"
+        try:
+            yield where
         except UserError:
             raise
         except Exception as error:
-            reason = _first_cause(error)
             before = len(self._orbax.checkpoints) > 1
             remedy = (
                 f"delete {self._folder / str(images)} to resume from {'the one before it' if before else 'the start'}"
             )
-            raise UserError(f"{where} cannot be read ({reason}); {remedy}") from error
-        return jax.tree.unflatten(jax.tree.structure(like), [leaves[name] for name in wanted])
+            raise UserError(f"{where} cannot be read ({_first_cause(error)}); {remedy}") from error
 
     def _require_same(self, where: str, wanted: Mapping[str, PyTree], found: Mapping[str, PyTree]) -> None:
         remedy = "resume with the config it was made with"
@@ -170,10 +197,11 @@ def _first_cause(error: BaseException) -> str:
 
 def _storable(state: State) -> dict[str, PyTree]:
     """The leaves by name: a plain dict needs no class of ours to be read."""
-    return dict(_named(state))
+    return dict(named_leaves(state))
 
 
-def _named(tree: PyTree) -> list[tuple[str, PyTree]]:
+def named_leaves(tree: PyTree) -> list[tuple[str, PyTree]]:
+    """The leaves with their names: the way to each through the tree, with dots between."""
     return [
         (jax.tree_util.keystr(path, simple=True, separator="."), leaf)
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)

@@ -66,7 +66,12 @@ def jit_step(step: Step, mesh: Mesh | None = None, *, batch: PyTree = SPLIT) -> 
     mesh = mesh or data_mesh()
     whole = NamedSharding(mesh, WHOLE)
     split = jax.tree.map(lambda spec: NamedSharding(mesh, spec), batch, is_leaf=_is_spec)
-    return jax.jit(step, in_shardings=(whole, split, whole), out_shardings=whole, donate_argnums=0)
+
+    def over_mesh(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):  # for ``ops.collective.global_indices``
+            return step(state, batch, key)
+
+    return jax.jit(over_mesh, in_shardings=(whole, split, whole), out_shardings=whole, donate_argnums=0)
 
 
 def scan_step(step: Step, mesh: Mesh | None = None) -> Step:
