@@ -1,6 +1,7 @@
 """Eight devices, strict numerics and checked shapes for every test; must run before ganzoo is imported."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -14,7 +15,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".jax_cache")))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
-CHECKED = ["ops", "losses", "penalties", "ema", "gan", "phases", "grids", "models", "training"]
+CHECKED = ["ops", "nn", "losses", "penalties", "ema", "gan", "phases", "grids", "models", "training"]
 
 with install_import_hook([f"ganzoo.{name}" for name in CHECKED], "typechecker.check"):
     import ganzoo.cli  # noqa: F401 - everything else is imported from here
@@ -24,3 +25,10 @@ with install_import_hook([f"ganzoo.{name}" for name in CHECKED], "typechecker.ch
 def _private_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """What the library remembers between runs does not leak into the user's home."""
     monkeypatch.setenv("GANZOO_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture
+def doubles() -> Iterator[None]:
+    """Float64 in the place of float32."""
+    with jax.enable_x64(True):
+        yield

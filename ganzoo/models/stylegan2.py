@@ -35,7 +35,7 @@ from ganzoo.config import require
 from ganzoo.gan import GAN, Average, NetworkState, TrainState
 from ganzoo.losses import LOSSES
 from ganzoo.models.stylegan2_config import StyleGAN2Config, complete
-from ganzoo.nn.mapping import MappingNetwork, truncate
+from ganzoo.nn.mapping import MappingNetwork, check_truncation, truncate
 from ganzoo.nn.residual import ResidualDiscriminator
 from ganzoo.nn.synthesis import Noise, Synthesis
 from ganzoo.ops import collective, pixels, random
@@ -389,7 +389,7 @@ def stylegan2(config: StyleGAN2Config) -> GAN:
         label_size=config.label_size,
         generator=game.generator,
         discriminator=game.discriminator,
-        init=partial(init, game),
+        init=jax.jit(partial(init, game)),
         step=fitted(train_step(game), image_shape=config.image_shape, label_size=config.label_size),
         generate=partial(generate, game),
         latents=partial(draw_latents, config),
@@ -433,7 +433,26 @@ def generate(
 
     ``psi`` and ``cutoff`` truncate, and ``noise`` chooses the noise, as in ``Generator``.
     """
+    check_truncation(psi, cutoff, game.config.style_count)
     network = state.average if averaged else state.generator.weights
     variables = {"params": network["params"], **network["variables"]}
-    images = game.generator.apply(variables, latents, labels, psi=psi, cutoff=cutoff, noise=noise)
+    kind, keys = (noise, None) if isinstance(noise, str) else ("random", noise)
+    return _generate(game.generator, variables, latents, labels, psi, keys, cutoff=cutoff, noise=kind)
+
+
+@partial(jax.jit, static_argnums=0, static_argnames=("cutoff", "noise"))
+def _generate(
+    generator: Generator,
+    variables: PyTree,
+    latents: Latents,
+    labels: Labels | None,
+    psi: Any,
+    keys: Key | None,
+    *,
+    cutoff: int | None,
+    noise: str,
+) -> Images:
+    """One program, also where it is called outside of any: layer by layer would take minutes to compile."""
+    drawn = noise if keys is None else keys
+    images = generator.apply(variables, latents, labels, psi=psi, cutoff=cutoff, noise=drawn)
     return jnp.clip(cast("Array", images), -1, 1)

@@ -35,11 +35,13 @@ class EqualizedDense(nn.Module):
     def __call__(self, x: Float[Array, "n i"]) -> Float[Array, "n o"]:
         """[N, I] -> [N, O] in the dtype of ``x``."""
         inputs, multiplier = x.shape[-1], self.lr_multiplier
-        kernel = self.param("kernel", lambda key, shape: normal_init(key, shape) / multiplier, (inputs, self.features))
+        kernel = jnp.asarray(
+            self.param("kernel", lambda key, shape: normal_init(key, shape) / multiplier, (inputs, self.features))
+        )
         y = x @ (kernel * (multiplier / inputs**0.5)).astype(x.dtype)
         if not self.use_bias:
             return bias_act(y, None, self.activation)
-        bias = self.param("bias", nn.initializers.constant(self.bias_init / multiplier), (self.features,))
+        bias = jnp.asarray(self.param("bias", nn.initializers.constant(self.bias_init / multiplier), (self.features,)))
         return bias_act(y, bias * multiplier, self.activation)
 
 
@@ -66,7 +68,7 @@ class EqualizedConv(nn.Module):
         """[N, H, W, I] -> [N, H up / down, W up / down, O] in the dtype of ``x``."""
         k, inputs = self.kernel_size, x.shape[-1]
         channels = (self.features, inputs) if self.up > 1 else (inputs, self.features)
-        kernel = self.param("kernel", normal_init, (k, k, *channels))
+        kernel = jnp.asarray(self.param("kernel", normal_init, (k, k, *channels)))
         y = conv_resample(
             x,
             (kernel * (1 / (k * k * inputs) ** 0.5)).astype(x.dtype),
@@ -76,7 +78,7 @@ class EqualizedConv(nn.Module):
             padding=(k // 2, k // 2),
             correlate=self.up == 1,
         )
-        bias = self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else None
+        bias = jnp.asarray(self.param("bias", nn.initializers.zeros, (self.features,))) if self.use_bias else None
         gain = ACTIVATIONS[self.activation].gain * self.gain
         clamp = None if self.clamp is None else self.clamp * self.gain
         return bias_act(y, bias, self.activation, gain=gain, clamp=clamp)

@@ -45,8 +45,8 @@ class StyledConv(nn.Module):
         inputs, up = x.shape[-1], self.up
         styles = EqualizedDense(inputs, bias_init=1.0, name="affine")(w)
         channels = (self.features, inputs) if up > 1 else (inputs, self.features)
-        kernel = self.param("kernel", normal_init, (3, 3, *channels))
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        kernel = jnp.asarray(self.param("kernel", normal_init, (3, 3, *channels)))
+        bias = jnp.asarray(self.param("bias", nn.initializers.zeros, (self.features,)))
         added = self._noise(noise, (1, x.shape[1] * up, x.shape[2] * up, 1)) if self.use_noise else None
         f = resampling(self.taps, up)
         x = modulated_conv(x, kernel, styles, f, up=up, padding=(1, 1), noise=added)
@@ -57,7 +57,7 @@ class StyledConv(nn.Module):
     def _noise(self, noise: str | Array, shape: tuple[int, int, int, int]) -> Array | None:
         """What is added: the noise times its learned strength."""
         constant = self.variable("noise", "constant", lambda: normal_init(self.make_rng("params"), shape[1:3]))
-        strength = self.param("noise_strength", nn.initializers.zeros, ())
+        strength = jnp.asarray(self.param("noise_strength", nn.initializers.zeros, ()))
         if isinstance(noise, str):
             return None if noise == "none" else constant.value.reshape(shape) * strength
         return noise * strength
@@ -74,8 +74,8 @@ class ToRGB(nn.Module):
         """Colours of the features, in float32."""
         inputs = x.shape[-1]
         styles = EqualizedDense(inputs, bias_init=1.0, name="affine")(w) / inputs**0.5
-        kernel = self.param("kernel", normal_init, (1, 1, inputs, self.channels))
-        bias = self.param("bias", nn.initializers.zeros, (self.channels,))
+        kernel = jnp.asarray(self.param("kernel", normal_init, (1, 1, inputs, self.channels)))
+        bias = jnp.asarray(self.param("bias", nn.initializers.zeros, (self.channels,)))
         y = modulated_conv(x, kernel, styles, demodulate=False)
         return bias_act(y, bias, clamp=self.clamp).astype(jnp.float32)
 
@@ -111,7 +111,7 @@ class SynthesisBlock(nn.Module):
             return layer(x, ws[:, i], noises[i])
 
         if self.is_first:
-            constant = self.param("constant", normal_init, (level.height, level.width, level.features))
+            constant = jnp.asarray(self.param("constant", normal_init, (level.height, level.width, level.features)))
             x = jnp.broadcast_to(constant.astype(self.dtype), (ws.shape[0], *constant.shape))
             x = styled("conv1", 0)
         elif self.architecture == "resnet":

@@ -14,9 +14,11 @@ Activations are [N, H, W, C]; kernels are [height, width, I, O], where I are the
 O those of ``y``, the small side - also for ``conv_transpose``, which maps O to I.
 
 On CPU the gradients are large matrix products (``_cpu_*``): XLA multiplies the zeros inserted by a stride, and leaves
-its fast path in a kernel gradient. Everywhere else they are the formulations of the library (``_library_*``).
+its fast path in a kernel gradient. Large 3x3 convolutions take fewer multiplications than their definition
+(``winograd``). Everywhere else they are the formulations of the library (``_library_*``).
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +28,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
+
+from ganzoo.ops import winograd
 
 Large: TypeAlias = Float[Array, "_n h w _i"]
 Small: TypeAlias = Float[Array, "_n u v _o"]
@@ -37,6 +41,14 @@ PATCH_BYTES = 8 * 2**20
 """How much of the patches a CPU formulation holds at once: beyond the caches, page faults cost more than sums."""
 PATCH_ROWS = 1024
 """But at least so many rows, lest the other operand is read over and over."""
+PATCH_CHANNELS = 128
+"""With fewer channels a strided convolution is as fast in the library."""
+WINOGRAD_BYTES = 256 * 2**20
+"""How much of the transformed images a 3x3 convolution holds at once: a loop costs 10%, but memory is finite."""
+WINOGRAD_GRADIENT_BYTES = 32 * 2**20
+"""How much its kernel gradient holds, which is faster in parts,"""
+WINOGRAD_GRADIENT_PIXELS = 8192
+"""but not for fewer pixels, where adding up the kernels is as much work as the products."""
 
 
 @dataclass(frozen=True)
@@ -214,14 +226,35 @@ def _library_kernel_gradient(window: Window, x: Array, y: Array) -> Array:
 
 
 def _cpu_conv(window: Window, x: Array, kernel: Array) -> Array:
-    """The library is fast here, except for a kernel of one pixel."""
-    return x @ kernel[0, 0] if window.is_matmul else _library_conv(window, x, kernel)
+    """The library is fast here, except with small strided kernels and where ``winograd`` saves multiplications."""
+    if window.is_matmul:
+        return x @ kernel[0, 0]
+    if tile := _winograd_tile(window, x.shape[0], kernel.shape):
+        length = _winograd_part(x, kernel.shape[3], tile, WINOGRAD_BYTES)
+        return _map_parts(lambda x: winograd.conv3x3(x, kernel, window.padding, tile), x, length)
+    if window.stride > 1 and max(window.kernel_size) <= 3 and x.shape[-1] >= PATCH_CHANNELS:
+        return _patch_conv(window, x, kernel)
+    return _library_conv(window, x, kernel)
+
+
+def _patch_conv(window: Window, x: Array, kernel: Array) -> Array:
+    """One product of all that every pixel of ``y`` sees."""
+    matrix = kernel.reshape(-1, kernel.shape[-1])
+
+    def some(x: Array) -> Array:
+        return jnp.concatenate(_row_patches(window, x), axis=-1) @ matrix
+
+    return _map_parts(some, x, _part(window, x, matrix.shape[0]))
 
 
 def _cpu_transpose(window: Window, y: Array, kernel: Array) -> Array:
     """One product makes the contributions [N, U, V, kh, kw, I] of every ``y[u]``; they are added where they fall."""
     if window.is_matmul:
         return y @ kernel[0, 0].T
+    if tile := _winograd_tile(window, y.shape[0], kernel.shape):
+        transpose = partial(winograd.conv3x3_transpose, padding=window.padding, size=window.size, tile=tile)
+        length = _winograd_part(y, kernel.shape[2], tile, WINOGRAD_BYTES)
+        return _map_parts(lambda y: transpose(y, kernel), y, length)
     if window.stride == 1:
         return _library_transpose(window, y, kernel)
     matrix = kernel.reshape(-1, kernel.shape[-1]).T
@@ -229,11 +262,7 @@ def _cpu_transpose(window: Window, y: Array, kernel: Array) -> Array:
     def some(y: Array) -> Array:
         return _add_patches(window, (y @ matrix).reshape(*y.shape[:3], *kernel.shape[:3]))
 
-    length = _part(y, matrix.shape[1])
-    if length == y.shape[0]:
-        return some(y)
-    parts = lax.map(some, y.reshape(-1, length, *y.shape[1:]))
-    return parts.reshape(-1, *parts.shape[2:])
+    return _map_parts(some, y, _part(window, y, matrix.shape[1]))
 
 
 def _add_patches(window: Window, patches: Array) -> Array:
@@ -279,21 +308,17 @@ def _shifted(window: Window, patches: Array, row: Pair, column: Pair) -> Array:
 def _cpu_kernel_gradient(window: Window, x: Array, y: Array) -> Array:
     """One product for every row of the kernel, over all examples and places; summed over parts of the batch."""
     kernel_shape = (*window.kernel_size, x.shape[-1], y.shape[-1])
+    if tile := _winograd_tile(window, x.shape[0], kernel_shape):
+        at_least = WINOGRAD_GRADIENT_PIXELS // (y.shape[1] * y.shape[2])
+        length = _winograd_part(y, x.shape[-1], tile, WINOGRAD_GRADIENT_BYTES, at_least)
+        gradient = partial(winograd.kernel_gradient3x3, padding=window.padding, tile=tile)
+        return _sum_parts(gradient, x, y, length)
 
     def some(x: Array, y: Array) -> Array:
         rows = [jnp.tensordot(patches, y, ((0, 1, 2), (0, 1, 2))) for patches in _row_patches(window, x)]
         return jnp.stack(rows).reshape(kernel_shape)
 
-    length = _part(y, window.kernel_size[0] * window.kernel_size[1] * x.shape[-1])
-    if length == y.shape[0]:
-        return some(x, y)
-
-    def add(total: Array, part: tuple[Array, Array]) -> tuple[Array, None]:
-        return total + some(*part), None
-
-    zeros = _varying_as(jnp.zeros(kernel_shape, x.dtype), x)
-    parts = x.reshape(-1, length, *x.shape[1:]), y.reshape(-1, length, *y.shape[1:])
-    return lax.scan(add, zeros, parts)[0]
+    return _sum_parts(some, x, y, _part(window, y, math.prod(kernel_shape[:3])))
 
 
 def _row_patches(window: Window, x: Array) -> list[Array]:
@@ -308,12 +333,52 @@ def _row_patches(window: Window, x: Array) -> list[Array]:
     ]
 
 
-def _part(y: Array, patch: int) -> int:
-    """How many examples to take at once, a divisor of them all, with ``patch`` numbers for every pixel of ``y``."""
-    examples, rows = y.shape[0], y.shape[1] * y.shape[2]
-    limit = max(PATCH_BYTES // (rows * patch * y.itemsize), PATCH_ROWS // rows, 1)
-    divisors = (length for length in range(1, examples + 1) if examples % length == 0 and length <= limit)
+def _winograd_tile(window: Window, examples: int, kernel_shape: Sequence[int]) -> Pair | None:
+    """The tile of ``winograd``, where it is possible and fast."""
+    if window.kernel_size != (3, 3) or window.stride != 1:
+        return None
+    height, width = window.output_size
+    return winograd.best_tile(examples * height * width, min(kernel_shape[2:]))
+
+
+def _winograd_part(image: Array, other_channels: int, tile: Pair, limit: int, at_least: int = 1) -> int:
+    """How many examples to transform at once, with ``tile + 2`` points for every tile, of both kinds of channels."""
+    points = (tile[0] + 2) * (tile[1] + 2) * image.shape[1] * image.shape[2] // (tile[0] * tile[1])
+    in_limit = limit // (points * (image.shape[3] + other_channels) * image.itemsize)
+    return _divisor(image.shape[0], max(in_limit, at_least))
+
+
+def _part(window: Window, image: Array, patch: int) -> int:
+    """How many examples to take at once, with ``patch`` numbers for every pixel of ``y``."""
+    rows = math.prod(window.output_size)
+    return _divisor(image.shape[0], max(PATCH_BYTES // (rows * patch * image.itemsize), PATCH_ROWS // rows))
+
+
+def _divisor(examples: int, limit: int) -> int:
+    """The largest divisor up to the limit, but at least 1."""
+    divisors = (length for length in range(1, examples + 1) if examples % length == 0 and length <= max(limit, 1))
     return max(divisors, default=examples)
+
+
+def _map_parts(function: Callable, images: Array, length: int) -> Array:
+    """``function(images)``, ``length`` examples at a time."""
+    if length == images.shape[0]:
+        return function(images)
+    parts = lax.map(function, images.reshape(-1, length, *images.shape[1:]))
+    return parts.reshape(-1, *parts.shape[2:])
+
+
+def _sum_parts(function: Callable, x: Array, y: Array, length: int) -> Array:
+    """``function(x, y)``, which is a sum over the examples, of ``length`` examples at a time."""
+    if length == x.shape[0]:
+        return function(x, y)
+
+    def add(total: Array, part: tuple[Array, Array]) -> tuple[Array, None]:
+        return total + function(*part), None
+
+    parts = x.reshape(-1, length, *x.shape[1:]), y.reshape(-1, length, *y.shape[1:])
+    total = jax.eval_shape(function, x, y)
+    return lax.scan(add, _varying_as(jnp.zeros(total.shape, total.dtype), x), parts)[0]
 
 
 # Arguments ----------------------------------------------------------------------------------------------------------

@@ -59,7 +59,13 @@ def setup_filter(taps: Filter, *, normalize: bool = True, gain: float = 1.0, fli
 
 
 def upfirdn(
-    x: Maps, f: Filter, *, up: Factor = 1, down: Factor = 1, padding: Padding = (0, 0), gain: float = 1.0,
+    x: Maps,
+    f: Filter,
+    *,
+    up: Factor = 1,
+    down: Factor = 1,
+    padding: Padding = (0, 0),
+    gain: float = 1.0,
     correlate: bool = False,
 ) -> Maps:
     """Insert zeros (``up``), pad, convolve with ``f``, keep every ``down``-th value.

@@ -43,13 +43,12 @@ def conv_resample(
     size, pads = kernel.shape[:2], fir.pad_pairs(padding)
     if up > 1:
         pads = fir.add_padding(pads, fir.upsampling_padding(f, (up, up)))
+        if down > 1:  # the zeros around the upsampled image suffice for both filters
+            pads = fir.add_padding(pads, fir.downsampling_padding(f, (down, down)))
         if correlate:
             kernel = jnp.flip(kernel, (0, 1))
         x = _upsampled(x, kernel, f, up, pads, correlate_filter)
-        if down > 1:
-            around = fir.downsampling_padding(f, (down, down))
-            x = upfirdn(x, f, down=down, padding=around, correlate=correlate_filter)
-        return x
+        return x if down == 1 else upfirdn(x, f, down=down, correlate=correlate_filter)
     if not correlate:
         kernel = jnp.flip(kernel, (0, 1))
     if down == 1:

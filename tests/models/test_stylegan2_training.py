@@ -106,6 +106,8 @@ class Replay:
             r1_interval=loop["D_reg_interval"] or 0,
             average_half_life=loop["ema_kimg"] * 1000,
             average_ramp=loop["ema_rampup"],
+            # the original sums the gradients of R rounds: R g / (R |g| + e) = g / (|g| + e / R)
+            adam_epsilon=1e-8 * micro / size,
         )
         self.rounds, self.size = size // micro, size
         self.phases = self.meta["phases"]
