@@ -37,6 +37,7 @@ from ganzoo.data import DataConfig, open_dataset
 from ganzoo.data.feed import Feed
 from ganzoo.disk import write_whole
 from ganzoo.errors import UserError, nearest
+from ganzoo.memory import keep_freed_memory
 from ganzoo.models import stylegan2
 from ganzoo.training import parallel, report
 
@@ -158,7 +159,6 @@ def stylegan2_config(image_size: int, channel_base: int, dtype: str) -> dict[str
 def stylegan2_phases(image_size: int, channel_base: int, batch_size: int, dtype: str) -> Mapping[str, Ours]:
     """The four phases, each a program of its own, on one state that they hand on."""
     gan = ganzoo.create("stylegan2", "stylegan2", **stylegan2_config(image_size, channel_base, dtype))
-    game = stylegan2.Game(gan.config, gan.generator, gan.discriminator)
     images = np.random.default_rng(0).integers(0, 256, (batch_size, *gan.image_shape), dtype=np.uint8)
     batch, key, state = {"image": jnp.asarray(images)}, jax.random.key(1), jax.jit(gan.init)(jax.random.key(0))
 
@@ -176,7 +176,7 @@ def stylegan2_phases(image_size: int, channel_base: int, batch_size: int, dtype:
         cost = report.flops(step, state, batch, key).least
         return Ours(run, batch_size, 1, cost, compile_s, _peak_memory(compiled))
 
-    return {name: part(step) for name, (step, _) in stylegan2.phases(game).items()}
+    return {name: part(step) for name, (step, _) in stylegan2.phases(stylegan2.play(gan.config)).items()}
 
 
 def stylegan2_sampling(image_size: int, channel_base: int, batch_size: int, dtype: str) -> Mapping[str, Ours]:
@@ -222,7 +222,7 @@ def dcgan_reference(image_size: int) -> Callable[..., Mapping[str, Run]]:
 
 def stylegan2_training(size: int, base: int, batch_size: int) -> Benchmark:
     """The average step of StyleGAN2, phase by phase."""
-    shape = {"image_size": size, "channel_base": base, "batch_size": batch_size}
+    shape: dict[str, Any] = {"image_size": size, "channel_base": base, "batch_size": batch_size}
 
     def reference(**how: Any) -> Mapping[str, Run]:
         return {THEIR_PHASES[name]: run for name, run in reference_stylegan2.phases(**shape, **how).items()}
@@ -233,7 +233,7 @@ def stylegan2_training(size: int, base: int, batch_size: int) -> Benchmark:
 
 def stylegan2_images(size: int, base: int, batch_size: int) -> Benchmark:
     """Sampling from StyleGAN2."""
-    shape = {"image_size": size, "channel_base": base, "batch_size": batch_size}
+    shape: dict[str, Any] = {"image_size": size, "channel_base": base, "batch_size": batch_size}
     summary = f"StyleGAN2 (configuration F, channel base {base}) {size}x{size}, batch {batch_size}: sampling"
     return Benchmark(
         summary,
@@ -407,6 +407,7 @@ def _check(options: argparse.Namespace) -> None:
 
 def _measure_all(names: Sequence[str], rounds: int) -> list[dict[str, Any]]:
     """A row for each name and dtype: float32, and bfloat16 too on an accelerator."""
+    keep_freed_memory()  # for both sides, as the command does
     jax.config.update("jax_enable_compilation_cache", False)  # or compile_s would be the time of reading a file
     if not reference_dcgan.available():
         print("PyTorch is not installed: the reference side is skipped (pip install '.[benchmark]')")

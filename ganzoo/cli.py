@@ -19,6 +19,7 @@ from ganzoo import __version__
 from ganzoo.data import DataConfig
 from ganzoo.errors import UserError, nearest
 from ganzoo.experiment import Experiment, TrainingConfig, experiments, run
+from ganzoo.memory import keep_freed_memory
 
 M = TypeVar("M")
 USAGE, INTERRUPTED = 2, 130
@@ -98,6 +99,7 @@ def _train(experiment: Experiment[Any], chosen: Train[Any]) -> None:
     for orbax in ("absl", "asyncio"):  # through these it tells of what becomes a UserError, at length
         logging.getLogger(orbax).setLevel(logging.CRITICAL)
     cache_compilations()
+    keep_freed_memory()
     if chosen.distributed:
         join_cluster(os.environ)
     experiment = replace(experiment, gan=chosen.gan, data=chosen.data, training=chosen.training)

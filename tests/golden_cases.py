@@ -1,7 +1,7 @@
 """The recorded numbers of the originals, by case: see golden/README.md for what they are."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -84,6 +84,32 @@ def _options(path: str) -> dict[str, Any]:
 def _arrays(path: str) -> dict[str, np.ndarray]:
     with np.load(GOLDEN / f"{path}.npz") as arrays:
         return dict(arrays)
+
+
+# Programs -----------------------------------------------------------------------------------------------------------
+
+
+def run(f: Callable, *args: Any) -> Any:
+    """``f(*args)`` as one program, compiled in half the time to slower code, since it runs once."""
+    return jax.jit(f, compiler_options={"xla_backend_optimization_level": 0})(*args)
+
+
+def draw(seed: int, *shape: int) -> np.ndarray:
+    """N(0, 1), by NumPy: there is nothing to compile."""
+    return (
+        np.random.default_rng(seed).normal(size=shape).astype(np.float64 if jax.config.jax_enable_x64 else np.float32)
+    )
+
+
+def filled(module: Any, *args: Any) -> dict[str, Any]:
+    """Variables of the module for these arguments, of our own numbers: to initialise takes long to compile.
+
+    Kernels and buffers are N(0, 1), as in a fresh module; what that has at 0 or 1 is not, and so can be seen.
+    """
+    shapes = jax.eval_shape(module.init, jax.random.key(0), *args)
+    leaves, structure = jax.tree.flatten(shapes)
+    numbers = [draw(seed, *leaf.shape) * (1 if leaf.ndim > 1 else 0.3) for seed, leaf in enumerate(leaves)]
+    return jax.tree.unflatten(structure, numbers)
 
 
 # Layouts ------------------------------------------------------------------------------------------------------------

@@ -19,11 +19,24 @@ KEY = jax.random.key(3)
 VARIANTS = [(name, {}) for name in MODELS] + [
     ("dcgan", {"update": "alternate", "first_norm": "unit", "kernel_size": 5, "weight_decay": 1e-5, "label_size": 3}),
     ("dcgan", {"loss": "relativistic", "sample_statistics": "batch", "latent_distribution": "uniform"}),
+    (
+        "stylegan2",
+        {
+            "label_size": 3,
+            "micro_batch": 8,
+            "image_size": (8, 10),
+            "channels": 4,
+            "path_length_interval": 0,
+            "r1_interval": 0,
+            "path_length_batch_shrink": 1,
+            "minibatch_std_group": 0,
+        },
+    ),
 ]
 """Every model as its ``tiny`` preset has it, and settings that take other paths through a step."""
 
 
-@pytest.fixture(params=VARIANTS, scope="module", ids=lambda variant: "-".join([variant[0], *variant[1]]))
+@pytest.fixture(params=VARIANTS, scope="module", ids=lambda variant: "-".join([variant[0], *variant[1]])[:60])
 def gan(request: pytest.FixtureRequest) -> ganzoo.GAN:
     name, fields = request.param
     return ganzoo.create(name, "tiny", **fields)

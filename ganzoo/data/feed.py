@@ -5,7 +5,7 @@ resumed run, on any number of devices or processes, goes on with the image at wh
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import jax
@@ -90,7 +90,7 @@ class Feed:
 
         return gathering
 
-    def payloads(self, first_step: int, last_step: int, steps: int) -> Iterator[tuple[int, Any]]:
+    def payloads(self, first_step: int, last_step: int, steps: int) -> Generator[tuple[int, Any]]:
         """(number of steps, what to give the compiled step) for each dispatch from ``first_step`` on."""
         cuts = list(dispatches(first_step, last_step, steps))
         if self.resident:

@@ -114,7 +114,7 @@ class Generator(nn.Module):
     ) -> Styles:
         """The styles [N, L, w] of latents, truncated; in training, the average of w moves towards their mean."""
         ws = self.mapping(latents, labels, update_average=update_average)
-        if isinstance(psi, int | float) and psi == 1 and cutoff is None:
+        if isinstance(psi, int | float) and psi == 1:
             return ws
         return truncate(ws, self.mapping.get_variable("statistics", "w_average"), psi, cutoff=cutoff)
 
@@ -241,20 +241,21 @@ class Game:
         ws, renewed = map_to_styles(fakes["latents"], labels, update_average=True, mutable=["statistics"])
         if self.config.style_mixing:
             is_first = jnp.arange(ws.shape[1])[None] < fakes["cutoff"][:, None]
-            ws = jnp.where(is_first[:, :, None], ws, map_to_styles(fakes["mixed"], labels))
+            mixed = cast("Array", map_to_styles(fakes["mixed"], labels))
+            ws = jnp.where(is_first[:, :, None], ws, mixed)
         return ws, replace(state, generator=replace(network, variables={**network.variables, **renewed}))
 
     def synthesise(self, params: Params, state: StyleGAN2State, ws: Styles, fakes: Batch) -> Images:
         """The images of styles, with the noise of training."""
         noise = fakes.get("noise", self.config.training_noise)
         variables = {"params": params, **state.generator.variables}
-        return self.generator.apply(variables, ws, noise=noise, method="synthesise")
+        return cast("Array", self.generator.apply(variables, ws, noise=noise, method="synthesise"))
 
     def judge(self, params: Params, images: Images, labels: Labels | None) -> Logits:
         """The discriminator's logits; its first layers get no gradient where they are frozen."""
         if count := self.config.freeze_discriminator_layers:
             params = frozen(params, count)
-        return self.discriminator.apply({"params": params}, images, labels)
+        return cast("Array", self.discriminator.apply({"params": params}, images, labels))
 
     def generator_main(self, params: Params, state: StyleGAN2State, batch: Batch, key: Key) -> Outcome:
         """Non-saturating logistic loss."""
@@ -300,7 +301,7 @@ class Game:
         del key
         images, labels = pixels.scaled(batch["image"]), batch.get("label")
         penalty = penalties.zero_centred(lambda images: self.judge(params, images, labels), images)
-        loss = penalty.mean() * (self.config.r1_gamma / 2)
+        loss = penalty.mean() * (cast("float", self.config.r1_gamma) / 2)
         return loss, (state, {"discriminator/r1": Average.of(penalty)})
 
 
@@ -332,7 +333,9 @@ def optimizer(config: StyleGAN2Config, player: str) -> optax.GradientTransformat
         "discriminator": (config.discriminator_learning_rate, config.r1_interval),
     }[player]
     c = interval / (interval + 1) if interval else 1.0
-    return optax.chain(finite(), optax.adam(rate * c, config.adam_beta1**c, config.adam_beta2**c, config.adam_epsilon))
+    return optax.chain(
+        finite(), optax.adam(cast("float", rate) * c, config.adam_beta1**c, config.adam_beta2**c, config.adam_epsilon)
+    )
 
 
 def finite(limit: float = 1e5) -> optax.GradientTransformation:
@@ -374,14 +377,21 @@ def train_step(game: Game) -> Step:
     """
     cfg = game.config
     steps = [step if interval == 1 else every(interval, step) for step, interval in phases(game).values()]
-    average = average_generator(half_life=cfg.average_half_life, ramp=cfg.average_ramp, variables="newest")
+    half_life = cast("float", cfg.average_half_life)
+    average = average_generator(half_life=half_life, ramp=cfg.average_ramp, variables="newest")
     return counted(chain(*steps, average))
 
 
-def stylegan2(config: StyleGAN2Config) -> GAN:
-    """The StyleGAN2 of that config, as a record of pure functions. What the config leaves open is chosen here."""
+def play(config: StyleGAN2Config) -> Game:
+    """The two networks of a config; what it leaves open is chosen as for one device."""
     config, _ = complete(config, 0, 1)
-    game = Game(config, Generator(config), discriminator(config))
+    return Game(config, Generator(config), discriminator(config))
+
+
+def stylegan2(config: StyleGAN2Config) -> GAN:
+    """The StyleGAN2 of that config, as a record of pure functions; ``complete`` chooses what the config leaves open."""
+    game = play(config)
+    config = game.config
     return GAN(
         name="stylegan2",
         config=config,
@@ -436,6 +446,7 @@ def generate(
     check_truncation(psi, cutoff, game.config.style_count)
     network = state.average if averaged else state.generator.weights
     variables = {"params": network["params"], **network["variables"]}
+    psi = None if isinstance(psi, int | float) and psi == 1 else psi  # not traced, so that nothing is computed for it
     kind, keys = (noise, None) if isinstance(noise, str) else ("random", noise)
     return _generate(game.generator, variables, latents, labels, psi, keys, cutoff=cutoff, noise=kind)
 
@@ -454,5 +465,6 @@ def _generate(
 ) -> Images:
     """One program, also where it is called outside of any: layer by layer would take minutes to compile."""
     drawn = noise if keys is None else keys
+    psi = 1.0 if psi is None else psi
     images = generator.apply(variables, latents, labels, psi=psi, cutoff=cutoff, noise=drawn)
     return jnp.clip(cast("Array", images), -1, 1)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from ganzoo.config import check_types, require, require_at_least, require_positive
 from ganzoo.nn.pyramid import Level, pyramid, size_of
@@ -180,7 +180,7 @@ def complete(config: StyleGAN2Config, batch_size: int, devices: int) -> tuple[St
 
 
 def _published(
-    pixels: int, base: int, rate: float, gamma: float, half_life: float, group: int, mapping: int = 8, **more: Any
+    pixels: int, base: int, rate: float, gamma: float, half_life: float, group: int, mapping: int = 8
 ) -> StyleGAN2Config:
     """A row of the table below."""
     return StyleGAN2Config(
@@ -192,11 +192,17 @@ def _published(
         average_half_life=half_life,
         minibatch_std_group=group,
         mapping_layers=mapping,
-        **{"low_precision_levels": 4, **more},
+        low_precision_levels=4,
     )
 
 
-_CIFAR = {"path_length_weight": 0.0, "style_mixing": 0.0, "discriminator_architecture": "orig", "average_ramp": 0.05}
+def _cifar(config: StyleGAN2Config) -> StyleGAN2Config:
+    """What else the row "cifar" changes (train.py:195-198)."""
+    return replace(
+        config, path_length_weight=0.0, style_mixing=0.0, discriminator_architecture="orig", average_ramp=0.05
+    )
+
+
 _AUTO = StyleGAN2Config(
     image_size=256, channel_base=None, generator_learning_rate=None, discriminator_learning_rate=None, r1_gamma=None,
     average_half_life=None, minibatch_std_group=None, mapping_layers=2, average_ramp=0.05, low_precision_levels=4,
@@ -206,7 +212,7 @@ _SMALL = StyleGAN2Config(
     r1_gamma=1.0, average_half_life=5_000, average_ramp=0.05,
 )  # fmt: skip
 _TINY = replace(
-    _SMALL, image_size=16, channels=3, channel_base=96, channel_max=8, latent_size=8, style_size=8, mapping_layers=2,
+    _SMALL, image_size=8, channels=3, channel_base=48, channel_max=8, latent_size=8, style_size=8, mapping_layers=2,
     discriminator_mapping_layers=2, average_half_life=100, average_ramp=None,
 )  # fmt: skip
 
@@ -217,7 +223,7 @@ PRESETS: Mapping[str, StyleGAN2Config] = {
     "paper256":   _published(   256, 16384, 2.5e-3,  1.00,    20_000,     8),
     "paper512":   _published(   512, 32768, 2.5e-3,  0.50,    20_000,     8),
     "paper1024":  _published(  1024, 32768, 2.0e-3,  2.00,    10_000,     4),
-    "cifar":      _published(    32, 32768, 2.5e-3,  0.01,   500_000,    32,       2, **_CIFAR),
+    "cifar": _cifar(_published(32, 32768, 2.5e-3, 0.01,   500_000,    32,       2)),
     "auto": _AUTO,
     "faces64": _SMALL,
     "tiny": _TINY,

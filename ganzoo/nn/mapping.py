@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import jax
+import jax.core
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float

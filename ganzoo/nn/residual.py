@@ -3,6 +3,7 @@
 Karras et al. 2019, arXiv:1912.04958, figure 7; numbers of NVlabs/stylegan2-ada-pytorch, training/networks.py.
 """
 
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
@@ -37,21 +38,20 @@ class DiscriminatorBlock(nn.Module):
         self, x: Array | None, images: Array
     ) -> tuple[Float[Array, "n h2 w2 c2"], Float[Array, "n h3 w3 rgb"]]:
         """Features (None in the first block) and images -> features of half the size, and the images to go on with."""
-        shared = {"activation": self.activation, "taps": self.taps, "clamp": self.clamp}
-        if x is not None:
-            x = x.astype(self.dtype)
+        conv = partial(EqualizedConv, activation=self.activation, taps=self.taps, clamp=self.clamp)
+        x = None if x is None else x.astype(self.dtype)
         if self.is_first or self.architecture == "skip":
-            y = EqualizedConv(self.features, 1, name="from_rgb", **shared)(images.astype(self.dtype))
+            y = conv(self.features, 1, name="from_rgb")(images.astype(self.dtype))
             x = y if x is None else x + y
         if self.architecture == "skip":
             images = fir.downsample(images, resampling(self.taps))
-        down = {"down": 2, "taps": self.taps}
         if self.architecture != "resnet":
-            x = EqualizedConv(self.features, 3, name="conv0", **shared)(x)
-            return EqualizedConv(self.features_out, 3, name="conv1", **{**shared, **down})(x), images
-        y = EqualizedConv(self.features_out, 1, use_bias=False, gain=SQRT_HALF, name="skip", **down)(x)
-        x = EqualizedConv(self.features, 3, name="conv0", **shared)(x)
-        x = EqualizedConv(self.features_out, 3, gain=SQRT_HALF, name="conv1", **{**shared, **down})(x)
+            x = conv(self.features, 3, name="conv0")(x)
+            return conv(self.features_out, 3, down=2, name="conv1")(x), images
+        shortcut = partial(EqualizedConv, use_bias=False, down=2, taps=self.taps, gain=SQRT_HALF)
+        y = shortcut(self.features_out, 1, name="skip")(x)
+        x = conv(self.features, 3, name="conv0")(x)
+        x = conv(self.features_out, 3, down=2, gain=SQRT_HALF, name="conv1")(x)
         return y + x, images
 
 
@@ -70,14 +70,14 @@ class Epilogue(nn.Module):
     def __call__(self, x: Array | None, images: Array) -> Float[Array, "n o"]:
         """In float32."""
         features = self.features
-        shared = {"activation": self.activation, "clamp": self.clamp}
+        conv = partial(EqualizedConv, activation=self.activation, clamp=self.clamp)
         x = None if x is None else x.astype(jnp.float32)
         if x is None or self.architecture == "skip":
-            y = EqualizedConv(features, 1, name="from_rgb", **shared)(images.astype(jnp.float32))
+            y = conv(features, 1, name="from_rgb")(images.astype(jnp.float32))
             x = y if x is None else x + y
         if self.group_channels:
             x = minibatch_stddev(x, group_size=self.group_size, channels=self.group_channels)
-        x = EqualizedConv(features, 3, name="conv", **shared)(x)
+        x = conv(features, 3, name="conv")(x)
         x = EqualizedDense(features, self.activation, name="dense")(x.reshape(x.shape[0], -1))
         return EqualizedDense(self.outputs, name="out")(x)
 

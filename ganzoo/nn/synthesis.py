@@ -4,7 +4,8 @@ Karras et al. 2019, arXiv:1912.04958, figure 2 (d) and figure 7; numbers of NVla
 training/networks.py.
 """
 
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any, TypeAlias, cast
 
 import jax
 import jax.numpy as jnp
@@ -85,7 +86,6 @@ class SynthesisBlock(nn.Module):
 
     level: Level
     channels: int
-    is_first: bool
     is_last: bool
     architecture: str
     activation: str
@@ -96,41 +96,41 @@ class SynthesisBlock(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Array | None, images: Array | None, ws: Styles, noises: list[str | Array]
+        self, x: Array | None, images: Array | None, ws: Float[Array, "n l w_dim"], noises: list[str | Array]
     ) -> tuple[Float[Array, "n h w c"], Float[Array, "n h w rgb"] | None]:
         """Features and the image so far (None at the start) -> those of this size.
 
         ``ws`` holds a style for each convolution and one for the colours, ``noises`` one for each convolution.
         """
         level = self.level
-
-        def styled(name: str, i: int, *, up: int = 1, gain: float = 1.0) -> Array:
-            layer = StyledConv(
-                level.features, up, self.activation, self.taps, self.clamp, self.use_noise, gain, name=name
-            )
-            return layer(x, ws[:, i], noises[i])
-
-        if self.is_first:
+        layer = partial(
+            StyledConv,
+            level.features,
+            activation=self.activation,
+            taps=self.taps,
+            clamp=self.clamp,
+            use_noise=self.use_noise,
+        )
+        if x is None:
             constant = jnp.asarray(self.param("constant", normal_init, (level.height, level.width, level.features)))
             x = jnp.broadcast_to(constant.astype(self.dtype), (ws.shape[0], *constant.shape))
-            x = styled("conv1", 0)
-        elif self.architecture == "resnet":
-            x = x.astype(self.dtype)
-            skip = EqualizedConv(
-                level.features, 1, use_bias=False, up=2, taps=self.taps, gain=SQRT_HALF, name="skip"
-            )(x)  # fmt: skip
-            x = styled("conv0", 0, up=2)
-            x = skip + styled("conv1", 1, gain=SQRT_HALF)
+            x = layer(up=1, name="conv1")(x, ws[:, 0], noises[0])
         else:
-            x = x.astype(self.dtype)
-            x = styled("conv0", 0, up=2)
-            x = styled("conv1", 1)
+            x, is_residual = x.astype(self.dtype), self.architecture == "resnet"
+            y = layer(up=2, name="conv0")(x, ws[:, 0], noises[0])
+            y = layer(up=1, gain=SQRT_HALF if is_residual else 1.0, name="conv1")(y, ws[:, 1], noises[1])
+            x = self._shortcut(x) + y if is_residual else y
         if images is not None:
             images = fir.upsample(images, resampling(self.taps))
         if self.is_last or self.architecture == "skip":
             colours = ToRGB(self.channels, self.clamp, name="to_rgb")(x, ws[:, -1])
             images = colours if images is None else images + colours
         return x, images
+
+    def _shortcut(self, x: Array) -> Array:
+        """The features of twice the size, around the convolutions."""
+        shortcut = partial(EqualizedConv, use_bias=False, up=2, taps=self.taps, gain=SQRT_HALF)
+        return shortcut(self.level.features, 1, name="skip")(x)
 
 
 class Synthesis(nn.Module):
@@ -166,6 +166,7 @@ class Synthesis(nn.Module):
           UserError: ws of another depth, or an unknown ``noise``.
         """
         check_styles(ws, self.style_count)
+        ws = jnp.asarray(ws)
         x, images, noises, first = None, None, self._noises(noise), 0
         for i, level in enumerate(self.levels):
             convolutions = 1 if i == 0 else 2
@@ -173,7 +174,6 @@ class Synthesis(nn.Module):
             x, images = SynthesisBlock(
                 level,
                 self.channels,
-                i == 0,
                 i == len(self.levels) - 1,
                 self.architecture,
                 self.activation,
@@ -184,7 +184,7 @@ class Synthesis(nn.Module):
                 name=f"b{level.resolution}",
             )(x, images, ws[:, first : first + convolutions + 1], noises[first : first + convolutions])
             first += convolutions
-        return images
+        return cast("Array", images)  # there is at least one size
 
     def _noises(self, noise: Noise) -> list[Any]:
         """For every convolution "const", "none", or noise [N, h, w, 1]: parts of one draw, which compiles quickly."""

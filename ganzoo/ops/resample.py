@@ -68,8 +68,9 @@ def _upsampled(x: Array, kernel: Array, f: Filter, up: int, pads: tuple[Pair, Pa
     # the full transposed convolution has kernel - 1 places more before the image, and kernel - up after it
     size = ((height - 1) * up + kh, (width - 1) * up + kw)
     y = conv_transpose(x, kernel, stride=up, padding=(0, 0), size=size)
-    pads = tuple((lo - (k - 1), hi - (k - up)) for (lo, hi), k in zip(pads, (kh, kw), strict=True))
-    return upfirdn(y, f, padding=pads, gain=up * up, correlate=correlate_filter)
+    (top, bottom), (left, right) = pads
+    around = (top - (kh - 1), bottom - (kh - up)), (left - (kw - 1), right - (kw - up))
+    return upfirdn(y, f, padding=around, gain=up * up, correlate=correlate_filter)
 
 
 def _cropping_conv(x: Array, kernel: Array, pads: tuple[Pair, Pair]) -> Array:
@@ -77,4 +78,4 @@ def _cropping_conv(x: Array, kernel: Array, pads: tuple[Pair, Pair]) -> Array:
     (top, bottom), (left, right) = pads
     rows = slice(max(-top, 0), x.shape[1] - max(-bottom, 0))
     columns = slice(max(-left, 0), x.shape[2] - max(-right, 0))
-    return conv(x[:, rows, columns], kernel, padding=tuple((max(a, 0), max(b, 0)) for a, b in pads))
+    return conv(x[:, rows, columns], kernel, padding=((max(top, 0), max(bottom, 0)), (max(left, 0), max(right, 0))))

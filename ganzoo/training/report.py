@@ -164,9 +164,9 @@ def program_report(
     compiled = program.lower(*args).compile()
     seconds = time.perf_counter() - start
     memory = memory_of(compiled, mesh.local_devices[0])
-    limit = "" if memory.limit is None else f" of {_gigabytes(memory.limit)}"
+    limit = "" if memory.limit is None else f" of {_bytes(memory.limit)}"
     where = "a device" if mesh.size > 1 else "the device"
-    lines = [f"compiled in {seconds:.0f} s; takes {_gigabytes(memory.peak)}{limit} of {where}'s memory at its peak"]
+    lines = [f"compiled in {seconds:.0f} s; takes {_bytes(memory.peak)}{limit} of {where}'s memory at its peak"]
     if not memory.fits:
         lines.append(f"this does not fit: {_remedy(memory, config, batch_size, mesh.size)}")
     return lines
@@ -177,10 +177,10 @@ def _remedy(memory: Memory, config: Any, batch_size: int, devices: int) -> str:
     size = memory.largest_micro_batch(now, devices)
     if size is None:
         return "even the smallest micro-batch would not; take smaller images, fewer channels or more devices"
-    need = _gigabytes(int(memory.fixed + memory.working * size / now))
+    need = _bytes(int(memory.fixed + memory.working * size / now))
     option = "--micro-batch" if hasattr(config, "micro_batch") else "--batch-size"
     return f"{option} {size} would, with about {need}"
 
 
-def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:.2f} GB"
+def _bytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
-from golden_cases import Case, hwio, hwoi, nchw, nhwc
+from golden_cases import Case, draw, filled, hwio, hwoi, nchw, nhwc, run
 
 from ganzoo.nn.equalized import EqualizedConv, EqualizedDense
 
@@ -41,7 +41,6 @@ def test_records(case: Case) -> None:
         y = module.apply({"params": params}, nhwc(x) if is_conv else x)
         return nchw(y) if is_conv else y
 
-    @jax.jit
     def value_and_gradients(params: dict, x: jax.Array, cot: jax.Array) -> tuple[jax.Array, tuple]:
         y, back = jax.vjp(apply, params, x)
         return y, back(cot)
@@ -50,7 +49,8 @@ def test_records(case: Case) -> None:
     for x64, dtype in ((False, np.float32), (True, np.float64)):
         with jax.enable_x64(x64):
             params = ours(case, case.group("params/"), dtype)
-            y, found = value_and_gradients(params, case["in/x"].astype(dtype), case["in/cot"].astype(dtype))
+            x, cot = (case[f"in/{name}"].astype(dtype) for name in ("x", "cot"))
+            y, found = run(value_and_gradients, params, x, cot)
             golden_cases.assert_recorded(case, {"y": y})
             golden_cases.assert_near(found, gradients)
 
@@ -58,20 +58,21 @@ def test_records(case: Case) -> None:
 # Truths -------------------------------------------------------------------------------------------------------------
 
 
-def start(module: nn.Module, x: jax.Array) -> dict:
-    return jax.jit(module.init)(jax.random.key(1), x)
+def start(module: nn.Module, x: np.ndarray) -> tuple[np.ndarray, dict]:
+    """The output and the parameters of a fresh layer."""
+    y, variables = run(module.init_with_output, jax.random.key(1), x)
+    return np.asarray(y), variables["params"]
 
 
 def test_a_multiplier_slows_learning_by_itself() -> None:
     """The same step of a parameter moves the output so much less; the output itself is the same."""
-    x = jax.random.normal(jax.random.key(0), (5, 16))
-    outputs, moves = [], []
+    x, outputs, moves = draw(0, 5, 16), [], []
     for multiplier in (1.0, 0.01):
         module = EqualizedDense(8, bias_init=0.5, lr_multiplier=multiplier)
-        variables = start(module, x)
-        stepped = jax.tree.map(lambda leaf: leaf + 1, variables)  # Adam steps by the learning rate in any layer
-        outputs.append(module.apply(variables, x))
-        moves.append(module.apply(stepped, x) - outputs[-1])
+        y, params = start(module, x)
+        stepped = jax.tree.map(lambda leaf: np.asarray(leaf) + 1, params)  # Adam steps by the learning rate everywhere
+        outputs.append(y)
+        moves.append(np.asarray(run(module.apply, {"params": stepped}, x)) - y)
     np.testing.assert_allclose(outputs[0], outputs[1], rtol=1e-5)
     np.testing.assert_allclose(moves[1], 0.01 * moves[0], atol=1e-5)
     np.testing.assert_allclose(moves[0], np.broadcast_to(x.sum(1, keepdims=True) / 4 + 1, (5, 8)), rtol=1e-4)
@@ -79,31 +80,26 @@ def test_a_multiplier_slows_learning_by_itself() -> None:
 
 @pytest.mark.parametrize("multiplier", [1.0, 0.01])
 def test_dense_layers_start_with_unit_variance(multiplier: float) -> None:
-    x = jax.random.normal(jax.random.key(0), (256, 512))
-    module = EqualizedDense(256, bias_init=2.0, lr_multiplier=multiplier)
-    variables = start(module, x)
-    kernel, bias = (np.asarray(variables["params"][name]) * multiplier for name in ("kernel", "bias"))
+    y, params = start(EqualizedDense(256, bias_init=2.0, lr_multiplier=multiplier), draw(0, 256, 512))
+    kernel, bias = (np.asarray(params[name]) * multiplier for name in ("kernel", "bias"))
     assert kernel.std() == pytest.approx(1, rel=0.01)
     assert abs(kernel.mean()) < 0.01
     np.testing.assert_allclose(bias, 2.0, rtol=1e-6)
-    y = np.asarray(module.apply(variables, x))
     assert y.std() == pytest.approx(1, rel=0.05)
     assert y.mean() == pytest.approx(2, rel=0.05)
 
 
 @pytest.mark.parametrize(("up", "down"), [(1, 1), (2, 1), (1, 2)])
 def test_convolutions_start_with_unit_variance(up: int, down: int) -> None:
-    pixel = jax.random.normal(jax.random.key(0), (1, 1, 1, 64))
-    x = jnp.broadcast_to(pixel, (1, 16, 16, 64))  # which filters do not change
-    module = EqualizedConv(512, 3, up=up, down=down)
-    variables = start(module, x)
-    kernel = np.asarray(variables["params"]["kernel"])
+    pixel = draw(0, 1, 1, 1, 64)
+    x = np.broadcast_to(pixel, (1, 16, 16, 64))  # which filters do not change
+    y, params = start(EqualizedConv(512, 3, up=up, down=down), x)
+    kernel = np.asarray(params["kernel"])
     assert kernel.shape == ((3, 3, 512, 64) if up > 1 else (3, 3, 64, 512))
     assert kernel.std() == pytest.approx(1, rel=0.01)
-    assert not np.any(variables["params"]["bias"])
-    y = np.asarray(jax.jit(module.apply)(variables, x))
+    assert not np.any(params["bias"])
     assert y.shape == (1, 16 * up // down, 16 * up // down, 512)
-    assert y[:, 2:-2, 2:-2].std() == pytest.approx(float(np.sqrt(np.mean(np.square(pixel)))), rel=0.1)
+    assert y[:, 2:-2, 2:-2].std() == pytest.approx(np.sqrt(np.mean(np.square(pixel))), rel=0.1)
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
@@ -111,16 +107,16 @@ def test_convolutions_start_with_unit_variance(up: int, down: int) -> None:
     ("module", "shape"), [(EqualizedDense(4, "lrelu"), (3, 8)), (EqualizedConv(4, 3, "lrelu", up=2), (1, 6, 6, 3))]
 )
 def test_parameters_stay_of_float32(module: nn.Module, shape: tuple[int, ...], dtype: jnp.dtype) -> None:
-    x, apply = jax.random.normal(jax.random.key(0), shape), jax.jit(module.apply)
-    variables = start(module, x.astype(dtype))
-    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(variables))
-    y = apply(variables, x.astype(dtype))
-    assert y.dtype == dtype
-    golden_cases.assert_near(y.astype(jnp.float32), apply(variables, x), 0.02)
+    x = draw(0, *shape)
+    fresh = jax.eval_shape(module.init, jax.random.key(0), x.astype(dtype))
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(fresh))
+    rough, exact = (run(module.apply, filled(module, x), x.astype(t)) for t in (dtype, np.float32))
+    assert rough.dtype == dtype
+    golden_cases.assert_near(np.asarray(rough, np.float32), exact, 0.02)
 
 
 def test_the_clamp_scales_with_the_gain() -> None:
-    x = 100 * jax.random.normal(jax.random.key(0), (1, 8, 8, 3))
+    x = 100 * draw(0, 1, 8, 8, 3)
     module = EqualizedConv(4, 1, gain=0.5, clamp=0.8)
-    y = module.apply(start(module, x), x)
+    y = run(module.apply, filled(module, x), x)
     assert np.abs(y).max() == pytest.approx(0.4)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import stylegan2_names
-from golden_cases import Case
+from golden_cases import Case, draw, filled, run
 from jax.sharding import Mesh, PartitionSpec
 
 from ganzoo.errors import UserError
@@ -40,7 +40,6 @@ def inputs(case: Case) -> dict[str, jax.Array]:
 def test_records(case: Case) -> None:
     module, variables = network(case.options["kwargs"]), stylegan2_names.tree(case.group("params/"))
 
-    @jax.jit
     def value_and_gradients(params: dict, given: dict, cot: jax.Array) -> tuple[jax.Array, tuple]:
         def mapped(params: dict, given: dict) -> jax.Array:
             return module.apply({**variables, "params": params}, given.get("latents"), given.get("labels"))
@@ -48,8 +47,8 @@ def test_records(case: Case) -> None:
         ws, back = jax.vjp(mapped, params, given)
         return ws, back(cot)
 
-    ws, (gradients, back) = value_and_gradients(variables["params"], inputs(case), case["in/cot"])
-    golden_cases.assert_near(ws, case["out64/ws_psi1"])
+    ws, (gradients, back) = run(value_and_gradients, variables["params"], inputs(case), case["in/cot"])
+    golden_cases.assert_near(ws, case.most_exact("ws_psi1"))
     of = "grad/sum(ws_psi1*cot)/"
     recorded = stylegan2_names.tree(case.group(of))["params"]
     golden_cases.assert_near(gradients, recorded, golden_cases.GRADIENTS)
@@ -58,7 +57,7 @@ def test_records(case: Case) -> None:
     for name, options in case.options.get("truncation", {}).items():
         psi, cutoff = options["truncation_psi"], options["truncation_cutoff"]
         truncated = truncate(ws, variables["statistics"]["w_average"], psi, cutoff=cutoff)
-        golden_cases.assert_near(truncated, case[f"out64/{name}"])
+        golden_cases.assert_near(truncated, case.most_exact(name))
 
 
 @golden_cases.over([case for case in golden_cases.files("sg2/mapping_*") if "params/w_avg" in case.arrays])
@@ -66,74 +65,58 @@ def test_recorded_average(case: Case) -> None:
     module, variables = network(case.options["kwargs"]), stylegan2_names.tree(case.group("params/"))
     given = inputs(case)
 
-    @jax.jit
-    def averaged(variables: dict) -> dict:
-        return module.apply(
-            variables, given.get("latents"), given.get("labels"), update_average=True, mutable=["statistics"]
-        )[1]
+    def averaged(variables: dict, latents: jax.Array, labels: jax.Array | None) -> dict:
+        return module.apply(variables, latents, labels, update_average=True, mutable=["statistics"])[1]
 
-    renewed = averaged(variables)["statistics"]["w_average"]
-    golden_cases.assert_near(renewed, case["out64/w_avg_after_one_training_forward"], 1e-6)
+    renewed = run(averaged, variables, given["latents"], given.get("labels"))["statistics"]["w_average"]
+    golden_cases.assert_near(renewed, case.most_exact("w_avg_after_one_training_forward"), 1e-6)
 
 
 # The running average ------------------------------------------------------------------------------------------------
 
-SMALL = MappingNetwork(6, layers=2, average_decay=0.9, copies=3)
+SMALL = MappingNetwork(6, layers=2, lr_multiplier=1.0, average_decay=0.9, copies=3)
+VARIABLES = filled(SMALL, draw(0, 1, 5))
 
 
-@pytest.fixture(scope="module")
-def variables() -> dict:
-    """Of the small network, unconditional, with an average that is not 0."""
-    made = jax.jit(SMALL.init)(jax.random.key(0), jnp.ones((1, 5)))
-    return {**made, "statistics": {"w_average": jnp.linspace(-1, 1, 6)}}
+def train(z: jax.Array) -> tuple[jax.Array, dict]:
+    return SMALL.apply(VARIABLES, z, update_average=True, mutable=["statistics"])
 
 
-def latents(n: int = 8, key: int = 1) -> jax.Array:
-    return jax.random.normal(jax.random.key(key), (n, 5))
-
-
-def train(variables: dict, z: jax.Array) -> tuple[jax.Array, dict]:
-    return SMALL.apply(variables, z, update_average=True, mutable=["statistics"])
-
-
-def test_the_average_moves_only_in_training(variables: dict) -> None:
-    fresh = jax.jit(SMALL.init)(jax.random.key(0), latents())["statistics"]["w_average"]
-    np.testing.assert_array_equal(fresh, jnp.zeros(6))
-    ws, renewed = jax.jit(train)(variables, latents())
-    np.testing.assert_array_equal(ws, SMALL.apply(variables, latents()))
-    expected = 0.9 * variables["statistics"]["w_average"] + 0.1 * ws[:, 0].mean(0)
+def test_the_average_moves_only_in_training() -> None:
+    fresh = run(SMALL.init, jax.random.key(0), draw(0, 8, 5))["statistics"]["w_average"]
+    np.testing.assert_array_equal(fresh, np.zeros(6))
+    ws, renewed = run(train, draw(0, 8, 5))
+    np.testing.assert_allclose(ws, run(SMALL.apply, VARIABLES, draw(0, 8, 5)), rtol=1e-6)
+    expected = 0.9 * VARIABLES["statistics"]["w_average"] + 0.1 * np.asarray(ws)[:, 0].mean(0)
     np.testing.assert_allclose(renewed["statistics"]["w_average"], expected, atol=1e-6)
 
 
-def test_the_average_has_no_gradient(variables: dict) -> None:
-    def average(z: jax.Array) -> jax.Array:
-        return jnp.sum(train(variables, z)[1]["statistics"]["w_average"])
-
-    assert not jax.jit(jax.grad(average))(latents()).any()
+def test_the_average_has_no_gradient() -> None:
+    gradient = jax.grad(lambda z: jnp.sum(train(z)[1]["statistics"]["w_average"]))
+    assert not np.any(run(gradient, draw(0, 8, 5)))
 
 
 @pytest.mark.parametrize("check_vma", [True, False])
-def test_the_average_is_that_of_all_devices(variables: dict, check_vma: bool) -> None:
+def test_the_average_is_that_of_all_devices(check_vma: bool) -> None:
     mesh, data, whole = Mesh(np.array(jax.devices()), ("data",)), PartitionSpec("data"), PartitionSpec()
-    mapped = jax.shard_map(
-        train, mesh=mesh, in_specs=(whole, data), out_specs=(data, whole), check_vma=check_vma
-    )  # fmt: skip
-    expected = jax.jit(train)(variables, latents(16))
-    golden_cases.assert_near(jax.jit(mapped)(variables, latents(16)), expected, 1e-6)
-    parts = jax.pmap(train, axis_name="data", in_axes=(None, 0))(variables, latents(16).reshape(8, 2, 5))[1]
+    mapped = jax.shard_map(train, mesh=mesh, in_specs=data, out_specs=(data, whole), check_vma=check_vma)
+    expected = run(train, draw(0, 16, 5))
+    golden_cases.assert_near(run(mapped, draw(0, 16, 5)), expected, 1e-6)
+    parts = jax.pmap(train, axis_name="data")(draw(0, 16, 5).reshape(8, 2, 5))[1]
     golden_cases.assert_near(jax.tree.map(lambda leaf: leaf[3], parts), expected[1], 1e-6)
 
 
 # Truths -------------------------------------------------------------------------------------------------------------
 
 
-def test_the_length_of_a_latent_does_not_matter(variables: dict) -> None:
-    z = latents()
-    np.testing.assert_allclose(SMALL.apply(variables, z), SMALL.apply(variables, 7 * z), atol=1e-5)
+def test_the_length_of_a_latent_does_not_matter() -> None:
+    z = draw(0, 4, 5)
+    one, two = (run(SMALL.apply, VARIABLES, latents) for latents in (z, 7 * z))
+    np.testing.assert_allclose(one, two, atol=1e-5)
 
 
-def test_styles_of_half_precision_latents_are_of_float32(variables: dict) -> None:
-    assert SMALL.apply(variables, latents().astype(jnp.bfloat16)).dtype == jnp.float32
+def test_styles_of_half_precision_latents_are_of_float32() -> None:
+    assert jax.eval_shape(SMALL.apply, VARIABLES, draw(0, 4, 5).astype(jnp.bfloat16)).dtype == jnp.float32
 
 
 def test_shapes() -> None:
@@ -147,24 +130,24 @@ def test_shapes() -> None:
 
 
 def test_truncation() -> None:
-    ws, average = jax.random.normal(jax.random.key(0), (2, 4, 3)), jnp.asarray([1.0, 2.0, -1.0])
-    np.testing.assert_allclose(truncate(ws, average, 1), ws, atol=1e-6)
-    np.testing.assert_array_equal(truncate(ws, average, 0), np.broadcast_to(average, ws.shape))
-    np.testing.assert_allclose(truncate(ws, average, -1), 2 * average.reshape(1, 1, 3) - ws, atol=1e-6)
-    half = truncate(ws, average, 0.5)
+    def all_of(ws: jax.Array, average: jax.Array, half: jax.Array) -> list[jax.Array]:
+        numbers = [truncate(ws, average, psi) for psi in (1, 0, -1, half)]
+        return numbers + [truncate(ws, average, 0.5, cutoff=cutoff) for cutoff in (0, 1, 4)]
+
+    ws, average = draw(0, 2, 4, 3), np.asarray([1, 2, -1], np.float32)
+    whole, nothing, opposite, half, uncut, mixed, cut = map(np.asarray, run(all_of, ws, average, np.float32(0.5)))
+    np.testing.assert_allclose(whole, ws, atol=1e-6)
+    np.testing.assert_array_equal(nothing, np.broadcast_to(average, ws.shape))
+    np.testing.assert_allclose(opposite, 2 * average.reshape(1, 1, 3) - ws, atol=1e-6)
     np.testing.assert_allclose(half, (ws + average.reshape(1, 1, 3)) / 2, atol=1e-6)
-    np.testing.assert_array_equal(truncate(ws, average, 0.5, cutoff=0), ws)
-    np.testing.assert_array_equal(truncate(ws, average, 0.5, cutoff=4), half)
-    mixed = truncate(ws, average, 0.5, cutoff=1)
-    np.testing.assert_array_equal(mixed[:, :1], half[:, :1])
-    np.testing.assert_array_equal(mixed[:, 1:], ws[:, 1:])
-    traced = jax.jit(truncate)(np.asarray(ws), np.asarray(average), 0.5)
-    np.testing.assert_allclose(traced, half, atol=1e-6)
+    np.testing.assert_array_equal(uncut, ws)
+    np.testing.assert_allclose(cut, half, atol=1e-6)
+    np.testing.assert_allclose(mixed, np.concatenate([half[:, :1], ws[:, 1:]], axis=1), atol=1e-6)
 
 
 def test_truncations_out_of_range() -> None:
-    ws, average = jnp.ones((2, 4, 3)), jnp.ones(3)
-    for psi in (1.1, -2, float("nan"), jnp.asarray(3.0)):
+    ws, average = np.ones((2, 4, 3), np.float32), np.ones(3, np.float32)
+    for psi in (1.1, -2, float("nan"), np.float32(3)):
         with pytest.raises(UserError, match=r"psi = .*: must be in \[-1, 1\]"):
             truncate(ws, average, psi)
     for cutoff in (-1, 5):

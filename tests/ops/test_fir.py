@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from golden_cases import Case, nchw, nhwc
+from golden_cases import Case, draw, nchw, nhwc, run
 from jax import lax
 
 from ganzoo.ops import fir
@@ -38,7 +38,7 @@ def value_and_gradient(resample: Any, x: np.ndarray, cot: np.ndarray) -> dict[st
 def assert_as_recorded(case: Case, resample: Any, dtype: type) -> None:
     x, cot = (case[f"in/{name}"].astype(dtype) for name in ("x", "cot"))
     resample = partial(resample, f=case.get("in/f"), **geometry(case.options))
-    golden_cases.assert_recorded(case, jax.jit(partial(value_and_gradient, resample))(x, cot))
+    golden_cases.assert_recorded(case, run(partial(value_and_gradient, resample), x, cot))
 
 
 @golden_cases.over(golden_cases.cases("ops/upfirdn2d", op=("upfirdn2d", *WRAPPERS)))
@@ -88,8 +88,7 @@ Operation = Any
 def geometry_case(request: pytest.FixtureRequest, doubles: None) -> tuple[Operation, Operation, jax.Array]:
     """Ours, the library's and an image, in float64."""
     size, taps, up, down, padding = request.param
-    draw = np.random.default_rng(3).normal
-    f, x = draw(size=taps), jnp.asarray(draw(size=(2, *size, 3)))
+    f, x = draw(3, *taps), jnp.asarray(draw(4, 2, *size, 3))
     ours = partial(fir.upfirdn, f=f, up=up, down=down, padding=padding, gain=1.5)
     return ours, partial(plain, 1.5 * f, up, down, padding), x
 
@@ -118,19 +117,18 @@ def test_value_gradient_and_gradient_of_a_gradient(geometry_case: tuple) -> None
         return resample(x=x), cubes(x), jax.grad(partial(penalty, resample))(x)
 
     ours, theirs, x = geometry_case
-    golden_cases.assert_near(*(jax.jit(partial(all_of, f))(x) for f in (ours, theirs)), relative=1e-12)
+    golden_cases.assert_near(*(run(partial(all_of, f), x) for f in (ours, theirs)), relative=1e-12)
 
 
 def test_the_way_back_is_the_adjoint(geometry_case: tuple) -> None:
     resample, _, x = geometry_case
-    y = np.random.default_rng(4).normal(size=jax.eval_shape(lambda x: resample(x=x), x).shape)
+    y = draw(5, *jax.eval_shape(lambda x: resample(x=x), x).shape)
 
-    @jax.jit
     def there_and_back(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
         forward, back = jax.vjp(lambda x: resample(x=x), x)
         return forward, back(y)[0]
 
-    forward, backward = there_and_back(x, jnp.asarray(y))
+    forward, backward = run(there_and_back, x, y)
     assert np.vdot(forward, y) == pytest.approx(np.vdot(x, backward), rel=1e-12)
 
 
@@ -144,9 +142,9 @@ def test_the_size_of_the_result_is_the_documented_one() -> None:
 
 @pytest.mark.parametrize("resample", [fir.blur, fir.upsample, fir.downsample])
 def test_a_sequence_of_taps_is_the_outer_product_with_itself(resample: Operation, doubles: None) -> None:
-    x, f = jnp.asarray(np.random.default_rng(0).normal(size=(2, 7, 9, 3))), fir.setup_filter([1, 4, 6, 3], gain=3)
+    x, f = draw(0, 2, 7, 9, 3), fir.setup_filter([1, 4, 6, 3], gain=3)
     assert np.outer(f, f).sum() == pytest.approx(3)
-    one, two = jax.jit(lambda x: (resample(x, f), resample(x, np.outer(f, f))))(x)
+    one, two = run(lambda x: (resample(x, f), resample(x, np.outer(f, f))), x)
     np.testing.assert_allclose(one, two, atol=1e-12)
 
 
@@ -154,40 +152,48 @@ def test_a_sequence_of_taps_is_the_outer_product_with_itself(resample: Operation
 def test_constant_images_stay_constant_in_the_interior(taps: tuple, factor: int) -> None:
     f = fir.setup_filter(taps)
 
-    @jax.jit
     def all_of(x: jax.Array) -> tuple[jax.Array, ...]:
         return fir.upsample(x, f, up=factor), fir.blur(x, f), fir.downsample(x, f, down=factor)
 
-    for y, side in zip(all_of(jnp.full((1, 12, 12, 1), 0.7)), (12 * factor, 12, 12 // factor), strict=True):
+    for y, side in zip(
+        run(all_of, np.full((1, 12, 12, 1), 0.7, np.float32)), (12 * factor, 12, 12 // factor), strict=True
+    ):
         assert y.shape == (1, side, side, 1)
         edge = 3 if side >= 12 else 1
         np.testing.assert_allclose(y[:, edge:-edge, edge:-edge], 0.7, rtol=1e-6)
 
 
 def test_the_identity_changes_nothing() -> None:
-    x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 3, 4, 2)), jnp.bfloat16)
-    np.testing.assert_array_equal(fir.upfirdn(x, None), x)
-    np.testing.assert_array_equal(fir.upsample(x, None, up=2)[:, 1::2, 1::2], 4 * x)
-    padded = np.pad(np.asarray(x)[:, :-1], ((0, 0), (1, 0), (0, 2), (0, 0)))
-    np.testing.assert_array_equal(fir.upfirdn(x, None, padding=((1, -1), (0, 2))), padded)
+    def all_of(x: jax.Array) -> tuple[jax.Array, ...]:
+        cropped = fir.upfirdn(x, None, padding=((1, -1), (0, 2)))
+        return fir.upfirdn(x, None), fir.upsample(x, None, up=2), cropped
+
+    x = draw(0, 1, 3, 4, 2).astype(jnp.bfloat16)
+    same, larger, cropped = run(all_of, x)
+    np.testing.assert_array_equal(same, x)
+    np.testing.assert_array_equal(np.asarray(larger)[:, 1::2, 1::2], 4 * x)
+    np.testing.assert_array_equal(cropped, np.pad(x[:, :-1], ((0, 0), (1, 0), (0, 2), (0, 0))))
 
 
 def test_vmap_and_scan_change_nothing(doubles: None) -> None:
-    x = jnp.asarray(np.random.default_rng(0).normal(size=(3, 2, 6, 5, 2)))
-    gradient = jax.jit(jax.grad(partial(penalty, partial(fir.downsample, f=fir.setup_filter([1, 3, 3, 1])))))
-    each = jnp.stack([gradient(image) for image in x])
-    np.testing.assert_allclose(jax.vmap(gradient)(x), each, atol=1e-12)
-    np.testing.assert_allclose(jax.jit(lambda x: lax.map(gradient, x))(x), each, atol=1e-12)
+    x = draw(0, 3, 2, 6, 5, 2)
+    gradient = jax.grad(partial(penalty, partial(fir.downsample, f=fir.setup_filter([1, 3, 3, 1]))))
+    each = np.stack([run(gradient, image) for image in x])
+    np.testing.assert_allclose(run(jax.vmap(gradient), x), each, atol=1e-12)
+    np.testing.assert_allclose(run(partial(lax.map, gradient), x), each, atol=1e-12)
 
 
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
-def test_half_precision_is_summed_in_float32(dtype: jnp.dtype) -> None:
-    big = {jnp.bfloat16: 256, jnp.float16: 2048}[dtype]  # one more is lost in half precision
-    x = jnp.ones((1, 1, 17, 1), dtype).at[0, 0, 0].set(big)
-    y, back = jax.vjp(lambda x: fir.upfirdn(x, np.ones((1, 17))), x)
-    assert y.dtype == dtype
-    assert float(y.sum()) == big + 16
-    assert back(y)[0].dtype == dtype
+@pytest.mark.parametrize(("dtype", "big"), [(jnp.bfloat16, 256), (jnp.float16, 2048)])
+def test_half_precision_is_summed_in_float32(dtype: jnp.dtype, big: int) -> None:
+    def there_and_back(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        y, back = jax.vjp(lambda x: fir.upfirdn(x, np.ones((1, 17))), x)
+        return y, back(y)[0]
+
+    x = np.ones((1, 1, 17, 1), dtype)
+    x[0, 0, 0] = big  # one more is lost in half precision
+    y, dx = run(there_and_back, x)
+    assert y.dtype == dx.dtype == dtype
+    assert float(y[0, 0, 0, 0]) == big + 16
 
 
 def test_mistakes_are_named() -> None:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from golden_cases import Case, hwio, hwoi, nchw, nhwc
+from golden_cases import Case, draw, hwio, hwoi, nchw, nhwc, run
 from jax import lax
 
 from ganzoo.ops import fir
@@ -48,18 +48,16 @@ def value_and_gradients(case: Case, arrays: dict[str, jax.Array]) -> dict[str, j
 def test_records(case: Case) -> None:
     for x64, dtype in ((False, np.float32), (True, np.float64)):
         with jax.enable_x64(x64):
-            golden_cases.assert_recorded(case, jax.jit(partial(value_and_gradients, case))(case.inputs(dtype)))
+            golden_cases.assert_recorded(case, run(partial(value_and_gradients, case), case.inputs(dtype)))
 
 
 # Truths -------------------------------------------------------------------------------------------------------------
 
 
-def operands(kernel_size: int = 3, up: int = 1) -> tuple[jax.Array, jax.Array, jax.Array]:
+def operands(kernel_size: int = 3, up: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Three images, a kernel and styles."""
-    draw = np.random.default_rng(6).normal
     channels = (4, 5) if up > 1 else (5, 4)
-    shapes = (3, 6, 7, 5), (kernel_size, kernel_size, *channels), (3, 5)
-    return tuple(jnp.asarray(draw(size=shape)) for shape in shapes)
+    return draw(6, 3, 6, 7, 5), draw(7, kernel_size, kernel_size, *channels), draw(8, 3, 5)
 
 
 def kernel_for_each(x: jax.Array, kernel: jax.Array, styles: jax.Array, demodulate: bool) -> jax.Array:
@@ -84,47 +82,47 @@ def test_every_image_has_its_kernel(kernel_size: int, demodulate: bool, doubles:
 
     ours = partial(modulated_conv, padding=(kernel_size // 2,) * 2, demodulate=demodulate)
     theirs = partial(kernel_for_each, demodulate=demodulate)
-    found = (jax.jit(partial(with_gradients, f))(*operands(kernel_size)) for f in (ours, theirs))
+    found = (run(partial(with_gradients, f), *operands(kernel_size)) for f in (ours, theirs))
     golden_cases.assert_near(*found, relative=1e-11)
 
 
 @pytest.mark.parametrize("up", [1, 2])
 def test_demodulation_undoes_the_scale_of_styles(up: int, doubles: None) -> None:
-    x, kernel, styles = operands(up=up)
-    convolve = jax.jit(partial(modulated_conv, f=FILTER, up=up, padding=(1, 1)))
-    scaled = styles * jnp.asarray([3.0, 100.0, -7.0])[:, None]
-    signs = jnp.asarray([1.0, 1.0, -1.0])[:, None, None, None]
-    golden_cases.assert_near(convolve(x, kernel, scaled), signs * convolve(x, kernel, styles), 1e-7)
-    golden_cases.assert_near(convolve(x, 50 * kernel, styles), convolve(x, kernel, styles), 1e-7)
+    def all_of(x: jax.Array, kernel: jax.Array, styles: jax.Array) -> tuple[jax.Array, ...]:
+        convolve = partial(modulated_conv, f=FILTER, up=up, padding=(1, 1))
+        scaled = styles * jnp.asarray([3.0, 100.0, -7.0])[:, None]
+        return convolve(x, kernel, styles), convolve(x, 50 * kernel, styles), convolve(x, kernel, scaled)
+
+    y, larger_kernel, larger_styles = map(np.asarray, run(all_of, *operands(up=up)))
+    golden_cases.assert_near(larger_kernel, y, 1e-7)
+    golden_cases.assert_near(larger_styles, y * np.asarray([1, 1, -1]).reshape(3, 1, 1, 1), 1e-7)
 
 
 def test_demodulated_noise_has_unit_deviation() -> None:
-    draw = np.random.default_rng(7).normal
-    x, kernel = jnp.asarray(draw(size=(2, 64, 64, 8)), jnp.float32), jnp.asarray(draw(size=(3, 3, 8, 6)), jnp.float32)
-    styles = jnp.asarray(draw(size=(2, 8)), jnp.float32)
-    y = modulated_conv(styles[:, None, None] * 0 + x, kernel, styles)
-    np.testing.assert_allclose(jnp.std(y, axis=(1, 2)), 1, atol=0.1)
+    x, kernel, styles = draw(0, 2, 64, 64, 8), draw(1, 3, 3, 8, 6), draw(2, 2, 8)
+    y = np.asarray(run(modulated_conv, x, kernel, styles))
+    np.testing.assert_allclose(y.std(axis=(1, 2)), 1, atol=0.1)
 
 
 def test_noise_is_added_after_demodulation() -> None:
-    x, kernel, styles = operands()
-    noise = jnp.arange(42.0).reshape(1, 6, 7, 1)
-    convolve = jax.jit(partial(modulated_conv, padding=(1, 1)))
-    added = convolve(x, kernel, styles, noise=noise) - convolve(x, kernel, styles)
-    np.testing.assert_allclose(added, np.broadcast_to(noise, added.shape), atol=1e-4)
+    def added(x: jax.Array, kernel: jax.Array, styles: jax.Array, noise: jax.Array) -> jax.Array:
+        convolve = partial(modulated_conv, x, kernel, styles, padding=(1, 1))
+        return convolve(noise=noise) - convolve()
+
+    noise = np.arange(42, dtype=np.float32).reshape(1, 6, 7, 1)
+    np.testing.assert_allclose(run(added, *operands(), noise), np.broadcast_to(noise, (3, 6, 7, 4)), atol=1e-4)
 
 
 @pytest.mark.parametrize("up", [1, 2])
 def test_huge_styles_stay_finite_in_float16(up: int) -> None:
-    x, kernel, styles = (array.astype(jnp.float32) for array in operands(up=up))
+    x, kernel, styles = operands(up=up)
     convolve = partial(modulated_conv, f=FILTER, up=up, padding=(1, 1))
 
-    @jax.jit
     def with_gradients(x: jax.Array, kernel: jax.Array, styles: jax.Array) -> tuple:
-        y, back = jax.vjp(lambda kernel, styles: convolve(x, kernel, styles), kernel, styles)
-        return y, back(jnp.ones_like(y))
+        y, back = jax.vjp(partial(convolve, x.astype(jnp.float16)), 1e3 * kernel, 1e5 * styles)
+        return y, back(jnp.ones_like(y)), convolve(x, kernel, styles)
 
-    y, gradients = with_gradients(x.astype(jnp.float16), 1e3 * kernel, 1e5 * styles)
+    y, gradients, exact = run(with_gradients, x, kernel, styles)
     assert y.dtype == jnp.float16
     assert all(gradient.dtype == jnp.float32 and np.isfinite(gradient).all() for gradient in gradients)
-    golden_cases.assert_near(y.astype(jnp.float32), convolve(x, kernel, styles), 1e-2)
+    golden_cases.assert_near(np.asarray(y, np.float32), exact, 0.01)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from golden_cases import Case, hwio, hwoi, nchw, nhwc
+from golden_cases import Case, draw, hwio, hwoi, nchw, nhwc, run
 from jax import lax
 
 from ganzoo.ops import fir
@@ -47,7 +47,7 @@ def test_records(case: Case) -> None:
     for x64, dtype in ((False, np.float32), (True, np.float64)):
         with jax.enable_x64(x64):
             arrays = case.inputs(dtype)
-            found = jax.jit(partial(value_and_gradients, case))(arrays["x"], arrays["w"], arrays["cot"])
+            found = run(partial(value_and_gradients, case), arrays["x"], arrays["w"], arrays["cot"])
             golden_cases.assert_recorded(case, found)
 
 
@@ -86,8 +86,7 @@ def step_by_step(
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: "-".join(map(str, setting)).replace(" ", ""))
 def test_one_convolution_is_its_steps(setting: tuple, correlate: bool, doubles: None) -> None:
     size, taps, up, down, padding = setting
-    draw = np.random.default_rng(5).normal
-    x, kernel = jnp.asarray(draw(size=(2, 8, 9, 3))), jnp.asarray(draw(size=(*size, 3, 4)))
+    x, kernel = draw(5, 2, 8, 9, 3), draw(6, *size, 3, 4)
     f = fir.setup_filter(taps)
 
     def ours(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -101,7 +100,7 @@ def test_one_convolution_is_its_steps(setting: tuple, correlate: bool, doubles: 
         y, back = jax.vjp(function, x, kernel)
         return y, back(jnp.sin(y))
 
-    golden_cases.assert_near(*(jax.jit(partial(with_gradients, f))(x, kernel) for f in (ours, theirs)), relative=1e-12)
+    golden_cases.assert_near(*(run(partial(with_gradients, f), x, kernel) for f in (ours, theirs)), relative=1e-12)
 
 
 def test_the_size_is_doubled_or_halved() -> None:

@@ -205,3 +205,16 @@ def test_large_convolutions_are_taken(size: tuple, channels: tuple, stride: int,
 def test_other_kernels_are_left_alone() -> None:
     window = Window((64, 64), (4, 4), 1, ((1, 1), (1, 1)))
     assert module._winograd_tile(window, 8, (4, 4, 512, 512)) is None
+
+
+@pytest.mark.parametrize(("kernel_size", "padding"), [((3, 3), (1, 0)), ((3, 2), (0, 1)), ((1, 1), (0, 0))])
+@pytest.mark.parametrize("patch_rows", [0, 1024])
+def test_strided_convolutions_by_patches(
+    kernel_size: tuple, padding: tuple, patch_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = Window((7, 8), kernel_size, 2, (padding, padding))
+    draw = np.random.default_rng(0).normal
+    x, kernel = jnp.asarray(draw(size=(4, 7, 8, 3))), jnp.asarray(draw(size=(*kernel_size, 3, 5)))
+    for name, value in (("PATCH_CHANNELS", 1), ("PATCH_BYTES", 0), ("PATCH_ROWS", patch_rows)):
+        monkeypatch.setattr(module, name, value)
+    assert_close(module._cpu_conv(window, x, kernel), module._library_conv(window, x, kernel))
