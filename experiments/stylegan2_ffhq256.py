@@ -6,8 +6,8 @@
 `--data` is a folder or a zip of the 70,000 images; images of other sizes are cropped and resized.
 
 Hardware and time: written for eight GPUs, as published: 25,000,000 images at a batch of 64. The same command runs on
-one, where batch size and results stay the same. The authors report an FID of 3.66 with mirrored images and without
-augmentation (Karras et al. 2020, arXiv:2006.06676, table 1, 140,000 images); this run has not been repeated here.
+one, where batch size and results stay the same. The published scores of this configuration are in Karras et al. 2020,
+arXiv:2006.06676; the run has not been repeated here, and no FID is claimed for it.
 """
 
 import sys

@@ -44,7 +44,7 @@ from ganzoo.grids import enlarged, grid
 from ganzoo.ops.pixels import stored
 from ganzoo.training import parallel
 
-STEPS = int(os.environ.get("GANZOO_NOTEBOOK_STEPS", "1500"))
+STEPS = int(os.environ.get("GANZOO_NOTEBOOK_STEPS", "1200"))
 BATCH = 32
 
 
@@ -63,23 +63,28 @@ def show(images, columns):
 # %% [markdown]
 # ## A model to look into
 #
-# The preset `tiny` is for tests; we make it wide enough for 16 x 16 digits, and raise the learning rates, since the run
-# is a short one. All else is as in the papers: style mixing in training ([1], section 3.1), lazy R1 and path length
-# regularisation ([2], sections 3.1 and 3.2). The model is unconditional: which digit it draws is up to the latent.
+# We take the preset `faces64`, which is for small grey pictures, and make it smaller yet. The learning rates are
+# raised, since the run is a short one. All else is as in the papers: style mixing in training ([1], section 3.1), lazy
+# R1 and path length regularisation ([2], sections 3.1 and 3.2). The model is conditional: the mapping network takes a
+# label beside `z`, so `w` holds both which digit to draw and how.
 
 # %%
 gan = ganzoo.create(
     "stylegan2",
-    "tiny",
-    channels=1,
+    "faces64",
+    image_size=16,
+    label_size=10,
     channel_base=256,
     channel_max=32,
     latent_size=32,
     style_size=32,
+    mapping_layers=2,
+    discriminator_mapping_layers=2,
     r1_gamma=0.1,
     generator_learning_rate=4e-3,
     discriminator_learning_rate=4e-3,
     average_half_life=2_000,
+    average_ramp=None,
 )
 dataset = open_dataset(DataConfig(data="digits"), gan.image_shape)
 print(gan)
@@ -112,12 +117,12 @@ print(f"{1e3 * (time.perf_counter() - start) / STEPS:.0f} ms per step")
 show(np.concatenate(film), columns=10)
 
 # %% [markdown]
-# From top to bottom, these were the same ten latents over time. Now 60 samples of the final model (the averaged
-# weights, as always unless you ask for others):
+# From top to bottom, these were the same ten latents over time; latent `i` gets the label `i` modulo 10, here and in
+# all that follows. Now 60 samples of the final model (the averaged weights, as always unless you ask for others):
 
 # %%
-latents = gan.latents(sample_key, jnp.arange(2_000))
-show(gan.sample(state, sample_key, 60), columns=12)
+latents, labels = gan.latents(sample_key, jnp.arange(2_000)), jnp.tile(jnp.eye(10), (200, 1))
+show(gan.sample(state, sample_key, 60), columns=10)
 
 # %% [markdown]
 # ## From z to w to an image
@@ -133,7 +138,7 @@ variables = {"params": state.average["params"], **state.average["variables"]}
 G = gan.generator.bind(variables)
 synthesise = jax.jit(partial(gan.generator.apply, variables, method="synthesise"), static_argnames="noise")
 
-ws = G.styles(latents)
+ws = G.styles(latents, labels)
 images = synthesise(ws[:60])
 same = jnp.abs(jnp.clip(images, -1, 1) - gan.sample(state, sample_key, 60)).max()
 print("z", latents.shape, "-> ws", ws.shape, "-> images", images.shape)
@@ -163,15 +168,26 @@ print("L =", gan.config.style_count)
 
 # %%
 psis = [1, 0.7, 0.5, 0, -0.5]
-show(np.concatenate([gan.generate(state, latents[:12], psi=psi) for psi in psis]), columns=12)
+show(np.concatenate([gan.generate(state, latents[:10], labels[:10], psi=psi) for psi in psis]), columns=10)
 
 # %% [markdown]
 # `cutoff` truncates only the first style inputs, those of the coarse layers. Here `psi` is 0 in all rows, and `cutoff`
 # is 0 (nothing is truncated), 2, 3, 4 and 6 (all is).
 
 # %%
-cutoffs = [0, 2, 3, 4, 6]
-show(np.concatenate([gan.generate(state, latents[:12], psi=0, cutoff=cutoff) for cutoff in cutoffs]), columns=12)
+cutoffs = [0, 2, 3, 4, gan.config.style_count]
+rows = [gan.generate(state, latents[:10], labels[:10], psi=0, cutoff=cutoff) for cutoff in cutoffs]
+show(np.concatenate(rows), columns=10)
+
+# %% [markdown]
+# There is one `w_avg` for all labels, so strong truncation takes the digit away as well. Nothing keeps us from
+# truncating to the mean style of the digit instead: styles are arrays. The rows are `psi` = 1, 0.7, 0.5, 0 and -0.5
+# again.
+
+# %%
+digit_means = ws.reshape(200, 10, *ws.shape[1:]).mean(axis=0)
+rows = jnp.concatenate([digit_means + psi * (ws[:10] - digit_means) for psi in psis])
+show(np.clip(synthesise(rows), -1, 1), columns=10)
 
 # %% [markdown]
 # What truncation does, in numbers, over 2000 latents. The first column is how far the styles are from `w_avg`. The
@@ -180,7 +196,7 @@ show(np.concatenate([gan.generate(state, latents[:12], psi=0, cutoff=cutoff) for
 # the other, until little but the mean image is left.
 
 # %%
-w_average = variables["statistics"]["w_average"]
+w_average = variables["statistics"]["mapping"]["w_average"]
 reals = dataset.read(np.arange(len(dataset)))["image"].reshape(len(dataset), -1) / 127.5 - 1
 
 
@@ -193,11 +209,11 @@ def nearest(images):
 
 print("  psi   |w - w_avg|   variety   distance to the data")
 for psi in [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.25, 0]:
-    truncated = G.styles(latents, psi=psi)[:, 0]
-    x = np.asarray(gan.generate(state, latents, psi=psi))
+    truncated = G.styles(latents, labels, psi=psi)[:, 0]
+    x = np.asarray(gan.generate(state, latents, labels, psi=psi))
     away = jnp.linalg.norm(truncated - w_average, axis=1).mean()
     print(f"{psi:5.2f}{away:14.2f}{x.std(axis=0).mean():10.3f}{nearest(x).mean():15.3f}")
-print("\nthe data:          variety", f"{reals.std(axis=0).mean():.3f}")
+print(f"\nthe data {reals.std(axis=0).mean():20.3f}")
 
 # %% [markdown]
 # `w_avg` is a running mean over the training, of the newest weights, while the samples are of the averaged weights. The
@@ -214,8 +230,8 @@ print(f"mean of |w - w_avg|          {jnp.linalg.norm(ws[:, 0] - w_average, axis
 # the image of `w_avg`, the mean of 2000 samples, and the mean of the data.
 
 # %%
-mean_image = gan.generate(state, latents[:1], psi=0)
-mean_sample = gan.generate(state, latents).mean(axis=0, keepdims=True)
+mean_image = gan.generate(state, latents[:1], labels[:1], psi=0)
+mean_sample = gan.generate(state, latents, labels).mean(axis=0, keepdims=True)
 show(np.concatenate([mean_image, mean_sample, reals.mean(axis=0).reshape(mean_image.shape)]), columns=3)
 
 # %% [markdown]
@@ -245,21 +261,22 @@ def mixing_table(rows, columns, cut):
     return np.concatenate(table)
 
 
-rows, columns = np.arange(5), np.arange(5, 16)
-show(mixing_table(rows, columns, cut=2), columns=12)
+rows, columns = np.array([0, 1, 3, 4, 6]), np.arange(20, 30)
+show(mixing_table(rows, columns, cut=2), columns=11)
 
 # %% [markdown]
 # With the cut at 2, the rows decide on the 4 x 4 layer and the first convolution to 8 x 8. With the cut at 4, only the
 # last convolution and the last colours are left to the columns:
 
 # %%
-show(mixing_table(rows, columns, cut=4), columns=12)
+show(mixing_table(rows, columns, cut=4), columns=11)
 
 # %% [markdown]
 # ## Interpolation
 #
 # Two ways from one image to another. In Z we go along the great circle, since latents are normalised to one length
-# before the mapping network; in W along the straight line. The pairs of rows are the same end points: Z above, W below.
+# before the mapping network, while the label fades from the one to the other; in W along the straight line. The pairs
+# of rows have the same end points: Z above, W below.
 
 
 # %%
@@ -273,15 +290,16 @@ def slerp(z0, z1, t):
 def paths(starts, ends, points):
     """Images [2, pairs, points, ...] on the paths from starts to ends: in Z and in W."""
     t = np.linspace(0, 1, points, dtype=np.float32)[:, None]
-    z = np.asarray(latents)
-    in_z = G.styles(slerp(z[starts, None], z[ends, None], t).reshape(-1, z.shape[1]))
+    z, c = np.asarray(latents), np.asarray(labels)
+    z, c = slerp(z[starts, None], z[ends, None], t), c[starts, None] + t * (c[ends, None] - c[starts, None])
+    in_z = G.styles(z.reshape(-1, z.shape[-1]), c.reshape(-1, c.shape[-1]))
     in_w = ws[starts, None] + t[..., None] * (ws[ends, None] - ws[starts, None])
     both = jnp.concatenate([in_z, in_w.reshape(in_z.shape)])
     return np.clip(synthesise(both), -1, 1).reshape(2, len(starts), points, *gan.image_shape)
 
 
-strips = paths(np.arange(0, 4), np.arange(4, 8), points=12)
-show(strips.swapaxes(0, 1).reshape(-1, *gan.image_shape), columns=12)
+strips = paths(np.array([0, 2, 3, 4]), np.array([1, 6, 8, 14]), points=11)
+show(strips.swapaxes(0, 1).reshape(-1, *gan.image_shape), columns=11)
 
 # %% [markdown]
 # Which one is straighter? We cut the paths of 100 pairs into 16 pieces and add up how much the image changes in each
@@ -290,14 +308,13 @@ show(strips.swapaxes(0, 1).reshape(-1, *gan.image_shape), columns=12)
 # length regularisation ([2], section 3.2) makes such steps of equal size.
 
 # %%
-x = paths(np.arange(100), np.arange(100, 200), points=17).reshape(2, 100, 17, -1)
-pieces = np.sqrt(np.square(np.diff(x, axis=2)).mean(-1))
-ends = np.sqrt(np.square(x[:, :, -1] - x[:, :, 0]).mean(-1))
-for name, piece, end in zip("ZW", pieces, ends, strict=True):
-    print(
-        f"in {name}:   length {np.mean(piece.sum(1) / end):.2f}   "
-        f"largest of the 16 pieces {np.mean(piece.max(1) / piece.mean(1)):.2f} times the mean one"
-    )
+for name, shift in {"the same digit": 100, "other digits": 103}.items():
+    x = paths(np.arange(100), np.arange(100) + shift, points=17).reshape(2, 100, 17, -1)
+    pieces = np.sqrt(np.square(np.diff(x, axis=2)).mean(-1))
+    ends = np.sqrt(np.square(x[:, :, -1] - x[:, :, 0]).mean(-1))
+    length, largest = (pieces.sum(2) / ends).mean(1), (pieces.max(2) / pieces.mean(2)).mean(1)
+    print(f"to {name:15} length in Z {length[0]:.2f}, in W {length[1]:.2f}   ", end="")
+    print(f"largest piece / mean piece in Z {largest[0]:.2f}, in W {largest[1]:.2f}")
 
 # %% [markdown]
 # ## Noise
@@ -310,15 +327,17 @@ for name, piece, end in zip("ZW", pieces, ends, strict=True):
 # and white the largest.
 
 # %%
-chosen = latents[:12]
-rows = [gan.generate(state, chosen, noise="const"), gan.generate(state, chosen, noise="none")]
-draws = [gan.generate(state, chosen, noise=jax.random.split(jax.random.key(i), 12)) for i in range(64)]
+noisy = partial(gan.generate, state, latents[:10], labels[:10])
+draws = [noisy(noise=jax.random.split(jax.random.key(i), 10)) for i in range(64)]
 deviation = np.std(draws, axis=0)
-show(np.concatenate([*rows, *draws[:3], 2 * deviation / deviation.max() - 1]), columns=12)
+rows = [noisy(noise="const"), noisy(noise="none"), *draws[:3], 2 * deviation / deviation.max() - 1]
+show(np.concatenate(rows), columns=10)
 
-for name, block in variables["params"]["synthesis"].items():
-    for layer in sorted(block):
-        if "noise_strength" in block[layer]:
-            print(f"{name:>4} {layer}   noise strength {block[layer]['noise_strength']:6.3f}")
+for level in gan.config.levels:
+    block = variables["params"]["synthesis"][f"b{level.resolution}"]
+    for layer in ("conv0", "conv1"):
+        if layer in block:
+            size = f"{level.height} x {level.width}"
+            print(f"{size:>7} {layer}   noise strength {block[layer]['noise_strength']:6.3f}")
 print(f"\nstandard deviation of a pixel over noise: {deviation.mean():.3f}, at most {deviation.max():.3f}")
 print(f"                             over latents: {np.asarray(images).std(axis=0).mean():.3f}")

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ganzoo.penalties import image_gradients, wgan_gp, zero_centred
+from ganzoo.penalties import image_gradients, path_lengths, wgan_gp, zero_centred
 
 KEY = jax.random.key(0)
 SHAPE = (3, 2, 2)
@@ -115,3 +115,29 @@ def test_points_are_uniform_and_depend_on_the_key_and_the_place_only() -> None:
     assert np.histogram(found, 4, (0, 1))[0] == pytest.approx(500, abs=100)
     np.testing.assert_array_equal(shares(many[:7] + 1, many[:7]).ravel(), found[:7])
     assert not np.any(shares(many + 1, many, jax.random.key(1)).ravel() == found)
+
+
+# Path lengths -------------------------------------------------------------------------------------------------------
+
+
+def test_the_path_length_of_a_linear_generator_is_the_norm_of_its_transpose() -> None:
+    """G(w) = A mean(w), so J_w^T y = A^T y / L for each of the L inputs: their mean square is |A^T y|^2 / L^2."""
+    rng = np.random.default_rng(0)
+    matrix, noise = rng.normal(size=(2 * 3, 4)), rng.normal(size=(5, 2, 3, 1))
+    ws = jnp.asarray(rng.normal(size=(5, 7, 4)), jnp.float32)
+
+    def generator(ws):
+        return (ws.mean(axis=1) @ jnp.asarray(matrix, jnp.float32).T).reshape(-1, 2, 3, 1)
+
+    y = noise.reshape(5, 6) / np.sqrt(2 * 3)
+    expected = np.linalg.norm(y @ matrix, axis=1) / 7
+    np.testing.assert_allclose(path_lengths(generator, ws, jnp.asarray(noise, jnp.float32)), expected, rtol=1e-5)
+
+
+def test_a_constant_generator_has_paths_of_length_0_and_no_nan_gradient() -> None:
+    def penalty(scale):
+        return path_lengths(lambda ws: 0 * scale * ws[:, :, :, None], jnp.ones((2, 3, 4)), jnp.ones((2, 3, 4, 1))).sum()
+
+    value, gradient = jax.value_and_grad(penalty)(jnp.float32(1))
+    assert value == 0
+    assert gradient == 0

@@ -10,7 +10,18 @@ import optax
 import pytest
 
 from ganzoo.gan import Average, NetworkState, TrainState
-from ganzoo.phases import average_generator, chain, counted, every, minimize, same_draws, scanned
+from ganzoo.phases import (
+    average_generator,
+    chain,
+    counted,
+    drawn,
+    every,
+    minimize,
+    same_draws,
+    scaled,
+    scanned,
+    summed,
+)
 
 KEY = jax.random.key(0)
 BATCH = {"image": jnp.zeros((4, 2, 2, 1))}
@@ -261,3 +272,72 @@ def test_an_average_of_averages_is_exact() -> None:
     parts = [jnp.asarray([1.0, 2.0, 6.0]), jnp.asarray([11.0])]
     assert (Average.of(parts[0]) + Average.of(parts[1])).value == 5
     assert np.isnan(Average.of(jnp.zeros(0)).value)
+
+
+# Micro-batches and composed losses ----------------------------------------------------------------------------------
+
+
+def towards_images(params, state, batch, key):
+    """(w - mean image)^2 / 2; the state counts the examples of its last round."""
+    del key
+    mean = batch["image"].mean()
+    state = replace(state, path_length=jnp.float32(batch["image"].shape[0]))
+    return (params["w"] - mean) ** 2 / 2, (state, {"seen": Average.of(batch["image"].reshape(-1))})
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 4])
+def test_micro_batches_average_gradients_and_sum_metrics(rounds: int) -> None:
+    state = fresh(Remembering, path_length=jnp.float32(0))
+    batch = {"image": jnp.arange(8.0).reshape(8, 1, 1, 1)}
+    phase = minimize("generator", towards_images, SGD, rounds=lambda batch: rounds)
+    after, metrics = jax.jit(phase)(state, batch, KEY)
+    assert after.generator.params["w"] == pytest.approx(1 - 0.125 * (1 - 3.5))
+    assert metrics["seen"].value == 3.5
+    assert metrics["seen"].count == 8
+    assert after.path_length == 8 / rounds
+
+
+def test_a_round_takes_every_rth_example_so_that_shards_stay_where_they_are() -> None:
+    def loss(params, state, batch, key):
+        del key
+        first = batch["image"].reshape(-1)[0]
+        return params["w"] * 0, (state, {"first": Average(first * 10.0 ** (first - 1), jnp.float32(1))})
+
+    batch = {"image": jnp.arange(1.0, 7).reshape(6, 1, 1, 1)}
+    _, metrics = minimize("generator", loss, SGD, rounds=lambda batch: 3)(fresh(), batch, KEY)
+    assert metrics["first"].total == 1 + 20 + 300
+
+
+def test_each_round_has_draws_of_its_own() -> None:
+    def loss(params, state, batch, key):
+        del batch
+        return params["w"] * 0, (state, {"draw": Average.of(jax.random.uniform(key, (1,)))})
+
+    batch = {"image": jnp.zeros((4, 1, 1, 1))}
+    _, both = minimize("generator", loss, SGD, rounds=lambda batch: 2)(fresh(), batch, KEY)
+    each = [float(jax.random.uniform(jax.random.fold_in(KEY, r), (1,))[0]) for r in range(2)]
+    assert each[0] != each[1]
+    assert float(both["draw"].total) == pytest.approx(sum(each))
+
+
+def test_scaled_and_summed_losses() -> None:
+    value, (_, metrics) = summed(bowl, scaled(bowl, 3.0))({"w": jnp.float32(1)}, fresh(), BATCH, KEY)
+    assert value == 2 + 3 * 2
+    assert metrics["distance"].count == 2
+
+
+def test_a_drawn_phase_sees_what_was_drawn() -> None:
+    phase = drawn(lambda batch, key: {**batch, "z": jax.random.uniform(key, (1,))}, lambda s, b, k: (s, {"z": b["z"]}))
+    _, metrics = phase(fresh(), BATCH, KEY)
+    np.testing.assert_array_equal(metrics["z"], jax.random.uniform(KEY, (1,)))
+
+
+def test_the_average_can_take_the_newest_variables() -> None:
+    network = {"params": {"w": jnp.float32(1)}, "variables": {"m": jnp.float32(9)}}
+    state = fresh()
+    state = replace(state, generator=replace(state.generator, variables={"m": jnp.float32(9)}))
+    state = replace(state, average={**network, "variables": {"m": jnp.float32(1)}})
+    after, _ = average_generator(half_life=4.0, variables="newest")(state, BATCH, KEY)
+    assert after.average["variables"]["m"] == 9
+    after, _ = average_generator(half_life=4.0)(state, BATCH, KEY)
+    assert after.average["variables"]["m"] == pytest.approx(5.0)

@@ -127,7 +127,6 @@ def discriminator(config: StyleGAN2Config) -> ResidualDiscriminator:
     """The discriminator of that config."""
     return ResidualDiscriminator(
         config.levels,
-        config.label_size,
         config.discriminator_architecture,
         config.activation,
         config.resample_filter,
@@ -184,10 +183,13 @@ def _draw_cutoff(config: StyleGAN2Config, key: Key) -> Int[Array, ""]:
 
 
 def round_count(config: StyleGAN2Config, batch: Batch) -> int:
-    """The number of micro-batches of a batch; ``UserError`` where they do not divide it."""
+    """The number of micro-batches of a batch; ``UserError`` where they, or the groups in them, do not divide it."""
     whole, micro = collective.global_size(batch["image"].shape[0]), config.micro_batch
     require(not micro or whole % micro == 0, "micro_batch", micro, f"divide the batch of {whole} images")
-    return whole // micro if micro else 1
+    together, group = micro or whole, config.minibatch_std_group
+    fits = not group or not config.minibatch_std_channels or together % min(group, together) == 0
+    require(fits, "minibatch_std_group", group, f"divide the (micro-)batch of {together} images")
+    return whole // together
 
 
 def fake_indices(config: StyleGAN2Config, batch: Batch, shrink: int) -> Int[Array, " n"]:

@@ -32,7 +32,7 @@ class MappingNetwork(nn.Module):
     """Width of the label's embedding; ``style_size`` when absent."""
     activation: str = "lrelu"
     lr_multiplier: float = 0.01
-    average_decay: float | None = 0.998
+    average_decay: float | None = 0.995
     """Share of the old average that one batch leaves; None keeps no average."""
     copies: int | None = None
     """L, to give every one of L style inputs its copy of w; None gives one w without that axis."""
@@ -49,10 +49,10 @@ class MappingNetwork(nn.Module):
           update_average: move the running average towards the mean w of the batch on all devices; the collection
             ``statistics`` must be mutable.
         """
-        parts = [] if latents is None else [pixel_norm(jnp.asarray(latents, jnp.float32))]
+        parts = [] if latents is None else [pixel_norm(at_least_float32(latents))]
         if labels is not None:
             embed = EqualizedDense(self.embedding_size or self.style_size, name="embed")
-            parts.append(pixel_norm(embed(jnp.asarray(labels, jnp.float32))))
+            parts.append(pixel_norm(embed(at_least_float32(labels))))
         x = jnp.concatenate(parts, axis=-1)
         for i in range(self.layers):
             features = self.style_size if i == self.layers - 1 else self.hidden_size or self.style_size
@@ -63,6 +63,12 @@ class MappingNetwork(nn.Module):
                 mean = jax.lax.stop_gradient(collective.mean(jnp.mean(x, axis=0)))
                 average.value = mean + self.average_decay * (average.value - mean)
         return x if self.copies is None else jnp.repeat(x[:, None], self.copies, axis=1)
+
+
+def at_least_float32(x: AnyArray) -> Array:
+    """In float32, or in float64 where it is that already."""
+    x = jnp.asarray(x)
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def truncate(

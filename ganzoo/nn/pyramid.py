@@ -55,8 +55,14 @@ def _remedy(image_size: int | tuple[int, int]) -> str:
     height, width = size_of(image_size)
     if min(height, width) < LOWEST:
         return f"{rule}, so at least {LOWEST}"
-    step = 1
-    while min(height, width) > HIGHEST * step:
-        step *= 2
-    near = tuple(max(1, round(side / step)) * step for side in (height, width))
+    steps = [2**k for k in range(max(height, width).bit_length())]
+    possible = [
+        (rows * step, columns * step)
+        for step in steps
+        if (rows := round(height / step)) >= LOWEST and (columns := round(width / step)) >= LOWEST
+        if min(rows, columns) <= HIGHEST
+    ]
+    # a number between two steps may be nearest to the largest that the finer one reaches
+    possible += [(HIGHEST * step, HIGHEST * step) for step in steps if isinstance(image_size, int)]
+    near = min(possible, key=lambda size: abs(size[0] - height) + abs(size[1] - width))
     return f"{rule}; the nearest is {near[0] if isinstance(image_size, int) else near}"

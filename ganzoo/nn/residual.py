@@ -11,7 +11,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from ganzoo.nn.equalized import EqualizedConv, EqualizedDense, resampling
-from ganzoo.nn.mapping import MappingNetwork
+from ganzoo.nn.mapping import MappingNetwork, at_least_float32
 from ganzoo.nn.pyramid import Level
 from ganzoo.ops import fir
 from ganzoo.ops.statistics import minibatch_stddev
@@ -71,9 +71,9 @@ class Epilogue(nn.Module):
         """In float32."""
         features = self.features
         conv = partial(EqualizedConv, activation=self.activation, clamp=self.clamp)
-        x = None if x is None else x.astype(jnp.float32)
+        x, images = None if x is None else at_least_float32(x), at_least_float32(images)
         if x is None or self.architecture == "skip":
-            y = conv(features, 1, name="from_rgb")(images.astype(jnp.float32))
+            y = conv(features, 1, name="from_rgb")(images)
             x = y if x is None else x + y
         if self.group_channels:
             x = minibatch_stddev(x, group_size=self.group_size, channels=self.group_channels)
@@ -87,7 +87,6 @@ class ResidualDiscriminator(nn.Module):
 
     levels: tuple[Level, ...]
     """From the smallest to the images' own."""
-    label_size: int = 0
     architecture: str = "resnet"
     """"resnet", "skip" (the image enters at every size) or "orig" (neither)."""
     activation: str = "lrelu"
@@ -111,7 +110,7 @@ class ResidualDiscriminator(nn.Module):
         width (Miyato and Koyama 2018, arXiv:1802.05637).
         """
         smallest, *blocks = self.levels
-        x, images = None, jnp.asarray(images)
+        x, images = None, at_least_float32(images)
         for i, (level, below) in enumerate(zip(reversed(blocks), reversed(self.levels[:-1]), strict=True)):
             x, images = DiscriminatorBlock(
                 level.features,
@@ -121,7 +120,7 @@ class ResidualDiscriminator(nn.Module):
                 self.activation,
                 self.taps,
                 self.clamp,
-                self.low_precision if i < self.low_precision_levels else jnp.float32,
+                self.low_precision if i < self.low_precision_levels else images.dtype,
                 name=f"b{level.resolution}",
             )(x, images)
         size = self.projection_size or smallest.features

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from ganzoo.config import require
 from ganzoo.errors import UserError
 from ganzoo.nn.equalized import EqualizedConv, EqualizedDense, normal_init, resampling
+from ganzoo.nn.mapping import at_least_float32
 from ganzoo.nn.pyramid import Level
 from ganzoo.ops import fir, random
 from ganzoo.ops.activations import ACTIVATIONS, bias_act
@@ -78,7 +79,7 @@ class ToRGB(nn.Module):
         kernel = jnp.asarray(self.param("kernel", normal_init, (1, 1, inputs, self.channels)))
         bias = jnp.asarray(self.param("bias", nn.initializers.zeros, (self.channels,)))
         y = modulated_conv(x, kernel, styles, demodulate=False)
-        return bias_act(y, bias, clamp=self.clamp).astype(jnp.float32)
+        return at_least_float32(bias_act(y, bias, clamp=self.clamp))
 
 
 class SynthesisBlock(nn.Module):
@@ -166,7 +167,7 @@ class Synthesis(nn.Module):
           UserError: ws of another depth, or an unknown ``noise``.
         """
         check_styles(ws, self.style_count)
-        ws = jnp.asarray(ws)
+        ws = at_least_float32(ws)
         x, images, noises, first = None, None, self._noises(noise), 0
         for i, level in enumerate(self.levels):
             convolutions = 1 if i == 0 else 2
@@ -180,7 +181,7 @@ class Synthesis(nn.Module):
                 self.taps,
                 self.clamp,
                 self.use_noise,
-                self.low_precision if is_low else jnp.float32,
+                self.low_precision if is_low else ws.dtype,
                 name=f"b{level.resolution}",
             )(x, images, ws[:, first : first + convolutions + 1], noises[first : first + convolutions])
             first += convolutions

@@ -25,7 +25,7 @@ class Activation:
 ACTIVATIONS: Mapping[str, Activation] = {
     "linear": Activation(lambda x, alpha: x, 0.0, 1.0),
     "relu": Activation(lambda x, alpha: jax.nn.relu(x), 0.0, SQRT2),
-    "lrelu": Activation(lambda x, alpha: jnp.where(x >= 0, x, alpha * x), 0.2, SQRT2),
+    "lrelu": Activation(lambda x, alpha: jnp.where(x > 0, x, alpha * x), 0.2, SQRT2),
     "tanh": Activation(lambda x, alpha: jnp.tanh(x), 0.0, 1.0),
     "sigmoid": Activation(lambda x, alpha: jax.nn.sigmoid(x), 0.0, 1.0),
     "elu": Activation(lambda x, alpha: jax.nn.elu(x), 0.0, 1.0),

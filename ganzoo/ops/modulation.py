@@ -47,8 +47,8 @@ def modulated_conv(
         # of the network's own weights and styles the demodulation undoes any scale
         fan_in = kernel.size // kernel.shape[out]
         largest = jnp.max(jnp.abs(kernel), axis=(0, 1, into), keepdims=True)
-        kernel = kernel / (largest * fan_in**0.5)
-        styles = styles / jnp.max(jnp.abs(styles), axis=1, keepdims=True)
+        kernel = kernel / (jnp.maximum(largest, EPSILON) * fan_in**0.5)
+        styles = styles / jnp.maximum(jnp.max(jnp.abs(styles), axis=1, keepdims=True), EPSILON)
     demodulation = None
     if demodulate:
         power = jnp.sum(jnp.square(kernel), axis=(0, 1))
