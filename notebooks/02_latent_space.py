@@ -18,8 +18,8 @@
 # synthesis network makes the image from copies of `w`, one for each of its layers. What can be done with `w` is the
 # subject of this notebook: truncation, style mixing and interpolation, and beside it the noise.
 #
-# It trains a small StyleGAN2 on the digits of the package first, which takes about two minutes on two CPU cores. More
-# than a third of that is compilation.
+# It trains a small StyleGAN2 on the digits of the package first, which takes about two minutes on two CPU cores, with
+# half a minute of compilation.
 #
 # The references are to
 #
@@ -92,8 +92,8 @@ print(dataset.describe())
 
 # %% [markdown]
 # `parallel.jit_step` compiles the step, with its four phases (generator, path lengths, discriminator, R1), into one
-# program. On a CPU we call it once per step: XLA runs convolutions that are inside of a loop, as `parallel.scan_step`
-# has it, on one core only.
+# program. On a CPU we call it once per step: XLA runs what is inside of a loop, as `parallel.scan_step` has it, on
+# fewer threads, and these small layers then take three times as long.
 
 # %%
 mesh = parallel.data_mesh(1)
@@ -192,8 +192,9 @@ show(np.clip(synthesise(rows), -1, 1), columns=10)
 # %% [markdown]
 # What truncation does, in numbers, over 2000 latents. The first column is how far the styles are from `w_avg`. The
 # second is variety, the standard deviation of a pixel over the images, and the third is quality, the distance of an
-# image to the nearest training image (root mean square over its pixels; lower is better). Truncation trades the one for
-# the other, until little but the mean image is left.
+# image to the nearest training image (root mean square over its pixels; lower is better). A little truncation costs
+# little variety and brings the images no further from the data. Strong truncation leads away from it: the mean of all
+# digits is no digit.
 
 # %%
 w_average = variables["statistics"]["mapping"]["w_average"]
@@ -325,6 +326,10 @@ for name, shift in {"the same digit": 100, "other digits": 103}.items():
 #
 # The rows: const, none, three times random, and the standard deviation of each pixel over 64 draws. Black is 0 there,
 # and white the largest.
+#
+# Here the strengths went to about 0, and the noise changes nothing that one could see: digits have no hair or freckles
+# whose place is a matter of chance, so all that varies is in the styles. Look at the numbers before you believe the
+# last row.
 
 # %%
 noisy = partial(gan.generate, state, latents[:10], labels[:10])
