@@ -7,7 +7,7 @@
 `--data` is a folder or a zip of the images in one folder for each class, or a TFDS data set.
 
 Hardware and time: written for GPUs, as published: 100,000,000 images at a batch of 64 on two of them. On a CPU it
-shows that it runs, at a few images a second. The published scores are in Karras et al. 2020, arXiv:2006.06676, figure
+shows that it runs, slowly. The published scores are in Karras et al. 2020, arXiv:2006.06676, figure
 11; the run has not been repeated here, and no FID is claimed for it.
 """
 

@@ -4,11 +4,11 @@
     python experiments/stylegan2_faces64.py --data faces/ --channels 3              # colour
     python experiments/stylegan2_faces64.py --data faces/ --image-size 96 64        # another shape
 
-`--data` is a folder or a zip of images, such as the 400 Olivetti faces of AT&T Laboratories Cambridge. Mirrored images
-count as data. `--help` explains every field.
+`--data` is a folder or a zip of images, such as the 400 Olivetti faces of AT&T Laboratories Cambridge; `--mirror` adds
+their mirror images. `--help` explains every field.
 
-Hardware and time: see the README for the grid of a run on two CPU cores. No FID is claimed: 400 pictures are few, and
-without augmentation the discriminator learns them by heart after about 150,000 images.
+Hardware and time: made for two CPU cores, where the speed is in the progress bar; the whole run has not been timed yet,
+and no FID is claimed.
 """
 
 import sys

@@ -79,7 +79,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         check_types(self)
         require_at_least(1, self, "images", "steps_per_dispatch", "log_every", "keep_last")
-        require_at_least(0, self, "batch_size", "sample_every", "checkpoint_every", "keep_every", "devices")
+        require(self.batch_size >= 0, "batch_size", self.batch_size, "be at least 1")
+        require_at_least(0, self, "sample_every", "checkpoint_every", "keep_every", "devices")
         require(self.batch_size <= self.images, "batch_size", self.batch_size, f"be at most images = {self.images}")
         require(0 <= self.seed < 2**32, "seed", self.seed, "be in 0 .. 2^32 - 1")
         seen = self.steps * self.batch_size
@@ -141,7 +142,7 @@ def experiments() -> Mapping[str, Experiment[Any]]:
             log_every=1_000,
             sample_every=4_000,
             checkpoint_every=4_000,
-        ),  # fmt: skip
+        ),
         "stylegan2-tiny": TrainingConfig(
             images=640, batch_size=16, steps_per_dispatch=1, log_every=160, sample_every=320, checkpoint_every=320
         ),

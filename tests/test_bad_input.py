@@ -129,6 +129,14 @@ WORDS = {  # what is typed -> what the answer must contain
     "train dcgan-tiny --seed 4294967296": ("seed = 4294967296: must be in 0 .. 2^32 - 1",),
     "train dcgan-tiny --keep-last 0": ("keep_last = 0: must be at least 1",),
     "train dcgan-tiny --keep-every -1": ("keep_every = -1: must be 0 or more",),
+    # StyleGAN2
+    "train stylegan2-tiny --image-size 17": ("image_size = 17", "the nearest is 16"),
+    "train stylegan2-tiny --image-size 33 64": ("image_size = (33, 64)", "the nearest is (32, 64)"),
+    "train stylegan2-tiny --batch-size 6 --devices 1": ("minibatch_std_group = 4: must divide",),
+    "train stylegan2-tiny --micro-batch 3 --devices 1": ("micro_batch = 3: must divide the batch of 16 images",),
+    "train stylegan2-tiny --init-from nowhere --devices 1": ("no weights at nowhere", "run folder"),
+    "train stylegan2-tiny --style-mixing 2": ("style_mixing = 2.0: must be in [0, 1]",),
+    "train stylegan2-tiny --label-size 7 --devices 1": ("of length 10, the model wants 7", "--label-size 10"),
     # the data
     "train dcgan-tiny --memory-budget-mib -1": ("memory_budget_mib = -1: must be 0 or more",),
     "train dcgan-tiny --workers -1": ("workers = -1: must be 0 or more",),

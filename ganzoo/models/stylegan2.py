@@ -36,7 +36,7 @@ from ganzoo.gan import GAN, Average, NetworkState, TrainState
 from ganzoo.losses import LOSSES
 from ganzoo.models.stylegan2_config import StyleGAN2Config, complete
 from ganzoo.nn.mapping import MappingNetwork, check_truncation, truncate
-from ganzoo.nn.residual import ResidualDiscriminator
+from ganzoo.nn.residual import ResidualDiscriminator, frozen
 from ganzoo.nn.synthesis import Noise, Synthesis
 from ganzoo.ops import collective, pixels, random
 from ganzoo.phases import (
@@ -305,21 +305,6 @@ class Game:
         penalty = penalties.zero_centred(lambda images: self.judge(params, images, labels), images)
         loss = penalty.mean() * (cast("float", self.config.r1_gamma) / 2)
         return loss, (state, {"discriminator/r1": Average.of(penalty)})
-
-
-def frozen(params: Params, count: int) -> Params:
-    """The discriminator's parameters, of which the first ``count`` layers get no gradient.
-
-    Layers are counted from the image on: in each block from_rgb, conv0, conv1, skip, in the last one conv, dense, out.
-    Mo et al. 2020, arXiv:2002.10964.
-    """
-    blocks = sorted((name for name in params if name[1:].isdigit()), key=lambda name: -int(name[1:]))
-    order = ("from_rgb", "conv0", "conv1", "skip", "conv", "dense", "out")
-    layers = [(block, layer) for block in blocks for layer in order if layer in params[block]]
-    result = {name: dict(block) if name in blocks else block for name, block in params.items()}
-    for block, layer in layers[:count]:
-        result[block][layer] = jax.lax.stop_gradient(params[block][layer])
-    return result
 
 
 # Recipe -------------------------------------------------------------------------------------------------------------

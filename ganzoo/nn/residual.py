@@ -6,6 +6,7 @@ Karras et al. 2019, arXiv:1912.04958, figure 7; numbers of NVlabs/stylegan2-ada-
 from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
@@ -15,7 +16,7 @@ from ganzoo.nn.mapping import MappingNetwork, at_least_float32
 from ganzoo.nn.pyramid import Level
 from ganzoo.ops import fir
 from ganzoo.ops.statistics import minibatch_stddev
-from ganzoo.typing import Images, Labels, Logits
+from ganzoo.typing import Images, Labels, Logits, Params
 
 SQRT_HALF = 0.5**0.5
 
@@ -139,3 +140,18 @@ class ResidualDiscriminator(nn.Module):
             return y[:, 0]
         mapping = MappingNetwork(size, self.mapping_layers, average_decay=None, name="mapping")
         return jnp.sum(y * mapping(None, labels), axis=1) / size**0.5
+
+
+def frozen(params: Params, count: int) -> Params:
+    """The discriminator's parameters, of which the first ``count`` layers get no gradient.
+
+    Layers are counted from the image on: in each block from_rgb, conv0, conv1, skip, in the last one conv, dense, out.
+    Mo et al. 2020, arXiv:2002.10964.
+    """
+    blocks = sorted((name for name in params if name[1:].isdigit()), key=lambda name: -int(name[1:]))
+    order = ("from_rgb", "conv0", "conv1", "skip", "conv", "dense", "out")
+    layers = [(block, layer) for block in blocks for layer in order if layer in params[block]]
+    result = {name: dict(block) if name in blocks else block for name, block in params.items()}
+    for block, layer in layers[:count]:
+        result[block][layer] = jax.lax.stop_gradient(params[block][layer])
+    return result
