@@ -59,9 +59,10 @@ def read_weights(source: Path) -> dict[str, np.ndarray]:
 
 def _read_npz(source: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(source, allow_pickle=False) as file:
-            if not hasattr(file, "files"):
-                raise ValueError("a single array")
+        file = np.load(source, allow_pickle=False)
+        if isinstance(file, np.ndarray):
+            raise ValueError("a single array")
+        with file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, KeyError) as error:
         raise UserError(f"{source} is no .npz file of weights ({error}); give a run folder or an .npz file") from error

@@ -152,7 +152,6 @@ CONFIGS = {
     "channel_base": (4, "at least the resolution"),
     "minibatch_std_channels": (3, "divide the"),
     "style_mixing": (1.5, r"be in \[0, 1\]"),
-    "generator_architecture": ("skipp", "did you mean 'skip'"),
     "resample_filter": ((1.0, -1.0), "positive sum"),
     "conv_clamp": (-1.0, "0 or more"),
     "micro_batch": (-1, "0 or more"),

@@ -28,7 +28,7 @@ def by_name(state) -> dict[str, np.ndarray]:
 
 
 def test_the_same_model_is_copied_whole_but_not_its_optimizers(source) -> None:
-    source = {**source, "generator.opt_state.1.0.count": np.int32(99), "step": np.int32(5)}
+    source = {**source, "generator.opt_state.1.0.count": np.asarray(99), "step": np.asarray(5)}
     fresh = state_of(0)
     assert {row.fate for row in plan(fresh, source)} == {"copied"}
     ours, before = by_name(transfer(fresh, source)), by_name(fresh)
@@ -38,7 +38,7 @@ def test_the_same_model_is_copied_whole_but_not_its_optimizers(source) -> None:
 
 
 def test_a_larger_image_keeps_the_blocks_below(source) -> None:
-    fresh = state_of(0, image_size=16, channel_base=96)
+    fresh = state_of(0, image_size=16, channel_base=48)
     fates = {row.name: row.fate for row in plan(fresh, source)}
     assert fates["generator.params.synthesis.b8.conv0.kernel"] == "copied"
     assert fates["generator.params.synthesis.b16.conv0.kernel"] == "fresh"
