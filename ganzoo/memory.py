@@ -3,7 +3,7 @@
 import ctypes
 import sys
 
-TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
+TRIM_THRESHOLD, MMAP_MAX = -1, -4
 """Parameters of glibc's ``mallopt``."""
 LARGEST = 2**31 - 1
 

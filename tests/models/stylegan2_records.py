@@ -80,10 +80,6 @@ def state_of(config: StyleGAN2Config, golden: Any, path_length_mean: float = 0.0
     )
 
 
-def nhwc(images: np.ndarray) -> np.ndarray:
-    return images.transpose(0, 2, 3, 1)
-
-
 def worst(ours: Any, theirs: Any, floor: float = 1e-6) -> float:
     """The largest deviation of any array, relative to the array's largest value."""
     ours, theirs = dict(jax.tree.leaves_with_path(ours)), dict(jax.tree.leaves_with_path(theirs))

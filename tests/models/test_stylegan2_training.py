@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from models.stylegan2_records import assert_same_state, config_of, game_of, load, network, nhwc, state_of, worst
+from golden_cases import nhwc
+from models.stylegan2_records import assert_same_state, config_of, game_of, load, network, state_of, worst
 from stylegan2_names import tree
 
 from ganzoo import phases
