@@ -13,10 +13,9 @@ from ganzoo.config import from_json, to_json
 from ganzoo.errors import UserError, nearest
 from ganzoo.gan import GAN, NetworkState, TrainState
 from ganzoo.interop import Converted
+from ganzoo.interop.machine import named
 from ganzoo.models import MODELS
 from ganzoo.run_folder import read_record
-from ganzoo.training.checkpoint import named_leaves
-from ganzoo.training.transfer import read_weights
 
 PLAYERS = ("generator", "discriminator", "average")
 
@@ -61,6 +60,8 @@ def read_model(path: Path) -> Converted:
       UserError: as ``load``.
     """
     if path.is_dir():
+        from ganzoo.training.transfer import read_weights  # Orbax takes long to import
+
         experiment = read_record(path / "config.json")["experiment"]
         converted = Converted(str(experiment.get("model")), experiment.get("gan") or {}, read_weights(path))
     else:
@@ -113,6 +114,8 @@ def state_of(gan: GAN, weights: Mapping[str, np.ndarray]) -> TrainState:
 
 def check_weights(gan: GAN, weights: Mapping[str, np.ndarray]) -> None:
     """Raise ``UserError`` unless the players that are there are whole, and nothing else is."""
+    from ganzoo.training.checkpoint import named_leaves
+
     shapes = jax.eval_shape(gan.init, jax.random.key(0))
     expected = {
         name: tuple(leaf.shape)
@@ -126,7 +129,7 @@ def check_weights(gan: GAN, weights: Mapping[str, np.ndarray]) -> None:
         raise UserError("the file holds no generator")
     for name in weights:
         if name not in expected:
-            raise UserError(f"{name} is no weight of this {gan.name}")
+            raise UserError(f"{named(name)} is no weight of this {gan.name}")
     for name, shape in expected.items():
         if name.startswith(tuple(f"{player}." for player in there)):
             if name not in weights:
