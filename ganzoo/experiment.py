@@ -32,13 +32,14 @@ from ganzoo.data.feed import Feed
 from ganzoo.errors import UserError
 from ganzoo.gan import GAN, parameter_count
 from ganzoo.models import MODELS
+from ganzoo.pretrained import read_start
 from ganzoo.run_folder import begin_folder, check_fingerprint, check_folder, read_record, writing
 from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints, require_space, size_of
 from ganzoo.training.hooks import FiniteGuard, Hook, Log, Progress, Samples, Save
 from ganzoo.training.loop import train
 from ganzoo.training.report import Flops, flops, program_report
-from ganzoo.training.transfer import plan, read_weights, table, transfer
+from ganzoo.training.transfer import plan, table, transfer
 from ganzoo.typing import Key, Step
 
 M = TypeVar("M")
@@ -74,7 +75,8 @@ class TrainingConfig:
     mode: Literal["jit", "pmap", "shard_map"] = "jit"
     """How the step is spread over the devices; the results are the same."""
     init_from: str = ""
-    """Start with the weights of this run folder or .npz file, as far as names and shapes are the same."""
+    """Start with the weights of this run folder, .npz or .safetensors file or pickle of the originals, as far as names
+    and shapes are the same."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -218,7 +220,7 @@ def run(
         init_key, run_key, sample_key = jax.random.split(jax.random.key(settings.seed), 3)
         shapes = jax.eval_shape(gan.init, init_key)
         cost = check_step(gan, shapes, settings.batch_size)
-        weights = read_weights(Path(settings.init_from)) if settings.init_from and not resume else None
+        weights = read_start(settings.init_from) if settings.init_from and not resume else None
         copied = plan(shapes, weights) if weights else []
         dataset = open_dataset(experiment.data, gan.image_shape, reading)
         fit_labels(gan, dataset)

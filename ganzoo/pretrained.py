@@ -12,12 +12,14 @@ from ganzoo import interop
 from ganzoo.config import from_json, to_json
 from ganzoo.errors import UserError, nearest
 from ganzoo.gan import GAN, NetworkState, TrainState
-from ganzoo.interop import Converted
+from ganzoo.interop import Converted, hub
 from ganzoo.interop.machine import named
 from ganzoo.models import MODELS
 from ganzoo.run_folder import read_record
 
 PLAYERS = ("generator", "discriminator", "average")
+FOREIGN = (".pkl", ".pt", ".pth", ".safetensors")
+"""Ends of the names of files that are read by ``ganzoo.interop``."""
 
 
 def load(source: str | Path) -> tuple[GAN, TrainState]:
@@ -47,8 +49,6 @@ def load(source: str | Path) -> tuple[GAN, TrainState]:
 def located(source: str | Path) -> Path:
     """The file or folder that a path or an ``hf:`` name stands for."""
     if str(source).startswith("hf:"):
-        from ganzoo.interop import hub
-
         return hub.fetch(str(source))
     return Path(source)
 
@@ -73,6 +73,19 @@ def read_model(path: Path) -> Converted:
     return Converted(
         converted.model, to_json(build(converted).config), converted.weights, converted.facts, converted.notes
     )
+
+
+def read_start(source: str) -> dict[str, np.ndarray]:
+    """The weights that a run can start from, by their names in a train state.
+
+    Of a run folder or an ``.npz`` file they are taken as they are; of anything else, as ``load`` reads it.
+    """
+    from ganzoo.training.transfer import read_weights
+
+    path = located(source)
+    if path.is_dir() or not path.exists() or path.suffix not in FOREIGN:
+        return read_weights(path)
+    return interop.completed(read_model(path).weights)
 
 
 def build(converted: Converted) -> GAN:
@@ -110,6 +123,24 @@ def state_of(gan: GAN, weights: Mapping[str, np.ndarray]) -> TrainState:
         discriminator=NetworkState(**network("discriminator"), opt_state=()),
         average=network("average"),
     )
+
+
+def pictures(path: Path, image_shape: tuple[int, int, int]) -> np.ndarray:
+    """uint8 [N, H, W, C] of a picture, or of those in a folder or .zip, cut and resized to that shape.
+
+    Raises:
+      UserError: there are none, or one cannot be read.
+    """
+    from ganzoo.data import DataConfig, open_dataset
+    from ganzoo.data.images import Target, decode, reason
+
+    if path.is_file() and path.suffix.lower() != ".zip":
+        try:
+            return decode(path.read_bytes(), Target(*image_shape))[None]
+        except Exception as error:  # whatever Pillow raises for a broken file
+            raise UserError(f"{path} cannot be read: {reason(error)}") from error
+    dataset = open_dataset(DataConfig(data=str(path)), image_shape)
+    return np.asarray(dataset.read(np.arange(len(dataset)))["image"])
 
 
 def check_weights(gan: GAN, weights: Mapping[str, np.ndarray]) -> None:

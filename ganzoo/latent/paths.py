@@ -22,7 +22,9 @@ def path(points: np.ndarray, frames: int, way: Way = "linear", *, closed: bool =
     points = np.asarray(points, np.float64)
     count = len(points)
     if count < 2 or frames < 1:
-        raise UserError(f"a path through {count} points in {frames} frames: there must be 2 points and 1 frame, or more")
+        raise UserError(
+            f"a path through {count} points in {frames} frames: there must be 2 points and 1 frame, or more"
+        )
     legs = count if closed else count - 1
     t = np.arange(frames).reshape(-1, *[1] * (points.ndim - 1)) / frames
     parts = [_leg(points, leg, t, way, closed=closed) for leg in range(legs)]

@@ -103,7 +103,7 @@ def project(
     mean, deviation = style_statistics(trained, cfg, labels, count)
     noise = _noise(trained, key, count) if cfg.optimise_noise else {}
     copies = trained.gan.config.style_count if cfg.space == "w+" else 1
-    found = {"ws": jnp.repeat(jnp.asarray(mean)[:, None], copies, axis=1), "noise": noise}
+    found: dict[str, Any] = {"ws": jnp.repeat(jnp.asarray(mean)[:, None], copies, axis=1), "noise": noise}
     optimizer = optax.scale_by_adam()
     memory = optimizer.init(found)
     search = _Search(trained, cfg, jnp.asarray(targets, jnp.float32), deviation, distance or pixel_distance)
@@ -140,7 +140,7 @@ def style_statistics(
 
     def styles(label: AnyArray | None) -> np.ndarray:
         chosen = None if label is None else np.repeat(np.asarray(label)[None], len(latents), axis=0)
-        return larger.styles(latents, chosen)[:, 0]
+        return np.asarray(larger.styles(latents, chosen))[:, 0]
 
     rows = [None] if labels is None else [np.asarray(row) for row in np.unique(np.asarray(labels), axis=0)]
     found = [styles(row) for row in rows]
@@ -191,7 +191,7 @@ class _Search:
         apply = partial(self.trained.gan.generator.apply, method="synthesise", noise="const")
         if not noise:
             return apply(variables, ws)
-        return jax.vmap(lambda ws, noise: apply({**variables, "noise": noise}, ws[None])[0])(ws, noise)  # ty: ignore[not-subscriptable]
+        return jax.vmap(lambda ws, noise: apply({**variables, "noise": noise}, ws[None])[0])(ws, noise)
 
     def step(
         self,

@@ -59,7 +59,7 @@ class Trained:
             indices = np.asarray(seeds, np.uint32).view(np.int32)
             return np.asarray(self.gan.latents(jax.random.key(0), jnp.asarray(indices)))
         size = self.gan.latents(jax.random.key(0), jnp.zeros(1, jnp.int32)).shape[1]
-        rows = [np.random.RandomState(seed).randn(1, size)[0] for seed in seeds]  # noqa: NPY002 - theirs
+        rows = [np.random.RandomState(seed).randn(1, size)[0] for seed in seeds]
         return np.asarray(rows, np.float32)
 
     def labels(self, count: int, chosen: int | None = None) -> Labels | None:
