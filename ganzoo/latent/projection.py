@@ -25,11 +25,15 @@ Distance = Callable[[Images, Images], PerExample]
 
 @dataclass(frozen=True)
 class ProjectionConfig:
-    """How long and how the styles are sought. The defaults are the published ones."""
+    """How long and how the styles are sought.
+
+    The schedule is the published one; published are also the space w and a ``style_noise`` of 0.05, which find images
+    of the generator itself less exactly (24 to 29 dB in the place of 33 to 39, after 500 steps at 64 x 64).
+    """
 
     steps: int = 1000
     """Steps of Adam."""
-    space: Literal["w", "w+"] = "w"
+    space: Literal["w", "w+"] = "w+"
     """"w" is one style for all inputs; "w+" one for each (Abdal et al. 2019, arXiv:1904.03189)."""
     learning_rate: float = 0.1
     """At its highest."""
@@ -37,7 +41,7 @@ class ProjectionConfig:
     """Share of the steps in which the rate grows to that,"""
     ramp_down: float = 0.25
     """and in which it falls to 0 at the end."""
-    style_noise: float = 0.05
+    style_noise: float = 0.01
     """Noise added to the styles, in units of their standard deviation, at the start;"""
     style_noise_until: float = 0.75
     """it falls to 0 until this share of the steps."""
@@ -131,6 +135,15 @@ def pixel_distance(images: Images, targets: Images) -> PerExample:
     return total
 
 
+def shown(images: Images, targets: Images) -> Array:
+    """The images, where they are brighter than white as the white of the target, and so for black.
+
+    Pictures are clipped, and what a generator makes beyond that cannot be known.
+    """
+    is_beyond = (jnp.abs(images) > 1) & (jnp.abs(targets) >= 1) & (jnp.sign(images) == jnp.sign(targets))
+    return jnp.where(is_beyond, targets, images)
+
+
 def style_statistics(
     trained: Trained, config: ProjectionConfig, labels: Labels | None, count: int
 ) -> tuple[Float[np.ndarray, "n w_dim"], float]:
@@ -188,10 +201,8 @@ class _Search:
 
     def images(self, variables: PyTree, ws: Styles, noise: PyTree) -> Any:
         """Images of styles [N, L, w], each with its own noise maps where there are any."""
-        apply = partial(self.trained.gan.generator.apply, method="synthesise", noise="const")
-        if not noise:
-            return apply(variables, ws)
-        return jax.vmap(lambda ws, noise: apply({**variables, "noise": noise}, ws[None])[0])(ws, noise)
+        variables = {**variables, "noise": noise} if noise else variables
+        return self.trained.gan.generator.apply(variables, ws, method="synthesise", noise="const")
 
     def step(
         self,
@@ -211,7 +222,7 @@ class _Search:
         def loss(found: Mapping[str, Any]) -> tuple[Scalar, PerExample]:
             count = self.trained.gan.config.style_count
             ws = jnp.repeat(found["ws"] + drawn, count // found["ws"].shape[1], axis=1)
-            apart = self.distance(self.images(variables, ws, found["noise"]), self.targets)
+            apart = self.distance(shown(self.images(variables, ws, found["noise"]), self.targets), self.targets)
             maps = jax.tree.leaves(found["noise"])
             return jnp.sum(apart) + self.config.noise_weight * noise_regularity(maps), jnp.asarray(apart)
 
