@@ -44,7 +44,8 @@ def mixing_table(rows: np.ndarray, columns: np.ndarray, inside: np.ndarray) -> n
     Returns:
       [(R + 1)(K + 1), H, W, C].
     """
-    parts = [np.ones_like(columns[:1]), columns]
+    white = 255 if columns.dtype == np.uint8 else 1
+    parts = [np.full_like(columns[:1], white), columns]
     for image, mixtures in zip(rows, inside, strict=True):
         parts += [image[None], mixtures]
     return np.concatenate(parts)
