@@ -70,6 +70,8 @@ def read(path: Path) -> Contents:
     except (OSError, MemoryError) as error:
         reason = error.strerror if isinstance(error, OSError) else "there is not enough memory"
         raise UserError(f"{path} cannot be read: {reason or error}") from error
+    except Exception as error:  # whatever a reader of archives or headers raises for what it did not expect
+        raise UserError(f"{path}: damaged ({type(error).__name__}: {named(error, 100)})") from error
 
 
 def _read(path: Path, file: BinaryIO, size: int) -> Contents:
@@ -119,7 +121,12 @@ def _snapshot(content: Any) -> Contents:
 def _module(module: PersistentObject) -> Network:
     arrays: dict[str, np.ndarray] = {}
     _gather(module, "", 0, arrays, [0])
-    return Network(module.class_name, arrays, plain(module.state.get("_init_kwargs", {})))
+    return Network(module.class_name, arrays, _settings(module.state.get("_init_kwargs")))
+
+
+def _settings(arguments: Any) -> dict[str, Any]:
+    found = plain(arguments)
+    return found if type(found) is dict else {}
 
 
 def _gather(module: Any, prefix: str, depth: int, arrays: dict[str, np.ndarray], visited: list[int]) -> None:
@@ -156,8 +163,8 @@ def _tensorflow_network(network: TensorFlowNetwork) -> Network:
     arrays: dict[str, np.ndarray] = {}
     _gather_variables(network, "", 0, arrays, [0])
     built_by = network.state.get("build_func_name")
-    settings = plain(network.state.get("static_kwargs", {}))
-    return Network(built_by if isinstance(built_by, str) else "", arrays, settings if type(settings) is dict else {})
+    settings = _settings(network.state.get("static_kwargs"))
+    return Network(built_by if isinstance(built_by, str) else "", arrays, settings)
 
 
 def _gather_variables(network: Any, prefix: str, depth: int, arrays: dict[str, np.ndarray], visited: list[int]) -> None:
