@@ -20,7 +20,7 @@ from ganzoo.interop.torch_files import check_directory, nested_storage, read_leg
 
 LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """The magic number of the older files of ``torch.save``, as the pickle that they begin with."""
-SPARE = 2**20
+SPARE = 16 * 2**20
 """Bytes that the arrays of a file may have beyond four times its size."""
 MAX_DEPTH = 16
 """Of modules in modules, and of what is told of a file."""
@@ -80,7 +80,9 @@ def _read(path: Path, file: BinaryIO, size: int) -> Contents:
     meter = Meter(bytes=4 * size + SPARE)
     if start[:2] == b"PK":
         check_directory(file, size)
-        if _is_npz(path):
+        if (expanded := _npz_size(path)) is not None:
+            if expanded > 4 * size + SPARE:
+                raise UserError(f"refused: arrays of {expanded} bytes, compressed into {size}")
             return _state_dicts("arrays of numpy.savez", _npz(path))
         return _state_dicts("file of torch.save", read_zip(file, size, meter))
     if start[8:9] == b"{":
@@ -241,13 +243,15 @@ def _safetensors(path: Path) -> Contents:
     return Contents("file of safetensors", networks, {}, metadata)
 
 
-def _is_npz(path: Path) -> bool:
+def _npz_size(path: Path) -> int | None:
+    """Bytes of all members of an ``.npz`` file; None of another archive."""
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-        return bool(names) and all(name.endswith(".npy") for name in names)
+            members = archive.infolist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError):
-        return False
+        return None
+    is_npz = members and all(member.filename.endswith(".npy") for member in members)
+    return sum(member.file_size for member in members) if is_npz else None
 
 
 def _npz(path: Path) -> dict[str, np.ndarray]:
