@@ -53,7 +53,7 @@ def measure(name: str, dtype: str, rounds: int) -> dict[str, Any]:
     with ExitStack() as open_processes:
         theirs = {
             side: open_processes.enter_context(Process(benchmark.reference, dtype=dtype, threads=threads, **how))
-            for side, how in reference_sides().items()
+            for side, how in (reference_sides() if benchmark.reference else {}).items()
         }
         for part, share in benchmark.shares.items():
             sides: dict[str, Turn] = {"ours": _our_turn(ours[part])}
@@ -74,6 +74,7 @@ def measure(name: str, dtype: str, rounds: int) -> dict[str, Any]:
         "ratio": reference and rates["ours"] / reference,
         "s_per_1000_images": 1000 / rates["ours"],
         "compile_s": {part: ours[part].compile_s for part in parts},
+        "trace_s": {part: ours[part].trace_s for part in parts},
         "peak_memory_bytes": max(ours[part].peak_memory_bytes for part in parts),
         "host_time_share": host / seconds["ours"],
         "flops_per_s": flops / seconds["ours"],
@@ -229,11 +230,11 @@ def _print(rows: Sequence[Mapping[str, Any]]) -> None:
 def _print_parts(row: Mapping[str, Any]) -> None:
     """Seconds of the parts of a step."""
     sides = list(next(iter(row["part_seconds"].values())))
-    table = Table(title=f"{row['name']}, {row['dtype']}: seconds of each phase", title_justify="left")
-    for column in ("", *(SIDES[side] for side in sides), "compilation"):
+    table = Table(title=f"{row['name']}, {row['dtype']}: seconds of each part", title_justify="left")
+    for column in ("", *(SIDES[side] for side in sides), "images/s", "compilation"):
         table.add_column(column, justify="right" if column else "left")
     for part, seconds in row["part_seconds"].items():
-        numbers = [*(seconds[side] for side in sides), row["compile_s"][part]]
+        numbers = [*(seconds[side] for side in sides), row["batch_size"] / seconds["ours"], row["compile_s"][part]]
         table.add_row(part, *(_number(number, 3) for number in numbers))
     Console().print(table)
 
@@ -254,6 +255,7 @@ LINES: Sequence[tuple[str, Callable[[Mapping[str, Any]], float | None], int]] = 
     ("both", lambda row: row["reference_images_per_s"].get("channels_last_kept"), 1),
     ("s per 1000 images", lambda row: row["s_per_1000_images"], 2),
     ("longest compilation, s", lambda row: max(row["compile_s"].values()), 1),
+    ("longest tracing before, s", lambda row: max(row["trace_s"].values()), 1),
     ("peak memory, MB", lambda row: row["peak_memory_bytes"] / 1e6, 0),
     ("host time, %", lambda row: 100 * row["host_time_share"], 2),
     ("GFLOP/s", lambda row: row["flops_per_s"] / 1e9, 0),

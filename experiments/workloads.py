@@ -17,8 +17,10 @@ from reference_process import STEP, Reference
 import ganzoo
 from ganzoo.data import DataConfig, open_dataset
 from ganzoo.data.feed import Feed
+from ganzoo.errors import UserError
 from ganzoo.models import stylegan2
 from ganzoo.training import parallel, report
+from ganzoo.typing import Batch, Key, Step
 
 
 @dataclass
@@ -33,6 +35,7 @@ class Ours:
     flops: float
     """Of one dispatch, in multiplications and additions that the method needs."""
     compile_s: float
+    trace_s: float
     peak_memory_bytes: int
 
 
@@ -43,12 +46,12 @@ class Benchmark:
     summary: str
     ours: Callable[[str], Mapping[str, Ours]]
     """The parts by name, for a dtype."""
-    reference: Reference
+    reference: Reference | None
     batch_size: int
     shares: Mapping[str, float]
     """How often each part runs in an average step."""
     theirs: Mapping[str, str]
-    """The names of the parts in the reference."""
+    """The names of the parts in the reference, where there is one."""
 
 
 # Our side -----------------------------------------------------------------------------------------------------------
@@ -60,7 +63,7 @@ def dcgan_steps(image_size: int, batch_size: int, dtype: str) -> Mapping[str, Ou
     images = np.random.default_rng(0).integers(0, 256, (batch_size, image_size, image_size, 3), dtype=np.uint8)
     batch = {"image": jnp.asarray(images)}
     state, key = gan.init(jax.random.key(0)), jax.random.key(1)
-    compiled, compile_s = _compiled(parallel.jit_step(gan.step, parallel.data_mesh(1)), state, batch, key)
+    compiled, *seconds = _compiled(parallel.jit_step(gan.step, parallel.data_mesh(1)), state, batch, key)
 
     def run(dispatches: int) -> float:
         nonlocal state
@@ -70,7 +73,7 @@ def dcgan_steps(image_size: int, batch_size: int, dtype: str) -> Mapping[str, Ou
         return 0.0
 
     flops = dcgan_flops(gan.config, batch_size)
-    return {STEP: Ours(run, batch_size, 1, flops, compile_s, _peak_memory(compiled))}
+    return {STEP: Ours(run, batch_size, 1, flops, *seconds, _peak_memory(compiled))}
 
 
 def dcgan_scan(image_size: int, batch_size: int, steps: int, dtype: str) -> Mapping[str, Ours]:
@@ -83,7 +86,7 @@ def dcgan_scan(image_size: int, batch_size: int, steps: int, dtype: str) -> Mapp
     payloads = feed.payloads(0, 10**6 * steps, steps, batch_size=batch_size, images=0)
     _, payload = next(payloads)
     program = parallel.jit_step(feed.steps(gan.step), mesh, batch=feed.spec)
-    compiled, compile_s = _compiled(program, state, payload, key)
+    compiled, *seconds = _compiled(program, state, payload, key)
 
     def run(dispatches: int) -> float:
         nonlocal state
@@ -97,7 +100,7 @@ def dcgan_scan(image_size: int, batch_size: int, steps: int, dtype: str) -> Mapp
         return host[0] * dispatches  # of the first, which finds the device idle: a later one may wait for it
 
     flops = steps * dcgan_flops(gan.config, batch_size)
-    return {STEP: Ours(run, steps * batch_size, steps, flops, compile_s, _peak_memory(compiled))}
+    return {STEP: Ours(run, steps * batch_size, steps, flops, *seconds, _peak_memory(compiled))}
 
 
 def dcgan_flops(config: Any, batch_size: int) -> float:
@@ -134,7 +137,7 @@ def stylegan2_phases(image_size: int, channel_base: int, batch_size: int, dtype:
 
     def part(step: Any) -> Ours:
         program = parallel.jit_step(lambda state, batch, key: (step(state, batch, key)[0], {}), parallel.data_mesh(1))
-        compiled, compile_s = _compiled(program, state, batch, key)
+        compiled, *seconds = _compiled(program, state, batch, key)
 
         def run(dispatches: int) -> float:
             nonlocal state
@@ -144,9 +147,35 @@ def stylegan2_phases(image_size: int, channel_base: int, batch_size: int, dtype:
             return 0.0
 
         cost = report.flops(step, state, batch, key).least
-        return Ours(run, batch_size, 1, cost, compile_s, _peak_memory(compiled))
+        return Ours(run, batch_size, 1, cost, *seconds, _peak_memory(compiled))
 
     return {name: part(step) for name, (step, _) in stylegan2.phases(stylegan2.play(gan.config)).items()}
+
+
+def stylegan_levels(image_size: int, channel_base: int, batch_size: int, dtype: str) -> Mapping[str, Ours]:
+    """A step of each level, on a state of its own."""
+    if dtype != "float32":
+        raise UserError(f"StyleGAN is trained in float32, not in {dtype}")
+    gan = ganzoo.create("stylegan", "ffhq1024", image_size=image_size, channel_base=channel_base, batch_sizes=())
+    images = np.random.default_rng(0).integers(0, 256, (batch_size, *gan.image_shape), dtype=np.uint8)
+    batch, key = {"image": jnp.asarray(images)}, jax.random.key(1)
+    return {stage.name: _stage(gan, stage.step, batch, key) for stage in gan.stages}
+
+
+def _stage(gan: ganzoo.GAN, step: Step, batch: Batch, key: Key) -> Ours:
+    """A level's work is the same at all levels of detail, so the state may be that of the beginning."""
+    state = jax.jit(gan.init)(jax.random.key(0))
+    compiled, *seconds = _compiled(parallel.jit_step(step, parallel.data_mesh(1)), state, batch, key)
+
+    def run(dispatches: int) -> float:
+        nonlocal state
+        for _ in range(dispatches):
+            state, _ = compiled(state, batch, key)
+        jax.block_until_ready(state)
+        return 0.0
+
+    cost = report.flops(step, state, batch, key).least
+    return Ours(run, len(batch["image"]), 1, cost, *seconds, _peak_memory(compiled))
 
 
 def stylegan2_sampling(image_size: int, channel_base: int, batch_size: int, dtype: str) -> Mapping[str, Ours]:
@@ -154,7 +183,7 @@ def stylegan2_sampling(image_size: int, channel_base: int, batch_size: int, dtyp
     gan = ganzoo.create("stylegan2", "stylegan2", **stylegan2_config(image_size, channel_base, dtype))
     state = jax.jit(gan.init)(jax.random.key(0))
     latents = gan.latents(jax.random.key(1), jnp.arange(batch_size))
-    compiled, compile_s = _compiled(jax.jit(gan.generate), state, latents)
+    compiled, *seconds = _compiled(jax.jit(gan.generate), state, latents)
 
     def run(dispatches: int) -> float:
         for _ in range(dispatches):
@@ -163,14 +192,16 @@ def stylegan2_sampling(image_size: int, channel_base: int, batch_size: int, dtyp
         return 0.0
 
     cost = report.flops(gan.generate, state, latents).least
-    return {"sampling": Ours(run, batch_size, 1, cost, compile_s, _peak_memory(compiled))}
+    return {"sampling": Ours(run, batch_size, 1, cost, *seconds, _peak_memory(compiled))}
 
 
-def _compiled(program: Any, *args: Any) -> tuple[Any, float]:
-    """The program compiled for these arguments, and the seconds that tracing and compiling took."""
+def _compiled(program: Any, *args: Any) -> tuple[Any, float, float]:
+    """The program compiled for these arguments, and the seconds that compiling and, before, tracing took."""
     start = time.perf_counter()
-    compiled = program.lower(*args).compile()
-    return compiled, time.perf_counter() - start
+    lowered = program.lower(*args)
+    traced = time.perf_counter()
+    compiled = lowered.compile()
+    return compiled, time.perf_counter() - traced, traced - start
 
 
 def _peak_memory(compiled: Any) -> int:
@@ -201,6 +232,14 @@ def stylegan2_training(size: int, base: int, batch_size: int) -> Benchmark:
     )
 
 
+def stylegan_training(size: int, base: int, batch_size: int) -> Benchmark:
+    """A step of StyleGAN at each of its levels, and their average."""
+    summary = f"StyleGAN (2018, channel base {base}), grown to {size}x{size}, batch {batch_size}: a step of each level"
+    levels = [f"{2**k}x{2**k}" for k in range(3, size.bit_length())]
+    shares = {level: 1 / len(levels) for level in levels}
+    return Benchmark(summary, partial(stylegan_levels, size, base, batch_size), None, batch_size, shares, {})
+
+
 def stylegan2_images(size: int, base: int, batch_size: int) -> Benchmark:
     """Sampling from StyleGAN2."""
     shape = {"image_size": size, "channel_base": base, "batch_size": batch_size}
@@ -221,4 +260,5 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "stylegan2-64-sampling": stylegan2_images(64, 16384, 8),
     "stylegan2-256-sampling": stylegan2_images(256, 16384, 8),
     "stylegan2-256": stylegan2_training(256, 16384, 64),
+    "stylegan-64": stylegan_training(64, 8192, 8),
 }
