@@ -49,11 +49,12 @@ def measure(name: str, dtype: str, rounds: int) -> dict[str, Any]:
     """One row: both sides in turn, ``rounds`` times, and their medians; of several parts, the average step's sum."""
     benchmark, threads, load = BENCHMARKS[name], len(os.sched_getaffinity(0)), os.getloadavg()[0]
     ours = benchmark.ours(dtype)
-    parts, host = {}, 0.0
+    parts, host, reference = {}, 0.0, benchmark.reference
     with ExitStack() as open_processes:
         theirs = {
-            side: open_processes.enter_context(Process(benchmark.reference, dtype=dtype, threads=threads, **how))
-            for side, how in (reference_sides() if benchmark.reference else {}).items()
+            side: open_processes.enter_context(Process(reference, dtype=dtype, threads=threads, **how))
+            for side, how in reference_sides().items()
+            if reference
         }
         for part, share in benchmark.shares.items():
             sides: dict[str, Turn] = {"ours": _our_turn(ours[part])}
@@ -66,12 +67,12 @@ def measure(name: str, dtype: str, rounds: int) -> dict[str, Any]:
     steps = next(iter(ours.values())).steps
     rates = {side: benchmark.batch_size / s * (steps if side == "ours" else 1) for side, s in seconds.items()}
     flops = sum(share * ours[part].flops for part, share in benchmark.shares.items())
-    reference = rates.get("default")
+    theirs_as_it_comes = rates.get("default")
     return {
         "name": name,
         "images_per_s": rates["ours"],
         "reference_images_per_s": {side: rate for side, rate in rates.items() if side != "ours"},
-        "ratio": reference and rates["ours"] / reference,
+        "ratio": theirs_as_it_comes and rates["ours"] / theirs_as_it_comes,
         "s_per_1000_images": 1000 / rates["ours"],
         "compile_s": {part: ours[part].compile_s for part in parts},
         "trace_s": {part: ours[part].trace_s for part in parts},
