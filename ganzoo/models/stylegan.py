@@ -79,6 +79,7 @@ class Epilogue(nn.Module):
     """
 
     config: StyleGANConfig
+    follows_constant: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], w: Array, noise: str | Array) -> Float[Array, "n h w c"]:
@@ -86,8 +87,10 @@ class Epilogue(nn.Module):
         cfg, features = self.config, x.shape[-1]
         if cfg.use_noise:
             x = self._noisy(x, noise)
-        bias = jnp.asarray(self.param("bias", nn.initializers.zeros, (features,)))
-        x = activated(x + bias.reshape(1, 1, 1, -1), cfg.activation)
+        bias = jnp.asarray(self.param("bias", nn.initializers.zeros, (features,))).reshape(1, 1, 1, -1)
+        if self.follows_constant and cfg.instance_norm:
+            bias = _without_noise(bias, x)
+        x = activated(x + bias, cfg.activation)
         x = pixel_norm(x) if cfg.pixel_norm else x
         x = instance_norm(x) if cfg.instance_norm else x
         if not cfg.use_styles:
@@ -103,6 +106,18 @@ class Epilogue(nn.Module):
                 return x
             noise = constant.value.reshape(1, *x.shape[1:3], 1)
         return x + noise * strength.reshape(1, 1, 1, -1)
+
+
+def _without_noise(bias: Array, x: Float[Array, "n h w c"]) -> Array:
+    """The bias of features, with the gradient exactly 0 where it is: for those of one sign in all places.
+
+    There the activation is linear and normalisation takes the bias away again; but of what rounding leaves of the
+    gradient, divided by a deviation near 0, Adam would make steps of the learning rate, different ones on every number
+    of devices. All features are like that at first, when the constant is 1 and noise has no strength.
+    """
+    is_positive = x + bias > 0
+    is_linear = jnp.all(is_positive, axis=(1, 2), keepdims=True) | ~jnp.any(is_positive, axis=(1, 2), keepdims=True)
+    return jnp.where(is_linear, jax.lax.stop_gradient(bias), bias)
 
 
 class GrowingBlock(nn.Module):
@@ -124,7 +139,7 @@ class GrowingBlock(nn.Module):
             fused = {"always": True, "never": False, "auto": min(self.level.height, self.level.width) >= 128}
             x = conv(up=2, correlate=not fused[cfg.fused_scale], name="conv0")(cast("Array", x))
             x = blurred(x, cfg.blur_filter)
-        x = epilogue(name="epilogue0")(x, ws[:, 0], noise[0])
+        x = epilogue(self.is_first and cfg.constant_input, name="epilogue0")(x, ws[:, 0], noise[0])
         return epilogue(name="epilogue1")(conv(name="conv1")(x), ws[:, 1], noise[1])
 
     def _input(self, ws: Styles) -> Array:

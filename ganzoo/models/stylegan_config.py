@@ -224,8 +224,8 @@ _SMALL = StyleGANConfig(
 )  # fmt: skip
 _TINY = replace(
     _SMALL, image_size=8, channels=3, channel_base=48, channel_max=8, latent_size=8, style_size=8, mapping_layers=2,
-    mapping_features=8, initial_resolution=4, training_images=8, fading_images=16, schedule_interval=1,
-    average_half_life=100, learning_rates=(1e-3, 1.5e-3), batch_sizes=(),
+    mapping_features=8, constant_input=False, initial_resolution=4, training_images=8, fading_images=16,
+    schedule_interval=1, average_half_life=100, learning_rates=(1e-3, 1.5e-3), batch_sizes=(),
 )  # fmt: skip
 
 _WGAN_GP = replace(_PAPER, loss="wasserstein", learning_rates=(1e-3, 1e-3, 1e-3, 1e-3, 1e-3, 1.5e-3, 2e-3))

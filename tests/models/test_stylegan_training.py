@@ -14,13 +14,13 @@ from PIL import Image
 
 import ganzoo
 from ganzoo import experiment
-from ganzoo.models.stylegan import grow, play
+from ganzoo.models.stylegan import Epilogue, grow, play
 from ganzoo.models.stylegan_config import PRESETS
 from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints
 
 KEY = jax.random.key(0)
-CONFIG = replace(PRESETS["tiny"], image_size=16, schedule_interval=1)
+CONFIG = replace(PRESETS["tiny"], image_size=16, constant_input=True)
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +79,23 @@ def test_labels_choose_their_logit(state: Any) -> None:
     one_hot = np.eye(3, dtype=np.float32)
     logits = [judge(np.broadcast_to(row, (4, 3))) for row in one_hot]
     assert_near(judge(np.full((4, 3), 0.5, np.float32)), sum(logits) / 2)
+
+
+def test_a_bias_that_normalisation_takes_away_has_no_gradient() -> None:
+    """Features 0 and 1 have one sign in all places, feature 2 has both."""
+    x = np.stack([1 + images(0, 4)[..., 0] / 10, -2 + images(1, 4)[..., 0] / 10, images(2, 4)[..., 0]], axis=-1)
+    epilogue = Epilogue(replace(CONFIG, use_noise=False), follows_constant=True)
+    cot, w = images(3, 4), np.zeros((4, 8), np.float32)
+    affine = {"kernel": np.zeros((8, 6), np.float32), "bias": np.zeros(6, np.float32)}
+
+    def value(bias: Any) -> Any:
+        return jnp.sum(epilogue.apply({"params": {"bias": bias, "affine": affine}}, x, w, "none") * cot)
+
+    gradient = run(jax.grad(value), np.zeros(3, np.float32))
+    assert np.array_equal(gradient[:2], [0, 0])
+    step = 1e-2
+    shifted = [run(value, np.array([0, 0, shift], np.float32)) for shift in (-step, step)]
+    assert gradient[2] == pytest.approx((shifted[1] - shifted[0]) / (2 * step), rel=0.05)
 
 
 # Growing ------------------------------------------------------------------------------------------------------------
