@@ -85,11 +85,11 @@ def test_a_bias_that_normalisation_takes_away_has_no_gradient() -> None:
     """Features 0 and 1 have one sign in all places, feature 2 has both."""
     x = np.stack([1 + images(0, 4)[..., 0] / 10, -2 + images(1, 4)[..., 0] / 10, images(2, 4)[..., 0]], axis=-1)
     epilogue = Epilogue(replace(CONFIG, use_noise=False), follows_constant=True)
-    cot, w = images(3, 4), np.zeros((4, 8), np.float32)
+    cot, w = images(3, 4), jnp.zeros((4, 8))
     affine = {"kernel": np.zeros((8, 6), np.float32), "bias": np.zeros(6, np.float32)}
 
     def value(bias: Any) -> Any:
-        return jnp.sum(epilogue.apply({"params": {"bias": bias, "affine": affine}}, x, w, "none") * cot)
+        return jnp.sum(epilogue.apply({"params": {"bias": bias, "affine": affine}}, jnp.asarray(x), w, "none") * cot)
 
     gradient = run(jax.grad(value), np.zeros(3, np.float32))
     assert np.array_equal(gradient[:2], [0, 0])
