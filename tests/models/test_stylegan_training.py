@@ -94,8 +94,8 @@ def test_a_bias_that_normalisation_takes_away_has_no_gradient() -> None:
     gradient = run(jax.grad(value), np.zeros(3, np.float32))
     assert np.array_equal(gradient[:2], [0, 0])
     step = 1e-2
-    shifted = [run(value, np.array([0, 0, shift], np.float32)) for shift in (-step, step)]
-    assert gradient[2] == pytest.approx((shifted[1] - shifted[0]) / (2 * step), rel=0.05)
+    shifted = [float(run(value, np.array([0, 0, shift], np.float32))) for shift in (-step, step)]
+    assert float(gradient[2]) == pytest.approx((shifted[1] - shifted[0]) / (2 * step), rel=0.05)
 
 
 # Growing ------------------------------------------------------------------------------------------------------------
