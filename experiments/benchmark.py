@@ -28,6 +28,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import reference_dcgan
+import reference_inception
 import reference_stylegan2
 from rich.console import Console
 from rich.table import Table
@@ -38,6 +39,7 @@ from ganzoo.data.feed import Feed
 from ganzoo.disk import write_whole
 from ganzoo.errors import UserError, nearest
 from ganzoo.memory import keep_freed_memory
+from ganzoo.metrics import inception
 from ganzoo.models import stylegan2
 from ganzoo.training import parallel, report
 
@@ -184,16 +186,30 @@ def stylegan2_sampling(image_size: int, channel_base: int, batch_size: int, dtyp
     gan = ganzoo.create("stylegan2", "stylegan2", **stylegan2_config(image_size, channel_base, dtype))
     state = jax.jit(gan.init)(jax.random.key(0))
     latents = gan.latents(jax.random.key(1), jnp.arange(batch_size))
-    compiled, compile_s = _compiled(jax.jit(gan.generate), state, latents)
+    return {"sampling": _forward(gan.generate, batch_size, state, latents)}
+
+
+def inception_features(batch_size: int, dtype: str) -> Mapping[str, Ours]:
+    """Features of FID from images of the network's size, with random weights: float32 only, as metrics compute them."""
+    del dtype
+    network, shape = inception.Inception(), (batch_size, *inception.IMAGE_SIZE, 3)
+    images = jax.random.uniform(jax.random.key(0), shape, minval=-1.0)
+    variables = jax.jit(network.init)(jax.random.key(1), images[:1])
+    return {"features": _forward(lambda *args: network.apply(*args)[0], batch_size, variables, images)}
+
+
+def _forward(function: Callable[..., Any], batch_size: int, *args: Any) -> Ours:
+    """A function whose every dispatch is the same."""
+    compiled, compile_s = _compiled(jax.jit(function), *args)
 
     def run(dispatches: int) -> float:
         for _ in range(dispatches):
-            images = compiled(state, latents)
-        jax.block_until_ready(images)
+            result = compiled(*args)
+        jax.block_until_ready(result)
         return 0.0
 
-    cost = report.flops(gan.generate, state, latents).least
-    return {"sampling": Ours(run, batch_size, 1, cost, compile_s, _peak_memory(compiled))}
+    cost = report.flops(function, *args).least
+    return Ours(run, batch_size, 1, cost, compile_s, _peak_memory(compiled))
 
 
 def _compiled(program: Any, *args: Any) -> tuple[Any, float]:
@@ -244,6 +260,17 @@ def stylegan2_images(size: int, base: int, batch_size: int) -> Benchmark:
     )
 
 
+def inception_images(batch_size: int) -> Benchmark:
+    """Features of FID."""
+    return Benchmark(
+        f"Inception-v3 of FID, batch {batch_size}: features of images of 299x299",
+        partial(inception_features, batch_size),
+        lambda **how: {"features": reference_inception.extractor(batch_size=batch_size, **how)},
+        batch_size,
+        {"features": 1.0},
+    )
+
+
 BENCHMARKS: Mapping[str, Benchmark] = {
     "dcgan64": Benchmark(
         "DCGAN (torch preset) 64x64, batch 64: one whole step per dispatch",
@@ -265,6 +292,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "stylegan2-64-sampling": stylegan2_images(64, 16384, 8),
     "stylegan2-256-sampling": stylegan2_images(256, 16384, 8),
     "stylegan2-256": stylegan2_training(256, 16384, 64),
+    "inception": inception_images(16),
 }
 
 

@@ -8,6 +8,8 @@ A run folder holds::
     samples/          grids of the same latents over time, named by the images seen
     samples.png       the last grid, enlarged
     checkpoints/      whole train states, named by the images seen
+    evaluations.jsonl metrics, with all that it takes to repeat them, where any are asked for
+    best/             the best checkpoints by a metric, likewise
 """
 
 import contextlib
@@ -30,7 +32,9 @@ from ganzoo.config import check_types, differences, replaced, require, require_a
 from ganzoo.data import DataConfig, Dataset, open_dataset
 from ganzoo.data.feed import Feed
 from ganzoo.errors import UserError
+from ganzoo.evaluation import Evaluator, ExtractorName, MetricsConfig, evaluating
 from ganzoo.gan import GAN, parameter_count
+from ganzoo.metrics.resize import Resize
 from ganzoo.models import MODELS
 from ganzoo.run_folder import begin_folder, check_fingerprint, check_folder, read_record, writing
 from ganzoo.training import parallel
@@ -75,12 +79,31 @@ class TrainingConfig:
     """How the step is spread over the devices; the results are the same."""
     init_from: str = ""
     """Start with the weights of this run folder or .npz file, as far as names and shapes are the same."""
+    metrics: tuple[str, ...] = ()
+    """Metrics during training, such as fid, frechet or precision_recall; see ganzoo evaluate --help. None by default."""
+    metric_every: int = 200_000
+    """Images between two evaluations."""
+    metric_samples: int = 5_000
+    """Generated images of an evaluation."""
+    metric_reals: int = 0
+    """Real images of an evaluation, drawn at random; 0 takes all."""
+    extractor: ExtractorName = "auto"
+    """Features that metrics are of: "inception", "random-conv", "pixels"; "auto" is Inception where it is found."""
+    inception: str = ""
+    """File of the Inception weights; by default it is looked for in $GANZOO_CACHE or ~/.cache/ganzoo."""
+    inception_resize: Resize = "tensorflow"
+    """How images are brought to Inception's size: as the original FID, pytorch-fid or clean-fid."""
+    keep_best: int = 0
+    """Besides, so many checkpoints are kept that are best by the first of the metrics."""
 
     def __post_init__(self) -> None:
         check_types(self)
         require_at_least(1, self, "images", "steps_per_dispatch", "log_every", "keep_last")
         require(self.batch_size >= 0, "batch_size", self.batch_size, "be at least 1")
-        require_at_least(0, self, "sample_every", "checkpoint_every", "keep_every", "devices")
+        require_at_least(0, self, "sample_every", "checkpoint_every", "keep_every", "devices", "keep_best")
+        require_at_least(1, self, "metric_every")
+        require(not self.keep_best or bool(self.metrics), "keep_best", self.keep_best, "be 0, or metrics be given")
+        _ = self.evaluation
         require(self.batch_size <= self.images, "batch_size", self.batch_size, f"be at most images = {self.images}")
         require(0 <= self.seed < 2**32, "seed", self.seed, "be in 0 .. 2^32 - 1")
         seen = self.steps * self.batch_size
@@ -91,6 +114,15 @@ class TrainingConfig:
     def steps(self) -> int:
         """Steps of the whole run: the last one may go past ``images``."""
         return -(-self.images // max(self.batch_size, 1))
+
+    @property
+    def evaluation(self) -> MetricsConfig | None:
+        """What is measured during training; None for nothing."""
+        if not self.metrics:
+            return None
+        return MetricsConfig(
+            self.metrics, self.metric_samples, self.metric_reals, self.extractor, self.inception, self.inception_resize
+        )
 
 
 @dataclass(frozen=True)
@@ -222,6 +254,7 @@ def run(
         copied = plan(shapes, weights) if weights else []
         dataset = open_dataset(experiment.data, gan.image_shape, reading)
         fit_labels(gan, dataset)
+        evaluator = Evaluator(gan, dataset, settings.evaluation, mesh, say) if settings.evaluation else None
         record["fingerprint"] = dataset.fingerprint
         check_fingerprint(out, record, resume=resume)
         require_space(out, size_of(shapes))
@@ -253,7 +286,9 @@ def run(
             return out
         with writing(out):
             made = hooks(gan, dataset, settings, out, checkpoints, sample_key)
-            advance(gan, feed, state, run_key, settings, made, say)
+            every, total, keep_best = settings.metric_every, settings.steps * settings.batch_size, settings.keep_best
+            with evaluating(evaluator, out, made, say, every=every, total=total, keep_best=keep_best) as measuring:
+                advance(gan, feed, state, run_key, settings, [*made, *measuring], say)
     return out
 
 

@@ -1,0 +1,131 @@
+"""Metrics of samplers: what they say of sets that are known, and what must not change a number."""
+
+import golden_cases as golden
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ganzoo.errors import UserError
+from ganzoo.metrics import suite
+from ganzoo.metrics.extractors import Extractor, pixels, random_conv
+from ganzoo.metrics.suite import Evidence, gather, measure
+from ganzoo.training.parallel import data_mesh
+
+COUNT = 300
+NAMES = ["frechet", "kernel", "precision_recall", "density_coverage"]
+PICTURES = np.random.default_rng(0).integers(0, 256, (COUNT, 12, 10, 3), np.uint8)
+
+
+def found(sampler, extractor=None, count=COUNT, batch_size=64, devices=1):
+    extractor = extractor or random_conv()
+    return gather(sampler, extractor, count, keep=True, batch_size=batch_size, mesh=data_mesh(devices))
+
+
+def stored_pictures(indices):
+    return PICTURES[indices]
+
+
+def darker(indices):
+    """Float images on a device."""
+    return jnp.asarray(PICTURES[indices], jnp.float32) / 127.5 * 0.8 - 1
+
+
+@pytest.fixture(scope="module")
+def real():
+    return found(stored_pictures)
+
+
+def numbers(real, fake, names=NAMES) -> dict[str, float]:
+    return measure(names, Evidence(random_conv(), real, fake, jax.random.key(0)))
+
+
+def test_a_set_and_itself(real) -> None:
+    same = numbers(real, real)
+    assert same["random-conv/frechet"] < 1e-6
+    assert abs(same["random-conv/kernel"]) < 1e-6
+    assert same["random-conv/precision"] == same["random-conv/recall"] == same["random-conv/coverage"] == 1
+
+
+def test_another_set(real) -> None:
+    other = numbers(real, found(darker))
+    assert other["random-conv/frechet"] > 0.1
+    assert other["random-conv/kernel"] > 0
+    assert list(other)[0] == "random-conv/frechet"
+    assert set(other) == {f"random-conv/{name}" for name in ("frechet kernel kernel_std precision recall".split())} | {
+        f"random-conv/{name}" for name in ("density", "coverage")
+    }
+
+
+@pytest.mark.parametrize(("batch_size", "devices"), [(7, 1), (300, 1), (64, 8), (8, 8)])
+@pytest.mark.parametrize("sampler", [stored_pictures, darker])
+def test_batch_size_and_devices_do_not_matter(sampler, batch_size, devices, real) -> None:
+    fake = found(darker)
+    ours = numbers(real, found(sampler, batch_size=batch_size, devices=devices))
+    theirs = numbers(real, fake if sampler is darker else real)
+    for name, number in ours.items():
+        np.testing.assert_allclose(number, theirs[name], rtol=1e-6, atol=2e-8, err_msg=name)
+
+
+def test_the_order_does_not_matter(real) -> None:
+    order = np.random.default_rng(1).permutation(COUNT)
+    shuffled = numbers(real, found(lambda indices: darker(order[indices])), ["frechet", "precision_recall"])
+    straight = numbers(real, found(darker), ["frechet", "precision_recall"])
+    for name, number in shuffled.items():
+        np.testing.assert_allclose(number, straight[name], rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+@pytest.mark.parametrize("extractor", [pixels, random_conv])
+def test_any_channels_and_sides(channels, extractor) -> None:
+    images = np.random.default_rng(2).integers(0, 256, (5, 9, 33, channels), np.uint8)
+    features = found(lambda indices: images[indices], extractor(), count=5, batch_size=8).features
+    assert features.shape[0] == 5
+    assert np.isfinite(features).all()
+    assert features.std(0).max() > 0
+
+
+def test_extractors_are_the_same_on_every_machine() -> None:
+    features = found(stored_pictures, count=2).features
+    assert features.shape == (2, 224)
+    np.testing.assert_allclose(features[0, [0, 50, 223]], EXPECTED, rtol=1e-4)
+
+
+EXPECTED = [0.0, 0.0, 0.0]
+
+
+def test_an_extractor_of_ones_own() -> None:
+    extractor = Extractor("mean-colour", lambda weights, images: images.mean((1, 2)) * weights, np.float32(2))
+    features = found(stored_pictures, extractor, count=9, batch_size=4).features
+    np.testing.assert_allclose(features, 2 * PICTURES[:9].mean((1, 2)), rtol=1e-5)
+
+
+# Names --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["fid", "kid", "inception_score"])
+def test_other_features_have_no_fid(name, real) -> None:
+    with pytest.raises(UserError, match=f"{name} is of Inception features"):
+        numbers(real, real, [name])
+
+
+def test_inception_features_have_the_names_of_the_literature(real) -> None:
+    classes = golden.draw(0, 224, 10)
+    extractor = Extractor("inception", random_conv().function, random_conv().weights, classes)
+    names = ["fid", "kid", "inception_score", "precision_recall"]
+    result = measure(names, Evidence(extractor, real, real, jax.random.key(0)))
+    assert list(result) == ["fid", "kid", "kid_std", "inception_score", "inception_score_std", "precision", "recall"]
+    assert result["inception_score"] >= 1
+
+
+def test_a_typo_is_answered_with_the_nearest_name() -> None:
+    with pytest.raises(UserError, match="unknown metric 'precison_recall'; did you mean 'precision_recall'"):
+        suite.check_names(["precison_recall"])
+
+
+def test_features_are_kept_where_they_are_needed() -> None:
+    assert suite.keeps_features(["fid", "ppl_z_full"]) == (False, False)
+    assert suite.keeps_features(["fid", "inception_score"]) == (False, True)
+    assert suite.keeps_features(["kernel"]) == (True, True)
+    assert suite.higher_is_better("precision_recall")
+    assert not any(map(suite.higher_is_better, ("fid", "kid", "ppl_w_end")))
