@@ -71,8 +71,8 @@ class MetricsConfig:
     """File of the Inception weights, the PyTorch file of pytorch-fid or .safetensors; by default it is looked for in
     $GANZOO_CACHE or ~/.cache/ganzoo."""
     inception_resize: Resize = "tensorflow"
-    """How images are brought to 299x299: "tensorflow" as in the original FID, NVlabs and torch-fidelity, "pytorch" as in
-    pytorch-fid, "clean" (antialiased) as in clean-fid."""
+    """How images are brought to 299x299: "tensorflow" as in the original FID, NVlabs and torch-fidelity, "pytorch" as
+    in pytorch-fid, "clean" (antialiased) as in clean-fid."""
     metric_batch_size: int = 64
     """Images at once, over all devices; does not change the result."""
     metric_seed: int = 0
@@ -148,6 +148,7 @@ class Evaluator:
             if name.startswith("ppl_w") and not _has_styles(gan):
                 raise UserError(f"{name}: {gan.name} has no styles w; ask for {name.replace('ppl_w', 'ppl_z')}")
         self.extractor = load_extractor(config, say)
+        self._pair_programs: dict[str, Callable] = {}
         self._batch_size = -(-config.metric_batch_size // mesh.size) * mesh.size
         key = jax.random.fold_in(jax.random.key(config.metric_seed), PURPOSE)
         self._keys = [jax.random.fold_in(key, part) for part in (LATENTS, LABELS, SUBSETS, PATHS)]
@@ -267,7 +268,9 @@ class Evaluator:
     def _path_length(self, state: State, name: str) -> float:
         """One of ``suite.PATH_LENGTHS``."""
         _, space, sampling = name.split("_")
-        program = self._jitted(partial(_pairs, self._gan, self._keys[PATHS], space, sampling))
+        program = self._pair_programs.setdefault(
+            name, self._jitted(partial(_pairs, self._gan, self._keys[PATHS], space, sampling))
+        )
 
         def pairs(indices: np.ndarray) -> tuple[jax.Array, jax.Array]:
             return program(state, indices, self._labels(indices))
@@ -278,7 +281,7 @@ class Evaluator:
 
 
 def _has_styles(gan: GAN) -> bool:
-    """Whether the generator has an intermediate space: ``styles(latents, labels) -> ws``, ``synthesise(ws) -> images``."""
+    """Whether its generator has a space between: ``styles(latents, labels) -> ws`` and ``synthesise(ws) -> images``."""
     return hasattr(gan.generator, "styles") and hasattr(gan.generator, "synthesise")
 
 

@@ -80,7 +80,7 @@ class TrainingConfig:
     init_from: str = ""
     """Start with the weights of this run folder or .npz file, as far as names and shapes are the same."""
     metrics: tuple[str, ...] = ()
-    """Metrics during training, such as fid, frechet or precision_recall; see ganzoo evaluate --help. None by default."""
+    """Metrics during training, such as fid, frechet or precision_recall; ganzoo evaluate --help names all."""
     metric_every: int = 200_000
     """Images between two evaluations."""
     metric_samples: int = 5_000
@@ -88,7 +88,7 @@ class TrainingConfig:
     metric_reals: int = 0
     """Real images of an evaluation, drawn at random; 0 takes all."""
     extractor: ExtractorName = "auto"
-    """Features that metrics are of: "inception", "random-conv", "pixels"; "auto" is Inception where it is found."""
+    """Features that metrics are of: "inception", "random-conv", "pixels"; "auto" is Inception where found."""
     inception: str = ""
     """File of the Inception weights; by default it is looked for in $GANZOO_CACHE or ~/.cache/ganzoo."""
     inception_resize: Resize = "tensorflow"

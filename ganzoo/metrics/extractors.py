@@ -91,8 +91,8 @@ CONV_SIZE, CONV_WIDTHS = (32, 32), (16, 32, 64)
 def random_conv() -> Extractor:
     """224 means and deviations of what three random convolutions see at 32x32 pixels: texture as well as colour.
 
-    Random features tell distributions apart, if not as people do (Naeem et al. 2020, arXiv:2002.09797, section 3.2). The
-    weights are the same on every machine: those of a frozen generator.
+    Random features tell distributions apart, if not as people do (Naeem et al. 2020, arXiv:2002.09797, section 3.2).
+    The weights are the same on every machine: those of a frozen generator.
     """
     random, channels, kernels = np.random.RandomState(0), 3, []
     for width in CONV_WIDTHS:

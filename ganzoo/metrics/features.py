@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, TypeAlias
 
 import jax
@@ -45,14 +45,7 @@ def extracted(
       count: what comes after is left out.
       mesh: the devices, among which a batch is split.
     """
-
-    def function(weights: Any, images: Images | ImagesUint8) -> Array:
-        return extractor.function(weights, quantized(images).astype(jnp.float32))
-
-    whole, split = (NamedSharding(mesh, spec) for spec in (PartitionSpec(), PartitionSpec(AXIS)))
-    program = jax.jit(function, in_shardings=(whole, split), out_shardings=whole)
-    weights = jax.device_put(extractor.weights, whole)
-    done = 0
+    program, weights, done = _features_program(extractor.function, mesh), _everywhere(extractor.weights, mesh), 0
     for features in _ahead(program(weights, spread(images, mesh)) for images in batches):
         part = np.asarray(features, np.float32)[: count - done]
         if len(part):
@@ -70,16 +63,34 @@ def pair_distances(
     shrink: Callable[[Array], Array],
 ) -> Float[np.ndarray, " n"]:
     """The squared distances between the features of each pair, float32; images go through ``shrink``, unrounded."""
+    program, weights = _distances_program(extractor.function, shrink, mesh), _everywhere(extractor.weights, mesh)
+    made = (map(partial(spread, mesh=mesh), pairs(indices)) for indices in index_batches(count, batch_size))
+    return np.concatenate([np.asarray(part) for part in _ahead(program(weights, *two) for two in made)])[:count]
 
-    def function(weights: Any, first: Images, second: Images) -> Array:
-        a, b = (extractor.function(weights, shrink((images + 1) * 127.5)) for images in (first, second))
+
+@lru_cache(maxsize=8)
+def _features_program(function: Callable, mesh: Mesh) -> Callable[[Any, Any], Array]:
+    """Compiled once, however often a run is evaluated."""
+
+    def features(weights: Any, images: Images | ImagesUint8) -> Array:
+        return function(weights, quantized(images).astype(jnp.float32))
+
+    whole, split = (NamedSharding(mesh, spec) for spec in (PartitionSpec(), PartitionSpec(AXIS)))
+    return jax.jit(features, in_shardings=(whole, split), out_shardings=whole)
+
+
+@lru_cache(maxsize=8)
+def _distances_program(function: Callable, shrink: Callable, mesh: Mesh) -> Callable[[Any, Any, Any], Array]:
+    def distances(weights: Any, first: Images, second: Images) -> Array:
+        a, b = (function(weights, shrink((images + 1) * 127.5)) for images in (first, second))
         return jnp.square(a - b).sum(1)
 
     whole, split = (NamedSharding(mesh, spec) for spec in (PartitionSpec(), PartitionSpec(AXIS)))
-    program = jax.jit(function, in_shardings=(whole, split, split), out_shardings=whole)
-    weights = jax.device_put(extractor.weights, whole)
-    made = (map(partial(spread, mesh=mesh), pairs(indices)) for indices in index_batches(count, batch_size))
-    return np.concatenate([np.asarray(part) for part in _ahead(program(weights, *two) for two in made)])[:count]
+    return jax.jit(distances, in_shardings=(whole, split, split), out_shardings=whole)
+
+
+def _everywhere(tree: Any, mesh: Mesh) -> Any:
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
 def spread(images: Any, mesh: Mesh) -> jax.Array:

@@ -1,8 +1,8 @@
 """The Inception-v3 network of FID: the graph of 2015-12-05, which is not the Inception-v3 of other libraries.
 
 Its average pools leave out the zeros around the image, its last block pools by the maximum, and it has 1008 outputs.
-Szegedy et al. 2015, arXiv:1512.00567, figures 5, 6, 7 and table 1; as FID uses it: Heusel et al. 2017, arXiv:1706.08500;
-names of layers: mseitzer/pytorch-fid, whose file of weights is read (``parameters``).
+Szegedy et al. 2015, arXiv:1512.00567, figures 5, 6, 7 and table 1; as FID uses it: Heusel et al. 2017,
+arXiv:1706.08500; names of layers: mseitzer/pytorch-fid, whose file of weights is read (``parameters``).
 
 Batch norm is folded into the convolutions. The 1x1 convolutions that see the same input are one (``heads``); that of
 an average pool comes before the pool, which is the same thing, for fewer channels.
@@ -19,12 +19,13 @@ from jaxtyping import Array, Float
 
 from ganzoo.errors import UserError
 from ganzoo.ops.conv import conv
+from ganzoo.typing import AnyArray
 
 IMAGE_SIZE = (299, 299)
 FEATURES, OUTPUTS = 2048, 1008
 NORM_EPSILON = 1e-3
 
-Activations = Float[Array, "n h w c"]
+Activations = Float[AnyArray, "n _h _w _c"]
 Pair = tuple[int, int]
 
 
@@ -161,7 +162,7 @@ class Inception(nn.Module):
     """Images -> features and class scores."""
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n 299 299 3"]) -> tuple[Float[Array, "n f"], Float[Array, "n k"]]:
+    def __call__(self, x: Float[AnyArray, "n 299 299 3"]) -> tuple[Float[Array, "n f"], Float[Array, "n k"]]:
         """The features of FID and the scores before the softmax.
 
         Args:
@@ -230,7 +231,8 @@ def parameters(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """The module's parameters from the tensors of the PyTorch file, by their names there.
 
     Args:
-      state: ``Mixed_5b.branch1x1.conv.weight`` [O, I, h, w], ``....bn.running_mean`` [O] ... ``fc.weight`` [1008, 2048].
+      state: ``Mixed_5b.branch1x1.conv.weight`` [O, I, h, w], ``Mixed_5b.branch1x1.bn.running_mean`` [O] and so on;
+        ``fc.weight`` [1008, 2048].
 
     Raises:
       UserError: a tensor is missing or has another shape.

@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 BLOCK = 1024
 """Rows of the matrix of distances that are in memory at once."""
 
-Features = Float[np.ndarray, "n d"]
+Features = Float[np.ndarray, "_n d"]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Bringing images to the size of a feature extractor exactly as the published numbers were made.
 
-The size changes FID in its first digit, and so does the way of resizing (Parmar et al. 2022, arXiv:2104.11222). Every way
-here is linear along each axis, so it is two matrix products; the matrices are computed once, on the host.
+The way of resizing changes FID in its first digit (Parmar et al. 2022, arXiv:2104.11222). Each one here is linear along
+each axis, so it is two matrix products; the matrices are computed once, on the host.
 """
 
 import math
@@ -35,19 +35,20 @@ def resized(images: Float[Array, "n h w c"], size: tuple[int, int], resize: Resi
     if (height, width) == tuple(size):
         return images
     matrices = {"tensorflow": corner_bilinear, "pytorch": centre_bilinear, "clean": antialiased}[resize]
-    result = _product(images, matrices(height, size[0]), matrices(width, size[1]))
-    return jnp.clip(result, 0, 255) if resize == "clean" else result
+    return _product(images, matrices(height, size[0]), matrices(width, size[1]))
 
 
 def filtered(images: Float[Array, "n h w c"], size: tuple[int, int], name: Filter) -> Float[Array, "n h2 w2 c"]:
-    """Images resized with one of Pillow's antialiasing filters, neither clipped nor rounded."""
+    """Images in 0..255 resized by one of Pillow's antialiasing filters and clipped, but not rounded."""
     height, width = images.shape[1:3]
     return _product(images, antialiased(height, size[0], name), antialiased(width, size[1], name))
 
 
 def _product(images: Array, rows: np.ndarray, columns: np.ndarray) -> Array:
-    wide = jnp.einsum("nhwc,Ww->nhWc", images, jnp.asarray(columns, images.dtype), precision=jax.lax.Precision.HIGHEST)
-    return jnp.einsum("nhwc,Hh->nHwc", wide, jnp.asarray(rows, images.dtype), precision=jax.lax.Precision.HIGHEST)
+    exact = jax.lax.Precision.HIGHEST
+    wide = jnp.einsum("nhwc,Ww->nhWc", images, jnp.asarray(columns, images.dtype), precision=exact)
+    result = jnp.einsum("nhwc,Hh->nHwc", wide, jnp.asarray(rows, images.dtype), precision=exact)
+    return jnp.clip(result, 0, 255)  # which only bicubic and Lanczos filters leave
 
 
 # Matrices [output pixels, input pixels] of one axis -----------------------------------------------------------------
@@ -55,7 +56,7 @@ def _product(images: Array, rows: np.ndarray, columns: np.ndarray) -> Array:
 
 @cache
 def corner_bilinear(before: int, after: int) -> np.ndarray:
-    """Output i lies at ``i * before / after`` (TensorFlow 1, ``align_corners=False``); positions in float32, as there."""
+    """Output i lies at ``i * before / after`` (TensorFlow 1, ``align_corners=False``), in float32 as there."""
     return _between(np.arange(after, dtype=np.float32) * np.float32(before / after), before)
 
 

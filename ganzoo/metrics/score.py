@@ -1,5 +1,7 @@
 """The Inception score: how sure the classes of single images are, and how many classes there are among all."""
 
+from itertools import pairwise
+
 import numpy as np
 from jaxtyping import Float
 
@@ -20,7 +22,7 @@ def inception_score(scores: Float[np.ndarray, "n k"], splits: int = 10) -> tuple
     shifted = scores - scores.max(1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     bounds = [i * len(scores) // splits for i in range(splits + 1)]
-    values = [_of_part(log_p[start:stop]) for start, stop in zip(bounds[:-1], bounds[1:], strict=True) if stop > start]
+    values = [_of_part(log_p[start:stop]) for start, stop in pairwise(bounds) if stop > start]
     return float(np.mean(values)), float(np.std(values))
 
 

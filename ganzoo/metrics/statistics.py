@@ -33,7 +33,7 @@ class Statistics:
         return cls(len(features), mean, deviations.T @ deviations)
 
     def covariance(self, *, biased: bool = False) -> Float[np.ndarray, "d d"]:
-        """Scatter / (n - 1), as pytorch-fid, clean-fid and torch-fidelity have it; ``biased``: / n, as NVlabs has it."""
+        """Scatter / (n - 1) as in pytorch-fid, clean-fid and torch-fidelity; ``biased``: / n as in NVlabs."""
         return self.scatter / max(self.count - (not biased), 1)
 
     def __add__(self, other: "Statistics") -> "Statistics":

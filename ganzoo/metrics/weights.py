@@ -76,6 +76,8 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
     content = path.read_bytes()
     try:
         (length,) = struct.unpack_from("<Q", content)
+        if length > len(content) - 8:
+            raise ValueError("it ends within its header")
         header: Mapping[str, Mapping[str, list[int]]] = json.loads(content[8 : 8 + length])
         tensors = {}
         for name, entry in header.items():

@@ -53,7 +53,10 @@ class Checkpoints:
         if keep_every:
             keep.append(policies.EveryNSteps(keep_every, exact_interval=False))
         if keep_best:
-            keep = [policies.BestN(_value, n=keep_best, reverse=True, keep_checkpoints_without_metrics=False)]
+            best = policies.BestN(
+                get_metric_fn=_value, n=keep_best, reverse=True, keep_checkpoints_without_metrics=False
+            )
+            keep = [best]
         self._folder, self._keep_best = folder, keep_best
         self._orbax = ocp.training.Checkpointer(
             str(folder.absolute()),

@@ -1,4 +1,4 @@
-"""The Frechet distance against the values of pytorch-fid, clean-fid, torch-fidelity and NVlabs, and where it must be 0."""
+"""The Frechet distance against pytorch-fid, clean-fid, torch-fidelity and NVlabs, and where it must be 0."""
 
 import golden_cases as golden
 import numpy as np

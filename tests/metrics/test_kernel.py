@@ -1,4 +1,4 @@
-"""The kernel distance against torch-fidelity, NVlabs and clean-fid on their own subsets, and what it is by definition."""
+"""The kernel distance against torch-fidelity, NVlabs and clean-fid on their own subsets, and by its definition."""
 
 from functools import partial
 

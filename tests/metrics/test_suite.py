@@ -43,7 +43,7 @@ def numbers(real, fake, names=NAMES) -> dict[str, float]:
 def test_a_set_and_itself(real) -> None:
     same = numbers(real, real)
     assert same["random-conv/frechet"] < 1e-6
-    assert abs(same["random-conv/kernel"]) < 1e-6
+    assert abs(same["random-conv/kernel"]) < 1e-4  # an unbiased estimate
     assert same["random-conv/precision"] == same["random-conv/recall"] == same["random-conv/coverage"] == 1
 
 
@@ -51,10 +51,9 @@ def test_another_set(real) -> None:
     other = numbers(real, found(darker))
     assert other["random-conv/frechet"] > 0.1
     assert other["random-conv/kernel"] > 0
-    assert list(other)[0] == "random-conv/frechet"
-    assert set(other) == {f"random-conv/{name}" for name in ("frechet kernel kernel_std precision recall".split())} | {
-        f"random-conv/{name}" for name in ("density", "coverage")
-    }
+    assert next(iter(other)) == "random-conv/frechet"
+    titles = "frechet", "kernel", "kernel_std", "precision", "recall", "density", "coverage"
+    assert list(other) == [f"random-conv/{title}" for title in titles]
 
 
 @pytest.mark.parametrize(("batch_size", "devices"), [(7, 1), (300, 1), (64, 8), (8, 8)])
@@ -88,10 +87,10 @@ def test_any_channels_and_sides(channels, extractor) -> None:
 def test_extractors_are_the_same_on_every_machine() -> None:
     features = found(stored_pictures, count=2).features
     assert features.shape == (2, 224)
-    np.testing.assert_allclose(features[0, [0, 50, 223]], EXPECTED, rtol=1e-4)
+    np.testing.assert_allclose(features[0, [0, 50, 223]], EXPECTED, atol=1e-6)
 
 
-EXPECTED = [0.0, 0.0, 0.0]
+EXPECTED = [0.183102, 0.001756, 0.232292]
 
 
 def test_an_extractor_of_ones_own() -> None:
