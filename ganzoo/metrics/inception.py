@@ -204,7 +204,7 @@ def max_pool(x: Activations, *, stride: int, padding: int = 0) -> Activations:
     return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, strides, pads)
 
 
-def _along(x: Array, axis: int, edge: float, combine: Any) -> Array:
+def _along(x: AnyArray, axis: int, edge: float, combine: Any) -> Array:
     """Each pixel combined with its two neighbours along an axis."""
     pads = [(1, 1) if i == axis else (0, 0) for i in range(x.ndim)]
     padded, size = jnp.pad(x, pads, constant_values=edge), x.shape[axis]
