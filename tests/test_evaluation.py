@@ -187,7 +187,7 @@ def digits():
 
 def evaluator(digits, devices=1, **fields) -> tuple[Evaluator, ganzoo.GAN]:
     gan = ganzoo.create("dcgan", "tiny", channels=1, label_size=10)
-    config = MetricsConfig(**{"metrics": ("frechet", "kernel"), "samples": 40, "reals": 50} | fields)
+    config = MetricsConfig(**{"metrics": ("frechet", "precision_recall"), "samples": 40, "reals": 50} | fields)
     return Evaluator(gan, digits, config, parallel.data_mesh(devices), lambda line: None), gan
 
 
