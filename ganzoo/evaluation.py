@@ -39,7 +39,7 @@ from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints
 from ganzoo.training.hooks import Evaluate, Hook, Log
 from ganzoo.training.loop import Moment
-from ganzoo.typing import Key, State
+from ganzoo.typing import Images, Key, Latents, State
 
 Say = Callable[[str], None]
 ExtractorName = Literal["auto", "inception", "random-conv", "pixels"]
@@ -267,10 +267,10 @@ class Evaluator:
 
     def _path_length(self, state: State, name: str) -> float:
         """One of ``suite.PATH_LENGTHS``."""
-        _, space, sampling = name.split("_")
-        program = self._pair_programs.setdefault(
-            name, self._jitted(partial(_pairs, self._gan, self._keys[PATHS], space, sampling))
-        )
+        if name not in self._pair_programs:
+            made = partial(_pairs, self._gan, self._keys[PATHS], *suite.PATH_LENGTHS[name])
+            self._pair_programs[name] = self._jitted(made)
+        program = self._pair_programs[name]
 
         def pairs(indices: np.ndarray) -> tuple[jax.Array, jax.Array]:
             return program(state, indices, self._labels(indices))
@@ -287,14 +287,18 @@ def _has_styles(gan: GAN) -> bool:
 
 def _pairs(
     gan: GAN, key: Key, space: Space, sampling: Sampling, state: State, indices: jax.Array, labels: Any
-) -> tuple[jax.Array, jax.Array]:
+) -> tuple[Images, Images]:
     """The images at both ends of short ways between latents."""
-    walk = partial(endpoints, gan.latents, key, indices, space=space, sampling=sampling)
     if space == "z":
-        near, far = (gan.generate(state, latents, labels, averaged=True) for latents in walk())
+        ends = endpoints(gan.latents, key, indices, space=space, sampling=sampling)
+        near, far = (gan.generate(state, latents, labels, averaged=True) for latents in ends)
         return near, far
     variables = {"params": state.average["params"], **state.average["variables"]}
-    ends = walk(styles=lambda latents: gan.generator.apply(variables, latents, labels, method="styles"))
+
+    def styles(latents: Latents) -> Any:
+        return gan.generator.apply(variables, latents, labels, method="styles")
+
+    ends = endpoints(gan.latents, key, indices, space=space, sampling=sampling, styles=styles)
     near, far = (gan.generator.apply(variables, ws, method="synthesise") for ws in ends)
     return jnp.asarray(near), jnp.asarray(far)
 

@@ -8,6 +8,7 @@ import io
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,11 +37,10 @@ def recall(key: str, *, features: bool) -> Gathered | None:
 def remember(key: str, found: Gathered) -> None:
     """Keep it under ``key`` (letters and digits); that it cannot be written is no error."""
     statistics = found.statistics
-    arrays = {"count": np.int64(statistics.count), "mean": statistics.mean, "scatter": statistics.scatter}
-    if found.features is not None and found.features.nbytes <= LARGEST:
-        arrays["features"] = found.features
+    keep = found.features is not None and found.features.nbytes <= LARGEST
+    features: dict[str, Any] = {"features": found.features} if keep else {}
     content = io.BytesIO()
-    np.savez(content, **arrays)
+    np.savez(content, count=statistics.count, mean=statistics.mean, scatter=statistics.scatter, **features)
     try:
         file = _file(key)
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -19,13 +19,12 @@ from jaxtyping import Array, Float
 
 from ganzoo.errors import UserError
 from ganzoo.ops.conv import conv
-from ganzoo.typing import AnyArray
 
 IMAGE_SIZE = (299, 299)
 FEATURES, OUTPUTS = 2048, 1008
 NORM_EPSILON = 1e-3
 
-Activations = Float[AnyArray, "n _h _w _c"]
+Activations = Float[Array, "n _h _w _c"]
 Pair = tuple[int, int]
 
 
@@ -162,7 +161,7 @@ class Inception(nn.Module):
     """Images -> features and class scores."""
 
     @nn.compact
-    def __call__(self, x: Float[AnyArray, "n 299 299 3"]) -> tuple[Float[Array, "n f"], Float[Array, "n k"]]:
+    def __call__(self, x: Float[Array, "n 299 299 3"]) -> tuple[Float[Array, "n f"], Float[Array, "n k"]]:
         """The features of FID and the scores before the softmax.
 
         Args:
@@ -204,7 +203,7 @@ def max_pool(x: Activations, *, stride: int, padding: int = 0) -> Activations:
     return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, strides, pads)
 
 
-def _along(x: AnyArray, axis: int, edge: float, combine: Any) -> Array:
+def _along(x: Array, axis: int, edge: float, combine: Any) -> Array:
     """Each pixel combined with its two neighbours along an axis."""
     pads = [(1, 1) if i == axis else (0, 0) for i in range(x.ndim)]
     padded, size = jnp.pad(x, pads, constant_values=edge), x.shape[axis]
@@ -237,7 +236,8 @@ def parameters(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
     Raises:
       UserError: a tensor is missing or has another shape.
     """
-    shapes = jax.eval_shape(Inception().init, jax.random.key(0), jnp.zeros((1, *IMAGE_SIZE, 3)))["params"]
+    image = jax.ShapeDtypeStruct((1, *IMAGE_SIZE, 3), jnp.float32)
+    shapes = jax.eval_shape(Inception().init, jax.random.key(0), image)["params"]
 
     def layer(path: tuple[str, ...]) -> dict[str, np.ndarray]:
         if path == ("fc",):

@@ -18,6 +18,7 @@ from ganzoo.metrics.features import Sampler, extracted, sampled
 from ganzoo.metrics.frechet import frechet_distance
 from ganzoo.metrics.kernel import kernel_distance
 from ganzoo.metrics.neighbours import Manifolds, manifolds
+from ganzoo.metrics.path_length import Sampling, Space
 from ganzoo.metrics.score import inception_score
 from ganzoo.metrics.statistics import Gathered, gathered
 from ganzoo.typing import Key
@@ -99,8 +100,13 @@ OF_INCEPTION = {"frechet": "fid", "kernel": "kid", "kernel_std": "kid_std"}
 """What the literature calls them when the features are those of the Inception network."""
 ALIASES = {"fid": "frechet", "kid": "kernel"}
 NEED_INCEPTION = (*ALIASES, "inception_score")
-PATH_LENGTHS = ("ppl_z_full", "ppl_z_end", "ppl_w_full", "ppl_w_end")
-"""Those of latents: see ``path_length``."""
+PATH_LENGTHS: Mapping[str, tuple[Space, Sampling]] = {
+    "ppl_z_full": ("z", "full"),
+    "ppl_z_end": ("z", "end"),
+    "ppl_w_full": ("w", "full"),
+    "ppl_w_end": ("w", "end"),
+}
+"""Those of ways between latents: see ``path_length``."""
 NAMES = (*ALIASES, *METRICS, *PATH_LENGTHS)
 
 

@@ -8,6 +8,7 @@ import contextlib
 import shutil
 from collections.abc import Generator, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -113,7 +114,7 @@ class Checkpoints:
         # a copy, because the training step overwrites the donated state while the save goes on
         state = jax.tree.map(jnp.copy, state)
         with self._saving():
-            metrics = None if value is None else {VALUE: value}
+            metrics: dict[str, Any] | None = None if value is None else {VALUE: value}
             self._orbax.save_async(images, _storable(state), force=True, metrics=metrics)
 
     def wait(self) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import golden_cases as golden
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -79,7 +80,7 @@ def test_weights_of_something_else(weights) -> None:
 
 def test_the_average_leaves_out_the_padding() -> None:
     x = golden.draw(0, 1, 4, 5, 2)
-    ours = np.asarray(inception.average_pool(x))
+    ours = np.asarray(inception.average_pool(jnp.asarray(x)))
     np.testing.assert_allclose(ours[0, 1, 1], x[0, 0:3, 0:3].mean((0, 1)), atol=1e-6)
     np.testing.assert_allclose(ours[0, 0, 0], x[0, 0:2, 0:2].mean((0, 1)), atol=1e-6)
     np.testing.assert_allclose(ours[0, 3, 2], x[0, 2:4, 1:4].mean((0, 1)), atol=1e-6)
@@ -87,15 +88,15 @@ def test_the_average_leaves_out_the_padding() -> None:
 
 def test_the_maximum() -> None:
     x = golden.draw(0, 1, 7, 8, 2)
-    ours = np.asarray(inception.max_pool(x, stride=2))
+    ours = np.asarray(inception.max_pool(jnp.asarray(x), stride=2))
     assert ours.shape == (1, 3, 3, 2)
     np.testing.assert_array_equal(ours[0, 2, 1], x[0, 4:7, 2:5].max((0, 1)))
-    same = np.asarray(inception.max_pool(x, stride=1, padding=1))
+    same = np.asarray(inception.max_pool(jnp.asarray(x), stride=1, padding=1))
     assert same.shape == x.shape
     np.testing.assert_array_equal(same[0, 0, 7], x[0, 0:2, 6:8].max((0, 1)))
 
 
 def test_its_size() -> None:
-    shapes = jax.eval_shape(inception.Inception().init, jax.random.key(0), np.zeros((1, 299, 299, 3), np.float32))
+    shapes = jax.eval_shape(inception.Inception().init, jax.random.key(0), jnp.zeros((1, 299, 299, 3)))
     kernels = sum(leaf.size for path, leaf in jax.tree.leaves_with_path(shapes) if path[-1].key == "kernel")
     assert kernels == 21_751_136 + 2048 * 1008  # the convolutions of torchvision's inception_v3, and the scores
