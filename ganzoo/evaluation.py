@@ -18,6 +18,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from ganzoo import __version__
 from ganzoo.config import check_types, from_json, require, require_at_least
 from ganzoo.data import DataConfig, Dataset, open_dataset
 from ganzoo.data.order import positions
@@ -224,6 +225,7 @@ class Evaluator:
             "real": real,
             "fake": fakes,
             "precision": how,
+            "ganzoo": __version__,
             "jax": jax.__version__,
             "device": device,
         }

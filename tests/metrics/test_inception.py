@@ -8,8 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from metrics.test_weights import write_safetensors
 
 from ganzoo.errors import UserError
+from ganzoo.evaluation import MetricsConfig, load_extractor
 from ganzoo.metrics import inception
 from ganzoo.metrics.extractors import inception_extractor
 
@@ -63,6 +65,18 @@ def test_the_classifier_has_no_bias(weights) -> None:
     np.testing.assert_array_equal(extractor.classifier, weights["fc.weight"].T)
     assert extractor.name == "inception"
     assert extractor.about == {"resize": "clean", "sha256": "abc"}
+
+
+@needs_torch
+def test_weights_from_a_file(weights, tmp_path) -> None:
+    path, lines = tmp_path / "weights.safetensors", []
+    write_safetensors(path, weights)
+    config = MetricsConfig(("fid",), inception=str(path), inception_resize="pytorch")
+    extractor = load_extractor(config, lines.append)
+    np.testing.assert_array_equal(extractor.classifier, weights["fc.weight"].T)
+    assert extractor.about["resize"] == "pytorch"
+    assert len(extractor.about["sha256"]) == 64
+    assert "nobody has published their SHA-256" in lines[0]
 
 
 @needs_torch
