@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from metrics.test_weights import write_safetensors
 
 from ganzoo.errors import UserError
 from ganzoo.evaluation import MetricsConfig, load_extractor
 from ganzoo.metrics import inception
 from ganzoo.metrics.extractors import inception_extractor
+from metrics.test_weights import write_safetensors
 
 REFERENCE = Path(__file__).parents[2] / "experiments" / "reference_inception.py"
 HAS_TORCH = importlib.util.find_spec("torch") is not None
