@@ -290,18 +290,18 @@ def _has_styles(gan: GAN) -> bool:
 def _pairs(
     gan: GAN, key: Key, space: Space, sampling: Sampling, state: State, indices: jax.Array, labels: Any
 ) -> tuple[Images, Images]:
-    """The images at both ends of short ways between latents."""
-    if space == "z":
-        ends = endpoints(gan.latents, key, indices, space=space, sampling=sampling)
-        near, far = (gan.generate(state, latents, labels, averaged=True) for latents in ends)
+    """The images at both ends of short ways between latents, not clipped where the generator can be asked in parts."""
+    walk = partial(endpoints, gan.latents, key, indices, space=space, sampling=sampling)
+    if not _has_styles(gan):
+        near, far = (gan.generate(state, latents, labels, averaged=True) for latents in walk())
         return near, far
     variables = {"params": state.average["params"], **state.average["variables"]}
+    detail = (state.level_of_detail,) if hasattr(state, "level_of_detail") else ()
 
     def styles(latents: Latents) -> Any:
         return gan.generator.apply(variables, latents, labels, method="styles")
 
-    ends = endpoints(gan.latents, key, indices, space=space, sampling=sampling, styles=styles)
-    near, far = (gan.generator.apply(variables, ws, method="synthesise") for ws in ends)
+    near, far = (gan.generator.apply(variables, ws, *detail, method="synthesise") for ws in walk(styles=styles))
     return jnp.asarray(near), jnp.asarray(far)
 
 

@@ -8,12 +8,10 @@ A run folder holds::
     samples/          grids of the same latents over time, named by the images seen
     samples.png       the last grid, enlarged
     checkpoints/      whole train states, named by the images seen
-    evaluations.jsonl metrics, with all that it takes to repeat them, where any are asked for
-    best/             the best checkpoints by a metric, likewise
+    evaluations.jsonl metrics with all that it takes to repeat them, and best/ checkpoints by one, if asked for
 """
 
 import contextlib
-import itertools
 import json
 import signal
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -40,9 +38,10 @@ from ganzoo.run_folder import begin_folder, check_fingerprint, check_folder, rea
 from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints, require_space, size_of
 from ganzoo.training.hooks import FiniteGuard, Hook, Log, Progress, Samples, Save
-from ganzoo.training.loop import train
+from ganzoo.training.loop import Dispatch, train
+from ganzoo.training.plan import Leg, plan
 from ganzoo.training.report import Flops, flops, program_report
-from ganzoo.training.transfer import plan, read_weights, table, transfer
+from ganzoo.training.transfer import matches, read_weights, table, transfer
 from ganzoo.typing import Key, Step
 
 M = TypeVar("M")
@@ -98,31 +97,23 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
-        require_at_least(1, self, "images", "steps_per_dispatch", "log_every", "keep_last")
+        require_at_least(1, self, "images", "steps_per_dispatch", "log_every", "keep_last", "metric_every")
         require(self.batch_size >= 0, "batch_size", self.batch_size, "be at least 1")
         require_at_least(0, self, "sample_every", "checkpoint_every", "keep_every", "devices", "keep_best")
-        require_at_least(1, self, "metric_every")
-        require(not self.keep_best or bool(self.metrics), "keep_best", self.keep_best, "be 0, or metrics be given")
-        _ = self.evaluation
+        measures = self.evaluation is not None
+        require(measures or not self.keep_best, "keep_best", self.keep_best, "be 0, or metrics be given")
         require(self.batch_size <= self.images, "batch_size", self.batch_size, f"be at most images = {self.images}")
         require(0 <= self.seed < 2**32, "seed", self.seed, "be in 0 .. 2^32 - 1")
-        seen = self.steps * self.batch_size
+        seen = self.images + self.batch_size
         require(seen < 2**32, "images", self.images, "be less than 2^32, the size of the image counter")
-        require(self.steps < 2**31, "images", self.images, "be less than 2^31 steps, the size of the step counter")
-
-    @property
-    def steps(self) -> int:
-        """Steps of the whole run: the last one may go past ``images``."""
-        return -(-self.images // max(self.batch_size, 1))
+        steps = self.images / max(self.batch_size, 1)
+        require(steps < 2**31, "images", self.images, "be less than 2^31 steps, the size of the step counter")
 
     @property
     def evaluation(self) -> MetricsConfig | None:
         """What is measured during training; None for nothing."""
-        if not self.metrics:
-            return None
-        return MetricsConfig(
-            self.metrics, self.metric_samples, self.metric_reals, self.extractor, self.inception, self.inception_resize
-        )
+        how = (self.metric_samples, self.metric_reals, self.extractor, self.inception, self.inception_resize)
+        return MetricsConfig(self.metrics, *how) if self.metrics else None
 
 
 @dataclass(frozen=True)
@@ -146,11 +137,19 @@ def experiments() -> Mapping[str, Experiment[Any]]:
         "dcgan-cifar10": cifar10,
         "dcgan-digits": digits,
         "dcgan-tiny": digits,
+        "progan-tiny": digits,
+        "stylegan-tiny": digits,
         "stylegan2-cifar": replace(cifar10, mirror=True),
         "stylegan2-tiny": digits,
     }
     published = TrainingConfig(
         images=25_000_000, batch_size=32, log_every=4_000, sample_every=200_000, checkpoint_every=200_000
+    )
+    tiny = TrainingConfig(
+        images=640, batch_size=16, steps_per_dispatch=1, log_every=160, sample_every=320, checkpoint_every=320
+    )
+    grown = TrainingConfig(
+        images=200_000, batch_size=0, steps_per_dispatch=1, log_every=1_000, sample_every=2_000, checkpoint_every=4_000
     )
     training = {
         "dcgan-paper": TrainingConfig(batch_size=128),
@@ -161,6 +160,12 @@ def experiments() -> Mapping[str, Experiment[Any]]:
         "dcgan-tiny": TrainingConfig(
             images=2_000, batch_size=16, log_every=400, sample_every=1_000, checkpoint_every=400
         ),
+        **{f"stylegan-{name}": replace(published, batch_size=0) for name in ("ffhq1024", "celebahq1024", "fixed")},
+        "progan-paper": replace(published, images=14_000_000, batch_size=0),
+        "stylegan-faces64": grown,
+        "progan-faces64": grown,
+        "stylegan-tiny": tiny,
+        "progan-tiny": tiny,
         "stylegan2-stylegan2": published,
         "stylegan2-paper256": replace(published, batch_size=64),
         "stylegan2-paper512": replace(published, batch_size=64),
@@ -175,9 +180,7 @@ def experiments() -> Mapping[str, Experiment[Any]]:
             sample_every=4_000,
             checkpoint_every=4_000,
         ),
-        "stylegan2-tiny": TrainingConfig(
-            images=640, batch_size=16, steps_per_dispatch=1, log_every=160, sample_every=320, checkpoint_every=320
-        ),
+        "stylegan2-tiny": tiny,
     }
     return {
         name: Experiment(name, model, config, data.get(name, none), training.get(name, TrainingConfig()))
@@ -203,7 +206,8 @@ def completed(
     model, config, training = MODELS[experiment.model], experiment.gan, experiment.training
     if recorded:
         old, open_fields = recorded.get("gan", {}), [name for name, value in to_json(config).items() if value is None]
-        config = replaced(config, {name: old[name] for name in open_fields if name in old})
+        known = {name: old[name] for name in open_fields if name in old}
+        config = replaced(config, {k: tuple(v) if isinstance(v, list) else v for k, v in known.items()})
         batch_size = training.batch_size or recorded.get("training", {}).get("batch_size", 0)
         training = replace(training, batch_size=batch_size)
     if model.complete:
@@ -244,14 +248,15 @@ def run(
         recorded = read_record(out / "config.json")["experiment"] if resume and (out / "config.json").exists() else None
         experiment, chosen = completed(experiment, mesh.size, recorded)
         settings, gan = experiment.training, MODELS[experiment.model].build(experiment.gan)
-        check_training(experiment, mesh)
+        check_training(experiment)
         record = {"experiment": to_json(experiment)}
         check_folder(out, record, resume=resume)
         init_key, run_key, sample_key = jax.random.split(jax.random.key(settings.seed), 3)
         shapes = jax.eval_shape(gan.init, init_key)
-        cost = check_step(gan, shapes, settings.batch_size)
+        legs = plan(gan, settings.batch_size, settings.images)
+        costs = [check_leg(gan, leg, shapes, mesh) for leg in legs]
         weights = read_weights(Path(settings.init_from)) if settings.init_from and not resume else None
-        copied = plan(shapes, weights) if weights else []
+        copied = matches(shapes, weights) if weights else []
         dataset = open_dataset(experiment.data, gan.image_shape, reading)
         fit_labels(gan, dataset)
         evaluator = Evaluator(gan, dataset, settings.evaluation, mesh, say) if settings.evaluation else None
@@ -262,7 +267,7 @@ def run(
     told = [
         *chosen,
         describe(gan, shapes, mesh),
-        cost.told(settings.batch_size),
+        *tell_legs(gan, legs, costs),
         *dataset.describe().splitlines(),
         *table(copied),
     ]
@@ -271,7 +276,7 @@ def run(
     if not resume:
         begin_folder(out, record)
 
-    feed = Feed(dataset, batch_size=settings.batch_size, seed=settings.seed, mesh=mesh)
+    feed = Feed(dataset, seed=settings.seed, mesh=mesh)
     with Checkpoints(out / "checkpoints", keep_last=settings.keep_last, keep_every=settings.keep_every) as checkpoints:
         if checkpoints.latest is None:
             state = parallel.jit_init(gan.init, mesh)(init_key)
@@ -281,59 +286,89 @@ def run(
             say(f"resumed at {int(state.images)} images")
         if resume:  # now that its checkpoint is known to be whole
             begin_folder(out, record)
-        if int(state.step) >= settings.steps:
+        if int(state.step) >= legs[-1].last_step:
             say(f"nothing to do: the run has {int(state.images)} of {settings.images} images; raise --images to go on")
             return out
         with writing(out):
-            made = hooks(gan, dataset, settings, out, checkpoints, sample_key)
-            every, total, keep_best = settings.metric_every, settings.steps * settings.batch_size, settings.keep_best
+            total, every, keep_best = legs[-1].last_image, settings.metric_every, settings.keep_best
+            made = hooks(gan, dataset, settings, total, out, checkpoints, sample_key)
             with evaluating(evaluator, out, made, say, every=every, total=total, keep_best=keep_best) as measuring:
-                advance(gan, feed, state, run_key, settings, [*made, *measuring], say)
+                advance(gan, legs, feed, state, run_key, settings, [*made, *measuring], say)
     return out
 
 
 def advance(
-    gan: GAN, feed: Feed, state: Any, key: Key, settings: TrainingConfig, hooks: Sequence[Hook], say: Say
+    gan: GAN,
+    legs: Sequence[Leg],
+    feed: Feed,
+    state: Any,
+    key: Key,
+    settings: TrainingConfig,
+    hooks: Sequence[Hook],
+    say: Say,
 ) -> None:
-    """Train from ``state`` to the end of the run, or until a signal comes; tell what the program needs before it."""
-    program = compiled(feed, gan.step, settings.mode)
-    payloads = feed.payloads(int(state.step), settings.steps, settings.steps_per_dispatch)
-    with interruption() as interrupted, contextlib.closing(payloads):
-        first = next(payloads)
-        for line in program_report(program, (state, first[1], key), gan.config, settings.batch_size, feed.mesh):
-            say(line)
+    """Train from ``state`` to the end of the run, or until a signal comes."""
+    with interruption() as interrupted, contextlib.closing(dispatches(gan, legs, feed, state, key, settings, say)) as d:
         state = train(
-            program,
-            itertools.chain([first], payloads),
+            d,
             state,
             key,
-            last_step=settings.steps,
-            batch_size=settings.batch_size,
+            last_step=legs[-1].last_step,
             hooks=hooks,
             stop=parallel.agreed(interrupted, every=max(1, 32 // settings.steps_per_dispatch)),
         )
-    if int(state.step) < settings.steps:
+    if int(state.step) < legs[-1].last_step:
         raise KeyboardInterrupt("stopped; a checkpoint is saved: the same command with --resume goes on")
+
+
+def dispatches(
+    gan: GAN, legs: Sequence[Leg], feed: Feed, state: Any, key: Key, settings: TrainingConfig, say: Say
+) -> Generator[Dispatch]:
+    """Those of the legs that are left, each compiled when its turn comes; what its program needs is told before."""
+    done = int(state.step)
+    like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), state)
+    for leg in (leg for leg in legs if leg.last_step > done):
+        first, program = max(done, leg.first_step), compiled(feed, leg.stage.step, settings.mode)
+        payloads = feed.payloads(
+            first, leg.last_step, settings.steps_per_dispatch, batch_size=leg.batch_size, images=leg.images_at(first)
+        )
+        with contextlib.closing(payloads):
+            for i, (count, payload) in enumerate(payloads):
+                if i == 0:
+                    for line in program_report(program, (like, payload, key), gan.config, leg.batch_size, feed.mesh):
+                        say(f"{leg.stage.name}: {line}" if gan.stages else line)
+                yield Dispatch(program, payload, count, count * leg.batch_size)
 
 
 # The parts of a run -------------------------------------------------------------------------------------------------
 
 
-def check_training(experiment: Experiment[Any], mesh: Mesh) -> None:
+def check_training(experiment: Experiment[Any]) -> None:
     """Raise ``UserError`` where the experiment asks for what is not there."""
     require(bool(experiment.data.data), "data", "", "be given: --data with a folder, a .zip file or tfds:NAME")
-    batch_size = experiment.training.batch_size
-    require(batch_size % mesh.size == 0, "batch_size", batch_size, f"be a multiple of {mesh.size} devices")
     alone, mode = jax.process_count() == 1, experiment.training.mode
     require(alone or mode != "pmap", "mode", mode, "be jit or shard_map where processes work together")
 
 
-def check_step(gan: GAN, shapes: Any, batch_size: int) -> Flops:
-    """What a step costs, by tracing it; ``UserError`` where the batch does not suit the model."""
-    batch = {"image": jax.ShapeDtypeStruct((batch_size, *gan.image_shape), jnp.uint8)}
+def check_leg(gan: GAN, leg: Leg, shapes: Any, mesh: Mesh) -> Flops:
+    """What a step of it costs, by tracing it; ``UserError`` where its batch suits the model or the devices not."""
+    size = leg.batch_size
+    require(size % mesh.size == 0, "batch_size", size, f"be a multiple of {mesh.size} devices")
+    batch = {"image": jax.ShapeDtypeStruct((size, *gan.image_shape), jnp.uint8)}
     if gan.label_size:
-        batch["label"] = jax.ShapeDtypeStruct((batch_size, gan.label_size), jnp.float32)
-    return flops(gan.step, shapes, batch, jax.eval_shape(lambda: jax.random.key(0)))
+        batch["label"] = jax.ShapeDtypeStruct((size, gan.label_size), jnp.float32)
+    return flops(leg.stage.step, shapes, batch, jax.eval_shape(lambda: jax.random.key(0)))
+
+
+def tell_legs(gan: GAN, legs: Sequence[Leg], costs: Sequence[Flops]) -> list[str]:
+    """A line for each leg: its batch, its end and its price; of a GAN of one stage, the price."""
+    told = [cost.told(leg.batch_size) for leg, cost in zip(legs, costs, strict=True)]
+    if not gan.stages:
+        return told
+    return [
+        f"{leg.stage.name:<9} images {leg.first_image:>10,} to {leg.last_image:>10,}, {leg.batch_size} at once; {line}"
+        for leg, line in zip(legs, told, strict=True)
+    ]
 
 
 def compiled(feed: Feed, step: Step, mode: str) -> Step:
@@ -343,16 +378,19 @@ def compiled(feed: Feed, step: Step, mode: str) -> Step:
 
 
 def hooks(
-    gan: GAN, dataset: Dataset, settings: TrainingConfig, out: Path, checkpoints: Checkpoints, key: Key
+    gan: GAN, dataset: Dataset, settings: TrainingConfig, images: int, out: Path, checkpoints: Checkpoints, key: Key
 ) -> list[Hook]:
-    """What is done between dispatches, in this order: nothing is saved that the guard has not seen."""
+    """What is done between dispatches, in this order: nothing is saved that the guard has not seen.
+
+    The run ends at ``images``, and ``key`` draws the latents of its sample grids.
+    """
     columns, labels = shown_labels(gan, dataset)
     count = 64 if labels is None else len(labels)
     sample = jax.jit(lambda state: gan.sample(state, key, count, labels=labels))
     reading = (settings.log_every, settings.sample_every, settings.checkpoint_every)
     everywhere: list[Hook] = [FiniteGuard(reading, checkpoints)]
     if jax.process_index() == 0:
-        everywhere += [Log(reading, out), Progress(settings.steps * settings.batch_size, settings.log_every)]
+        everywhere += [Log(reading, out), Progress(images, settings.log_every)]
     everywhere += [Samples(settings.sample_every, out, sample, columns)]
     return [*everywhere, Save(settings.checkpoint_every, checkpoints)]
 

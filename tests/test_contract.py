@@ -19,6 +19,7 @@ KEY = jax.random.key(3)
 VARIANTS = [(name, {}) for name in MODELS] + [
     ("dcgan", {"update": "alternate", "first_norm": "unit", "kernel_size": 5, "weight_decay": 1e-5, "label_size": 3}),
     ("dcgan", {"loss": "relativistic", "sample_statistics": "batch", "latent_distribution": "uniform"}),
+    ("stylegan", {"label_size": 3, "image_size": (8, 10), "channels": 4, "progressive": False, "loss": "wasserstein"}),
     (
         "stylegan2",
         {
@@ -40,6 +41,19 @@ VARIANTS = [(name, {}) for name in MODELS] + [
 def gan(request: pytest.FixtureRequest) -> ganzoo.GAN:
     name, fields = request.param
     return ganzoo.create(name, "tiny", **fields)
+
+
+QUICKLY = {"xla_backend_optimization_level": 0}
+"""Compiled in half the time to slower code, of which little is run."""
+
+
+@pytest.fixture(autouse=True)
+def _compile_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "compiler_options", lambda mesh: QUICKLY)
+
+
+def jit(step):
+    return jax.jit(step, compiler_options=QUICKLY)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +85,7 @@ def run(step, state, stack):
 @pytest.fixture(scope="module")
 def expected(gan: ganzoo.GAN, start):
     """Three steps of plain ``jit`` on one device."""
-    return jax.device_get(run(jax.jit(gan.step), start, batches(gan)))
+    return jax.device_get(run(jit(gan.step), start, batches(gan)))
 
 
 def assert_equal_up_to_rounding(ours, theirs, tolerance: float = 1e-5) -> None:
@@ -170,7 +184,7 @@ def test_vmap_over_seeds_equals_separate_runs(gan, start) -> None:
     batch = one(batches(gan), 0)
     states, _ = parallel.vmap_step(gan.step)(stacked, batch, keys)
     for i, state in enumerate((start, other)):
-        alone, _ = jax.jit(gan.step)(state, batch, keys[i])
+        alone, _ = jit(gan.step)(state, batch, keys[i])
         assert_equal_up_to_rounding(jax.tree.map(lambda leaf, i=i: leaf[i], states), alone)
 
 
@@ -182,7 +196,7 @@ def test_donation_frees_the_state(gan, start) -> None:
 
 
 def test_the_key_and_the_step_decide_the_draws(gan, start) -> None:
-    step, batch = jax.jit(gan.step), one(batches(gan), 0)
+    step, batch = jit(gan.step), one(batches(gan), 0)
     first, _ = step(start, batch, KEY)
     again, _ = step(start, batch, KEY)
     other, _ = step(start, batch, jax.random.key(4))

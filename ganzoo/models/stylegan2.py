@@ -35,10 +35,11 @@ from ganzoo.config import require
 from ganzoo.gan import GAN, Average, NetworkState, TrainState
 from ganzoo.losses import LOSSES
 from ganzoo.models.stylegan2_config import StyleGAN2Config, complete
-from ganzoo.nn.mapping import MappingNetwork, check_truncation, truncate
+from ganzoo.nn.mapping import MappingNetwork, mixed, mixing_cutoff, truncate
 from ganzoo.nn.residual import ResidualDiscriminator, frozen
-from ganzoo.nn.synthesis import Noise, Synthesis
+from ganzoo.nn.synthesis import Noise, Synthesis, sampled
 from ganzoo.ops import collective, pixels, random
+from ganzoo.ops.statistics import require_groups
 from ganzoo.phases import (
     Loss,
     average_generator,
@@ -154,18 +155,17 @@ def draw_fakes(config: StyleGAN2Config, key: Key, batch: Batch, *, shrink: int =
     ``noise``, keys [N], where the noise is random; ``label`` [N, k], drawn from those of the batch.
     """
     rounds = round_count(config, batch)
-    indices, whole = fake_indices(config, batch, shrink), collective.global_size(batch["image"].shape[0])
+    indices = fake_indices(config, batch, shrink)
+    draw_cutoff = partial(mixing_cutoff, probability=config.style_mixing, layers=config.style_count)
     fakes = {
         "latents": draw_latents(config, jax.random.fold_in(key, 0), indices),
         "mixed": draw_latents(config, jax.random.fold_in(key, 1), indices),
-        "cutoff": random.for_indices(partial(_draw_cutoff, config), jax.random.fold_in(key, 2), indices % rounds),
+        "cutoff": random.for_indices(draw_cutoff, jax.random.fold_in(key, 2), indices % rounds),
     }
     if config.training_noise == "random":
         fakes["noise"] = random.for_indices(lambda key: key, jax.random.fold_in(key, 3), indices)
     if config.label_size:
-        draw = partial(jax.random.randint, shape=(), minval=0, maxval=whole)
-        chosen = random.for_indices(draw, jax.random.fold_in(key, 4), indices)
-        fakes["label"] = collective.gathered(batch["label"])[chosen]
+        fakes["label"] = random.rows_of_batch(jax.random.fold_in(key, 4), indices, batch["label"])
     return fakes
 
 
@@ -175,20 +175,12 @@ def draw_path_noise(config: StyleGAN2Config, key: Key, batch: Batch) -> Images:
     return random.for_indices(lambda key: random.normal(key, config.image_shape), key, indices)
 
 
-def _draw_cutoff(config: StyleGAN2Config, key: Key) -> Int[Array, ""]:
-    """With the probability of mixing one of 1 .. L - 1, else L, which does not mix."""
-    gate, place = jax.random.split(key)
-    cutoff = jax.random.randint(place, (), 1, config.style_count)
-    return jnp.where(jax.random.uniform(gate) < config.style_mixing, cutoff, config.style_count)
-
-
 def round_count(config: StyleGAN2Config, batch: Batch) -> int:
     """The number of micro-batches of a batch; ``UserError`` where they, or the groups in them, do not divide it."""
     whole, micro = collective.global_size(batch["image"].shape[0]), config.micro_batch
     require(not micro or whole % micro == 0, "micro_batch", micro, f"divide the batch of {whole} images")
-    together, group = micro or whole, config.minibatch_std_group
-    fits = not group or not config.minibatch_std_channels or together % min(group, together) == 0
-    require(fits, "minibatch_std_group", group, f"divide the (micro-)batch of {together} images")
+    together = micro or whole
+    require_groups(together, config.minibatch_std_group, config.minibatch_std_channels)
     return whole // together
 
 
@@ -200,15 +192,20 @@ def fake_indices(config: StyleGAN2Config, batch: Batch, shrink: int) -> Int[Arra
     return collective.global_indices(local // shrink)
 
 
-def draw(config: StyleGAN2Config, batch: Batch, key: Key) -> Batch:
-    """The batch with the draws of one phase: ``fakes``, and for path lengths ``paths``, the first of them again."""
+def draw(config: StyleGAN2Config, which: frozenset[str], batch: Batch, key: Key) -> Batch:
+    """The batch with the draws of one phase.
+
+    ``which`` names them: "fakes", and for path lengths "paths", which are the first of the fakes again, with the noise
+    onto which the phase projects.
+    """
     shrink = config.path_length_batch_shrink
-    return {
-        **batch,
-        "fakes": draw_fakes(config, key, batch),
-        "paths": draw_fakes(config, key, batch, shrink=shrink),
-        "path_noise": draw_path_noise(config, jax.random.fold_in(key, 5), batch),
-    }
+    drawn = dict(batch)
+    if "fakes" in which:
+        drawn["fakes"] = draw_fakes(config, key, batch)
+    if "paths" in which:
+        drawn["paths"] = draw_fakes(config, key, batch, shrink=shrink)
+        drawn["path_noise"] = draw_path_noise(config, jax.random.fold_in(key, 5), batch)
+    return drawn
 
 
 # Objective ----------------------------------------------------------------------------------------------------------
@@ -242,9 +239,7 @@ class Game:
         map_to_styles = partial(self.generator.apply, variables, method="styles")
         ws, renewed = map_to_styles(fakes["latents"], labels, update_average=True, mutable=["statistics"])
         if self.config.style_mixing:
-            is_first = jnp.arange(ws.shape[1])[None] < fakes["cutoff"][:, None]
-            mixed = cast("Array", map_to_styles(fakes["mixed"], labels))
-            ws = jnp.where(is_first[:, :, None], ws, mixed)
+            ws = mixed(ws, cast("Array", map_to_styles(fakes["mixed"], labels)), fakes["cutoff"])
         return ws, replace(state, generator=replace(network, variables={**network.variables, **renewed}))
 
     def synthesise(self, params: Params, state: StyleGAN2State, ws: Styles, fakes: Batch) -> Images:
@@ -340,14 +335,16 @@ def phases(game: Game) -> dict[str, tuple[Step, int]]:
     """
     cfg = game.config
 
-    def phase(player: str, loss: Loss) -> Step:
+    def phase(player: str, loss: Loss, *which: str) -> Step:
         step = minimize(player, loss, optimizer(cfg, player), rounds=partial(round_count, cfg))
-        return drawn(partial(draw, cfg), step)
+        return drawn(partial(draw, cfg, frozenset(which)), step)
 
     def of(player: str, main: Loss, name: str, penalty: Loss, interval: int) -> dict[str, tuple[Step, int]]:
+        more = ("paths",) if name == "path length" else ()
         if interval:
-            return {player: (phase(player, main), 1), name: (phase(player, scaled(penalty, interval)), interval)}
-        return {player: (phase(player, summed(main, penalty)), 1)}
+            lazy = phase(player, scaled(penalty, interval), *more), interval
+            return {player: (phase(player, main, "fakes"), 1), name: lazy}
+        return {player: (phase(player, summed(main, penalty), "fakes", *more), 1)}
 
     result = {
         **of("generator", game.generator_main, "path length", game.path_length, cfg.path_length_interval),
@@ -430,28 +427,5 @@ def generate(
 
     ``psi`` and ``cutoff`` truncate, and ``noise`` chooses the noise, as in ``Generator``.
     """
-    check_truncation(psi, cutoff, game.config.style_count)
     network = state.average if averaged else state.generator.weights
-    variables = {"params": network["params"], **network["variables"]}
-    psi = None if isinstance(psi, int | float) and psi == 1 else psi  # not traced, so that nothing is computed for it
-    kind, keys = (noise, None) if isinstance(noise, str) else ("random", noise)
-    return _generate(game.generator, variables, latents, labels, psi, keys, cutoff=cutoff, noise=kind)
-
-
-@partial(jax.jit, static_argnums=0, static_argnames=("cutoff", "noise"))
-def _generate(
-    generator: Generator,
-    variables: PyTree,
-    latents: Latents,
-    labels: Labels | None,
-    psi: Any,
-    keys: Key | None,
-    *,
-    cutoff: int | None,
-    noise: str,
-) -> Images:
-    """One program, also where it is called outside of any: layer by layer would take minutes to compile."""
-    drawn = noise if keys is None else keys
-    psi = 1.0 if psi is None else psi
-    images = generator.apply(variables, latents, labels, psi=psi, cutoff=cutoff, noise=drawn)
-    return jnp.clip(cast("Array", images), -1, 1)
+    return sampled(game.generator, network, latents, labels, psi=psi, cutoff=cutoff, noise=noise)

@@ -1,6 +1,7 @@
 """Draws that depend on a key and a position, never on the batch size or the number of devices."""
 
 from collections.abc import Callable
+from functools import partial
 from math import prod
 
 import jax
@@ -23,3 +24,9 @@ def for_batch(draw: Callable[[Key], Array], key: Key, local: int) -> Array:
 def normal(key: Key, shape: tuple[int, ...]) -> Float[Array, "..."]:
     """Standard normal numbers, drawn flat: those of ``jax.random.normal`` up to rounding, much faster to compile."""
     return jax.random.normal(key, (prod(shape),)).reshape(shape)
+
+
+def rows_of_batch(key: Key, indices: Int[Array, " n"], rows: Array) -> Array:
+    """For every index a row, chosen at random, of the batch on all devices, of which ``rows`` is this one's part."""
+    whole = collective.gathered(rows)
+    return whole[for_indices(partial(jax.random.randint, shape=(), minval=0, maxval=len(whole)), key, indices)]

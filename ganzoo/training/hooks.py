@@ -11,7 +11,7 @@ import jax
 
 from ganzoo.disk import write_whole
 from ganzoo.errors import UserError
-from ganzoo.grids import enlarged, grid, save_png
+from ganzoo.grids import enlarged, grid, save_film, save_png
 from ganzoo.ops.pixels import stored
 from ganzoo.training.checkpoint import Checkpoints
 from ganzoo.training.loop import Hook, Moment
@@ -99,8 +99,9 @@ def keep_rows(file: Path, images: int) -> None:
 
 
 class Samples(Hook):
-    """Grids of the same latents over time, ``samples/<images>.png``, and the last of them as ``samples.png``.
+    """Grids of the same latents over time, ``samples/<images>.png``.
 
+    At the end the last of them is written as ``samples.png``, enlarged, and all together as a film, ``samples.webp``.
     Pixels are ``x * 127.5 + 128``, clipped: never stretched.
     """
 
@@ -134,6 +135,7 @@ class Samples(Hook):
         save_png(folder / f"{moment.images:09d}.png", picture)
         if moment.last:
             save_png(self._folder / "samples.png", enlarged(picture))
+            save_film(self._folder / "samples.webp", sorted(folder.glob("*.png")))
 
 
 class Save(Hook):

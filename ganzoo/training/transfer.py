@@ -68,7 +68,7 @@ def _read_npz(source: Path) -> dict[str, np.ndarray]:
         raise UserError(f"{source} is no .npz file of weights ({error}); give a run folder or an .npz file") from error
 
 
-def plan(shapes: State, weights: Mapping[str, np.ndarray]) -> list[Row]:
+def matches(shapes: State, weights: Mapping[str, np.ndarray]) -> list[Row]:
     """What ``transfer`` will do with each weight of a state, or of the shapes of one.
 
     Raises:
@@ -88,9 +88,9 @@ def transfer(state: State, weights: Mapping[str, np.ndarray]) -> State:
     """The state with every weight that has its like among ``weights``.
 
     An array of the same name and shape is copied. What is an image (noise buffers, the learned constant) and has the
-    same channels is resized by linear interpolation. All else stays as it is; ``plan`` tells.
+    same channels is resized by linear interpolation. All else stays as it is; ``matches`` tells.
     """
-    fates = {row.name: row.fate for row in plan(state, weights)}
+    fates = {row.name: row.fate for row in matches(state, weights)}
 
     def chosen(name: str, leaf: jax.Array) -> jax.Array:
         fate = fates.get(name, "fresh")

@@ -12,7 +12,7 @@ from ganzoo.grids import grid
 from ganzoo.ops.pixels import stored
 from ganzoo.training.checkpoint import Checkpoints
 from ganzoo.training.hooks import Diverged, FiniteGuard, Log, Progress, Samples, Save, keep_rows
-from ganzoo.training.loop import Hook, Moment, train
+from ganzoo.training.loop import Dispatch, Hook, Moment, train
 
 NAN = float("nan")
 
@@ -82,9 +82,9 @@ def test_nothing_is_saved_of_a_run_that_diverged() -> None:
 
     shelf, last = Shelf(), Ended()
     hooks = [FiniteGuard((16,), shelf), Save(16, shelf), last]
-    payloads = [(1, jnp.float32(number == 2)) for number in range(5)]
+    dispatches = [Dispatch(counting, jnp.float32(number == 2), 1, 16) for number in range(5)]
     with pytest.raises(Diverged, match="before image 48"):
-        train(counting, payloads, Stepped(0), None, last_step=5, batch_size=16, hooks=hooks)
+        train(dispatches, Stepped(0), None, last_step=5, hooks=hooks)
     assert [images for images, _ in shelf.asked[:2]] == [16, 32]
     assert shelf.asked[2:] == ["wait"]
     assert last.ended
@@ -94,7 +94,7 @@ class Stepped:
     """A state that is only a step number."""
 
     def __init__(self, step: int) -> None:
-        self.step = step
+        self.step, self.images = step, 16 * step
 
 
 def counting(state, payload, key):
@@ -191,6 +191,8 @@ def test_the_beginning_is_shown_and_the_end_is_enlarged(tmp_path) -> None:
     assert names == ["000000000.png", "000000100.png", "000000200.png"]
     last = np.asarray(Image.open(tmp_path / "samples.png"))
     small = grid(stored(numbered(2, 64)), 8)[..., 0]
+    with Image.open(tmp_path / "samples.webp") as film:
+        assert film.size == small.shape[::-1]  # frames that look alike are one
     factor = len(last) // len(small)
     assert factor > 1
     np.testing.assert_array_equal(last[::factor, ::factor], small)
