@@ -62,7 +62,7 @@ class MetricsConfig:
     """fid, kid, inception_score (of Inception features only), frechet, kernel, precision_recall, density_coverage (of
     any features), ppl_z_full, ppl_z_end, ppl_w_full, ppl_w_end."""
     samples: int = 50_000
-    """Generated images, and pairs of them for path lengths. FID falls with it: 50,000 is what papers take."""
+    """Generated images, and pairs of them for path lengths. Fewer make FID higher: 50,000 is what papers take."""
     reals: int = 0
     """Real images, drawn at random without repetition; 0 takes all of the data set."""
     extractor: ExtractorName = "auto"
@@ -143,6 +143,10 @@ class Evaluator:
         Raises:
           UserError: the metrics need what is not there.
         """
+        if gan.label_size not in (0, dataset.label_size):
+            raise UserError(
+                f"{dataset.name} has labels of length {dataset.label_size}, the model wants {gan.label_size}"
+            )
         self._gan, self._dataset, self._mesh, self._say = gan, dataset, mesh, say
         self.config = config
         for name in config.metrics:
@@ -155,8 +159,9 @@ class Evaluator:
         self._keys = [jax.random.fold_in(key, part) for part in (LATENTS, LABELS, SUBSETS, PATHS)]
 
     def __call__(self, state: State) -> dict[str, float]:
-        """The numbers of a state, by name. The state must be on the mesh; it is not changed or donated."""
+        """The numbers of a state, by name. The state is not changed or donated."""
         config, numbers = self.config, {}
+        state = jax.device_put(state, NamedSharding(self._mesh, PartitionSpec()))
         compared = [name for name in config.metrics if name not in suite.PATH_LENGTHS]
         if compared:
             _, keep = suite.keeps_features(compared)
@@ -245,9 +250,8 @@ class Evaluator:
         """For each generated image that of a real one, drawn at random."""
         if not self._gan.label_size or self._dataset.labels is None:
             return None
-        draw = jax.jit(partial(for_indices, jax.random.uniform))
         kept = len(self._dataset.kept)
-        chosen = (np.asarray(draw(self._keys[LABELS], indices), np.float64) * kept).astype(int)
+        chosen = (np.asarray(_uniform(self._keys[LABELS], indices), np.float64) * kept).astype(int)
         return self._dataset.labels.rows(np.minimum(chosen, kept - 1))
 
     @cached_property
@@ -280,6 +284,11 @@ class Evaluator:
         return perceptual_path_length(
             pairs, self.extractor, self.config.samples, batch_size=self._batch_size, mesh=self._mesh
         )
+
+
+@jax.jit
+def _uniform(key: Key, indices: jax.Array) -> jax.Array:
+    return for_indices(jax.random.uniform, key, indices)
 
 
 def _has_styles(gan: GAN) -> bool:

@@ -247,6 +247,12 @@ def test_fid_without_its_weights(digits, tmp_path, monkeypatch) -> None:
         evaluator(digits, inception="nowhere")
 
 
+def test_labels_of_another_length(digits) -> None:
+    gan = ganzoo.create("dcgan", "tiny", channels=1, label_size=7)
+    with pytest.raises(UserError, match="has labels of length 10, the model wants 7"):
+        Evaluator(gan, digits, MetricsConfig(("frechet",)), parallel.data_mesh(1), print)
+
+
 def test_styles_of_a_model_without(digits) -> None:
     with pytest.raises(UserError, match="dcgan has no styles w; ask for ppl_z_end"):
         evaluator(digits, metrics=("ppl_w_end",))

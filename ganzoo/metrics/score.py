@@ -18,16 +18,15 @@ def inception_score(scores: Float[np.ndarray, "n k"], splits: int = 10) -> tuple
 
     Salimans et al. 2016, arXiv:1606.03498, section 4.
     """
-    scores = np.asarray(scores, np.float64)
-    shifted = scores - scores.max(1, keepdims=True)
-    log_p = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     bounds = [i * len(scores) // splits for i in range(splits + 1)]
-    values = [_of_part(log_p[start:stop]) for start, stop in pairwise(bounds) if stop > start]
+    values = [_of_part(scores[start:stop]) for start, stop in pairwise(bounds) if stop > start]
     return float(np.mean(values)), float(np.std(values))
 
 
-def _of_part(log_p: np.ndarray) -> float:
+def _of_part(scores: np.ndarray) -> float:
     """Classes of probability 0 add nothing, as p log p goes to 0 with p."""
+    shifted = scores.astype(np.float64) - scores.max(1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     p = np.exp(log_p)
     marginal = p.mean(0)
     entropy_of_marginal = -np.sum(marginal * np.log(marginal, where=marginal > 0, out=np.zeros_like(marginal)))
