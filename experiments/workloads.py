@@ -18,6 +18,7 @@ import ganzoo
 from ganzoo.data import DataConfig, open_dataset
 from ganzoo.data.feed import Feed
 from ganzoo.errors import UserError
+from ganzoo.metrics import inception
 from ganzoo.models import stylegan2
 from ganzoo.training import parallel, report
 from ganzoo.typing import Batch, Key, Step
@@ -183,16 +184,31 @@ def stylegan2_sampling(image_size: int, channel_base: int, batch_size: int, dtyp
     gan = ganzoo.create("stylegan2", "stylegan2", **stylegan2_config(image_size, channel_base, dtype))
     state = jax.jit(gan.init)(jax.random.key(0))
     latents = gan.latents(jax.random.key(1), jnp.arange(batch_size))
-    compiled, *seconds = _compiled(jax.jit(gan.generate), state, latents)
+    return {"sampling": _function(gan.generate, batch_size, state, latents)}
+
+
+def inception_features(batch_size: int, dtype: str) -> Mapping[str, Ours]:
+    """Features of FID from images of the network's size, with random weights."""
+    if dtype != "float32":
+        raise UserError(f"metrics are computed in float32, not in {dtype}")
+    network, shape = inception.Inception(), (batch_size, *inception.IMAGE_SIZE, 3)
+    images = jax.random.uniform(jax.random.key(0), shape, minval=-1.0)
+    variables = jax.jit(network.init)(jax.random.key(1), images[:1])
+    return {"features": _function(lambda *args: network.apply(*args)[0], batch_size, variables, images)}
+
+
+def _function(function: Callable[..., Any], batch_size: int, *args: Any) -> Ours:
+    """One that does the same in every dispatch."""
+    compiled, *seconds = _compiled(jax.jit(function), *args)
 
     def run(dispatches: int) -> float:
         for _ in range(dispatches):
-            images = compiled(state, latents)
-        jax.block_until_ready(images)
+            result = compiled(*args)
+        jax.block_until_ready(result)
         return 0.0
 
-    cost = report.flops(gan.generate, state, latents).least
-    return {"sampling": Ours(run, batch_size, 1, cost, *seconds, _peak_memory(compiled))}
+    cost = report.flops(function, *args).least
+    return Ours(run, batch_size, 1, cost, *seconds, _peak_memory(compiled))
 
 
 def _compiled(program: Any, *args: Any) -> tuple[Any, float, float]:
@@ -249,6 +265,14 @@ def stylegan2_images(size: int, base: int, batch_size: int) -> Benchmark:
     return Benchmark(summary, ours, reference, batch_size, {"sampling": 1.0}, {"sampling": STEP})
 
 
+def inception_images(batch_size: int) -> Benchmark:
+    """Features of FID."""
+    summary = f"Inception-v3 of FID, batch {batch_size}: features of images of 299x299"
+    reference = Reference("reference_inception", "extractor", {"batch_size": batch_size})
+    ours = partial(inception_features, batch_size)
+    return Benchmark(summary, ours, reference, batch_size, {"features": 1.0}, {"features": STEP})
+
+
 BENCHMARKS: Mapping[str, Benchmark] = {
     "dcgan64": dcgan_training("64x64, batch 64: one whole step per dispatch", partial(dcgan_steps, 64, 64), 64),
     "dcgan32-scan": dcgan_training(
@@ -261,4 +285,5 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "stylegan2-256-sampling": stylegan2_images(256, 16384, 8),
     "stylegan2-256": stylegan2_training(256, 16384, 64),
     "stylegan-64": stylegan_training(64, 8192, 8),
+    "inception": inception_images(16),
 }

@@ -8,6 +8,7 @@ A run folder holds::
     samples/          grids of the same latents over time, named by the images seen
     samples.png       the last grid, enlarged
     checkpoints/      whole train states, named by the images seen
+    evaluations.jsonl metrics with all that it takes to repeat them, and best/ checkpoints by one, if asked for
 """
 
 import contextlib
@@ -29,7 +30,9 @@ from ganzoo.config import check_types, differences, replaced, require, require_a
 from ganzoo.data import DataConfig, Dataset, open_dataset
 from ganzoo.data.feed import Feed
 from ganzoo.errors import UserError
+from ganzoo.evaluation import Evaluator, ExtractorName, MetricsConfig, evaluating
 from ganzoo.gan import GAN, parameter_count
+from ganzoo.metrics.resize import Resize
 from ganzoo.models import MODELS
 from ganzoo.run_folder import begin_folder, check_fingerprint, check_folder, read_record, writing
 from ganzoo.training import parallel
@@ -75,18 +78,42 @@ class TrainingConfig:
     """How the step is spread over the devices; the results are the same."""
     init_from: str = ""
     """Start with the weights of this run folder or .npz file, as far as names and shapes are the same."""
+    metrics: tuple[str, ...] = ()
+    """Metrics during training, such as fid, frechet or precision_recall; ganzoo evaluate --help names all."""
+    metric_every: int = 200_000
+    """Images between two evaluations."""
+    metric_samples: int = 5_000
+    """Generated images of an evaluation."""
+    metric_reals: int = 0
+    """Real images of an evaluation, drawn at random; 0 takes all."""
+    extractor: ExtractorName = "auto"
+    """Features that metrics are of: "inception", "random-conv", "pixels"; "auto" is Inception where found."""
+    inception: str = ""
+    """File of the Inception weights; by default it is looked for in $GANZOO_CACHE or ~/.cache/ganzoo."""
+    inception_resize: Resize = "tensorflow"
+    """How images are brought to Inception's size: as the original FID, pytorch-fid or clean-fid."""
+    keep_best: int = 0
+    """Besides, so many checkpoints are kept that are best by the first of the metrics."""
 
     def __post_init__(self) -> None:
         check_types(self)
-        require_at_least(1, self, "images", "steps_per_dispatch", "log_every", "keep_last")
+        require_at_least(1, self, "images", "steps_per_dispatch", "log_every", "keep_last", "metric_every")
         require(self.batch_size >= 0, "batch_size", self.batch_size, "be at least 1")
-        require_at_least(0, self, "sample_every", "checkpoint_every", "keep_every", "devices")
+        require_at_least(0, self, "sample_every", "checkpoint_every", "keep_every", "devices", "keep_best")
+        measures = self.evaluation is not None
+        require(measures or not self.keep_best, "keep_best", self.keep_best, "be 0, or metrics be given")
         require(self.batch_size <= self.images, "batch_size", self.batch_size, f"be at most images = {self.images}")
         require(0 <= self.seed < 2**32, "seed", self.seed, "be in 0 .. 2^32 - 1")
         seen = self.images + self.batch_size
         require(seen < 2**32, "images", self.images, "be less than 2^32, the size of the image counter")
         steps = self.images / max(self.batch_size, 1)
         require(steps < 2**31, "images", self.images, "be less than 2^31 steps, the size of the step counter")
+
+    @property
+    def evaluation(self) -> MetricsConfig | None:
+        """What is measured during training; None for nothing."""
+        how = (self.metric_samples, self.metric_reals, self.extractor, self.inception, self.inception_resize)
+        return MetricsConfig(self.metrics, *how) if self.metrics else None
 
 
 @dataclass(frozen=True)
@@ -232,6 +259,7 @@ def run(
         copied = matches(shapes, weights) if weights else []
         dataset = open_dataset(experiment.data, gan.image_shape, reading)
         fit_labels(gan, dataset)
+        evaluator = Evaluator(gan, dataset, settings.evaluation, mesh, say) if settings.evaluation else None
         record["fingerprint"] = dataset.fingerprint
         check_fingerprint(out, record, resume=resume)
         require_space(out, size_of(shapes))
@@ -262,8 +290,10 @@ def run(
             say(f"nothing to do: the run has {int(state.images)} of {settings.images} images; raise --images to go on")
             return out
         with writing(out):
-            made = hooks(gan, dataset, settings, legs[-1].last_image, out, checkpoints, sample_key)
-            advance(gan, legs, feed, state, run_key, settings, made, say)
+            total, every, keep_best = legs[-1].last_image, settings.metric_every, settings.keep_best
+            made = hooks(gan, dataset, settings, total, out, checkpoints, sample_key)
+            with evaluating(evaluator, out, made, say, every=every, total=total, keep_best=keep_best) as measuring:
+                advance(gan, legs, feed, state, run_key, settings, [*made, *measuring], say)
     return out
 
 
