@@ -74,11 +74,13 @@ class Benchmark:
     summary: str
     ours: Callable[[str], Mapping[str, Ours]]
     """The parts by name."""
-    reference: Callable[..., Mapping[str, Run]]
-    """``reference(dtype=, channels_last=, threads=)``: the same parts."""
+    reference: Callable[..., Mapping[str, Run]] | None
+    """``reference(dtype=, channels_last=, threads=)``: the same parts; None where there is no such side."""
     batch_size: int
     shares: Mapping[str, float]
     """How often each part runs in an average step."""
+    without: Callable[[str], Mapping[str, Ours]] | None = None
+    """Our side again, without that whose cost is measured."""
 
 
 # Our side -----------------------------------------------------------------------------------------------------------
@@ -156,9 +158,12 @@ def stylegan2_config(image_size: int, channel_base: int, dtype: str) -> dict[str
     }
 
 
-def stylegan2_phases(image_size: int, channel_base: int, batch_size: int, dtype: str) -> Mapping[str, Ours]:
+def stylegan2_phases(
+    image_size: int, channel_base: int, batch_size: int, dtype: str, augment: str = "none"
+) -> Mapping[str, Ours]:
     """The four phases, each a program of its own, on one state that they hand on."""
-    gan = ganzoo.create("stylegan2", "stylegan2", **stylegan2_config(image_size, channel_base, dtype))
+    fields = stylegan2_config(image_size, channel_base, dtype)
+    gan = ganzoo.create("stylegan2", "stylegan2", **fields, augment=augment)
     images = np.random.default_rng(0).integers(0, 256, (batch_size, *gan.image_shape), dtype=np.uint8)
     batch, key, state = {"image": jnp.asarray(images)}, jax.random.key(1), jax.jit(gan.init)(jax.random.key(0))
 
@@ -231,6 +236,14 @@ def stylegan2_training(size: int, base: int, batch_size: int) -> Benchmark:
     return Benchmark(summary, partial(stylegan2_phases, size, base, batch_size), reference, batch_size, LAZY_STEPS)
 
 
+def augmentation_cost(size: int, base: int, batch_size: int) -> Benchmark:
+    """The average step of StyleGAN2 with ADA's transforms and without them; what p is does not change the work."""
+    shape = (size, base, batch_size)
+    summary = f"StyleGAN2 (channel base {base}) {size}x{size}, batch {batch_size}: the average step with and without bgc"
+    phases = {augment: lambda dtype, augment=augment: stylegan2_phases(*shape, dtype, augment) for augment in ("bgc", "none")}
+    return Benchmark(summary, phases["bgc"], None, batch_size, LAZY_STEPS, phases["none"])
+
+
 def stylegan2_images(size: int, base: int, batch_size: int) -> Benchmark:
     """Sampling from StyleGAN2."""
     shape: dict[str, Any] = {"image_size": size, "channel_base": base, "batch_size": batch_size}
@@ -265,6 +278,9 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "stylegan2-64-sampling": stylegan2_images(64, 16384, 8),
     "stylegan2-256-sampling": stylegan2_images(256, 16384, 8),
     "stylegan2-256": stylegan2_training(256, 16384, 64),
+    "augment-64": augmentation_cost(64, 16384, 32),
+    "augment-64-narrow": augmentation_cost(64, 4096, 32),
+    "augment-256": augmentation_cost(256, 16384, 64),
 }
 
 
@@ -275,11 +291,12 @@ def measure(name: str, dtype: str, rounds: int) -> dict[str, Any]:
     """One row: both sides in turn, ``rounds`` times, and their medians; of several parts, the average step's sum."""
     benchmark, threads, load = BENCHMARKS[name], len(os.sched_getaffinity(0)), os.getloadavg()[0]
     ours = benchmark.ours(dtype)
-    layouts = {"default": False, "channels_last": True} if reference_dcgan.available() else {}
-    theirs = {
-        layout: benchmark.reference(dtype=dtype, channels_last=channels_last, threads=threads)
-        for layout, channels_last in layouts.items()
-    }
+    theirs: dict[str, Mapping[str, Any]] = {}
+    if benchmark.reference and reference_dcgan.available():
+        for layout, channels_last in {"default": False, "channels_last": True}.items():
+            theirs[layout] = benchmark.reference(dtype=dtype, channels_last=channels_last, threads=threads)
+    if benchmark.without:
+        theirs["without"] = {part: our.run for part, our in benchmark.without(dtype).items()}
     parts, host = {}, 0.0
     for part, share in benchmark.shares.items():
         runs = {"ours": ours[part].run, **{layout: their[part] for layout, their in theirs.items()}}
@@ -298,6 +315,7 @@ def measure(name: str, dtype: str, rounds: int) -> dict[str, Any]:
         "reference_images_per_s": reference,
         "ratio": reference and rates["ours"] / reference,
         "reference_channels_last_images_per_s": rates.get("channels_last"),
+        "overhead": seconds["ours"] / seconds["without"] - 1 if "without" in seconds else None,
         "s_per_1000_images": 1000 / rates["ours"],
         "compile_s": {part: ours[part].compile_s for part in parts},
         "peak_memory_bytes": max(ours[part].peak_memory_bytes for part in parts),
@@ -443,12 +461,13 @@ def _print_parts(row: Mapping[str, Any]) -> None:
     Console().print(table)
 
 
-SIDES = {"ours": "ganzoo", "default": "PyTorch", "channels_last": "PyTorch, channels last"}
+SIDES = {"ours": "ganzoo", "without": "without", "default": "PyTorch", "channels_last": "PyTorch, channels last"}
 LINES: Sequence[tuple[str, Callable[[Mapping[str, Any]], float | None], int]] = [
     ("images/s", lambda row: row["images_per_s"], 1),
     ("PyTorch images/s", lambda row: row["reference_images_per_s"], 1),
     ("ratio", lambda row: row["ratio"], 2),
     ("PyTorch, channels last", lambda row: row["reference_channels_last_images_per_s"], 1),
+    ("overhead, %", lambda row: None if row["overhead"] is None else 100 * row["overhead"], 1),
     ("s per 1000 images", lambda row: row["s_per_1000_images"], 2),
     ("longest compilation, s", lambda row: max(row["compile_s"].values()), 1),
     ("peak memory, MB", lambda row: row["peak_memory_bytes"] / 1e6, 0),

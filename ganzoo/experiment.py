@@ -35,7 +35,7 @@ from ganzoo.models import MODELS
 from ganzoo.run_folder import begin_folder, check_fingerprint, check_folder, read_record, writing
 from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints, require_space, size_of
-from ganzoo.training.hooks import FiniteGuard, Hook, Log, Progress, Samples, Save
+from ganzoo.training.hooks import PATIENCE, FiniteGuard, Hook, LeakWarning, Log, Progress, Samples, Save
 from ganzoo.training.loop import train
 from ganzoo.training.report import Flops, flops, program_report
 from ganzoo.training.transfer import plan, read_weights, table, transfer
@@ -175,7 +175,8 @@ def completed(
         batch_size = training.batch_size or recorded.get("training", {}).get("batch_size", 0)
         training = replace(training, batch_size=batch_size)
     if model.complete:
-        config, batch_size = model.complete(config, training.batch_size, devices)
+        transferred = bool(training.init_from)
+        config, batch_size = model.complete(config, training.batch_size, devices, transferred=transferred)
         training = replace(training, batch_size=batch_size)
     require(training.batch_size >= 1, "batch_size", training.batch_size, "be at least 1")
     whole = replace(experiment, gan=config, training=training)
@@ -317,7 +318,9 @@ def hooks(
     reading = (settings.log_every, settings.sample_every, settings.checkpoint_every)
     everywhere: list[Hook] = [FiniteGuard(reading, checkpoints)]
     if jax.process_index() == 0:
-        everywhere += [Log(reading, out), Progress(settings.steps * settings.batch_size, settings.log_every)]
+        total = settings.steps * settings.batch_size
+        everywhere += [Log(reading, out), Progress(total, settings.log_every)]
+        everywhere += [LeakWarning(reading, min(PATIENCE, total // 10))]
     everywhere += [Samples(settings.sample_every, out, sample, columns)]
     return [*everywhere, Save(settings.checkpoint_every, checkpoints)]
 

@@ -159,6 +159,17 @@ def test_a_resumed_log_goes_on_after_its_state(tmp_path) -> None:
     assert [row["images"] for row in rows(tmp_path)] == [64, 96]
 
 
+def test_a_warning_when_p_stays_over_the_limit() -> None:
+    told: list[str] = []
+    hook = LeakWarning((100,), patience=200, say=told.append)
+    for images, p in enumerate([0.9, 0.9, 0.7, 0.9, 0.9, 0.9, 0.9]):
+        assert bool(told) == (images > 5)
+        hook.at(moment(images=100 * images, augment__p=p))
+    assert len(told) == 1
+    assert "over 0.8 for 200 images" in told[0]
+    assert "--augment-p-max 0.8" in told[0]
+
+
 # Samples ------------------------------------------------------------------------------------------------------------
 
 
