@@ -5,7 +5,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from ganzoo.augment import ada, controller, diffaugment
 from ganzoo.augment.controller import Control, Strength
@@ -48,6 +48,7 @@ AUGMENTATIONS: Mapping[str, Augmentation] = {
 """What ``augment`` of a config can be besides "none"."""
 
 
+@runtime_checkable
 class Settings(Protocol):
     """The fields of a model's config that choose an augmentation."""
 

@@ -23,13 +23,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from ganzoo.augment import geometry
 from ganzoo.config import check_types, require, require_at_least
 from ganzoo.ops import affine, random
 from ganzoo.ops.affine import Matrices
-from ganzoo.typing import Images, Key, PerExample
+from ganzoo.typing import AnyArray, Images, Key
 
 Shape: TypeAlias = tuple[int, ...]
 """(N, H, W, C) of this device's images."""
@@ -146,9 +146,9 @@ PIPELINES: Mapping[str, Pipeline] = {
 class Chance:
     """The random numbers of one transform, whatever p is: it fires where ``gate`` is below the probability."""
 
-    value: Array
+    value: Any
     """[N] or [N, k], uniform in [0, 1) or standard normal: what it does where it fires."""
-    gate: Array
+    gate: Any
     """[N], uniform in [0, 1); [N, 4] of the four bands."""
 
 
@@ -161,38 +161,38 @@ Numbers: TypeAlias = Mapping[str, Any]
 class Transforms:
     """What is done to each image, in this order; None where the pipeline has no such transform."""
 
-    xflip: PerExample | None = None
-    """1 where left and right are exchanged, else 0."""
-    rotate90: PerExample | None = None
-    """Quarter turns, counter-clockwise."""
-    xint: Float[Array, "n 2"] | None = None
-    """Whole pixels to the right and down."""
-    scale: PerExample | None = None
-    """Factor of the size."""
-    pre_rotation: PerExample | None = None
-    """Radians, counter-clockwise."""
-    aniso: PerExample | None = None
-    """Factor of the width, and one over that of the height."""
-    post_rotation: PerExample | None = None
-    """Radians, counter-clockwise."""
-    xfrac: Float[Array, "n 2"] | None = None
-    """Pixels to the right and down."""
-    brightness: PerExample | None = None
-    """Added to the pixels."""
-    contrast: PerExample | None = None
-    """Factor of the pixels."""
-    lumaflip: PerExample | None = None
-    """1 where the brightness is negated, else 0."""
-    hue: PerExample | None = None
-    """Radians."""
-    saturation: PerExample | None = None
-    """Factor of the distance to grey."""
-    imgfilter: Float[Array, "n 4"] | None = None
-    """Factor of each band before their common normalisation."""
-    noise: Float[Array, "n h w c"] | None = None
-    """Added to the pixels."""
-    cutout: Float[Array, "n 3"] | None = None
-    """The square's centre (x, y) and side, in image sizes; a side of 0 cuts nothing."""
+    xflip: Any = None
+    """[N]: 1 where left and right are exchanged, else 0."""
+    rotate90: Any = None
+    """[N]: quarter turns, counter-clockwise."""
+    xint: Any = None
+    """[N, 2]: whole pixels to the right and down."""
+    scale: Any = None
+    """[N]: factor of the size."""
+    pre_rotation: Any = None
+    """[N]: radians, counter-clockwise."""
+    aniso: Any = None
+    """[N]: factor of the width, and one over that of the height."""
+    post_rotation: Any = None
+    """[N]: radians, counter-clockwise."""
+    xfrac: Any = None
+    """[N, 2]: pixels to the right and down."""
+    brightness: Any = None
+    """[N]: added to the pixels."""
+    contrast: Any = None
+    """[N]: factor of the pixels."""
+    lumaflip: Any = None
+    """[N]: 1 where the brightness is negated, else 0."""
+    hue: Any = None
+    """[N]: radians."""
+    saturation: Any = None
+    """[N]: factor of the distance to grey."""
+    imgfilter: Any = None
+    """[N, 4]: factor of each band before their common normalisation."""
+    noise: Any = None
+    """[N, H, W, C]: added to the pixels."""
+    cutout: Any = None
+    """[N, 3]: the square's centre (x, y) and side, in image sizes; a side of 0 cuts nothing."""
 
 
 _UNIFORM = {"xflip": 1, "rotate90": 1, "xint": 2, "pre_rotation": 1, "post_rotation": 1, "lumaflip": 1, "hue": 1}
@@ -291,7 +291,7 @@ def transforms(pipeline: Pipeline, numbers: Numbers, shape: Shape, p: Any = 1.0)
     )
 
 
-def _like(x: Array, other: Array) -> Array:
+def _like(x: Array, other: AnyArray) -> Array:
     """With as many axes as ``other`` has."""
     return x.reshape(*x.shape, *(1,) * (other.ndim - x.ndim))
 
@@ -309,7 +309,7 @@ def apply(images: Images, transforms: Transforms) -> Images:
     Returns:
       [N, H, W, C] in the same dtype, not confined to [-1, 1]. Images for which nothing fired are unchanged.
     """
-    x = images.astype(jnp.promote_types(images.dtype, jnp.float32))
+    x = jnp.asarray(images, jnp.promote_types(images.dtype, jnp.float32))
     for stage in (moved, recoloured, filtered, corrupted):
         x = stage(x, transforms)
     return x.astype(images.dtype)

@@ -44,16 +44,16 @@ class Policy:
 class Transforms:
     """What is done to each image, in this order; None where the policy has no such transform."""
 
-    brightness: PerExample | None
-    """Added to the pixels."""
-    saturation: PerExample | None
-    """Factor of the distance to grey."""
-    contrast: PerExample | None
-    """Factor of the distance to the image's mean."""
-    translation: Int[Array, "n 2"] | None
-    """Pixels down and to the right."""
-    cutout: Int[Array, "n 4"] | None
-    """Rows and columns of the rectangle: first and past the last of each; it may lie partly outside."""
+    brightness: Any = None
+    """[N]: added to the pixels."""
+    saturation: Any = None
+    """[N]: factor of the distance to grey."""
+    contrast: Any = None
+    """[N]: factor of the distance to the image's mean."""
+    translation: Any = None
+    """int32 [N, 2]: pixels down and to the right."""
+    cutout: Any = None
+    """int32 [N, 4]: rows and columns of the rectangle: first and past the last of each; it may lie partly outside."""
 
 
 def draw(key: Key, policy: Policy, shape: tuple[int, ...]) -> Transforms:
@@ -99,7 +99,7 @@ def apply(images: Images, transforms: Transforms) -> Images:
       [N, H, W, C] in the same dtype, not confined to [-1, 1].
     """
     t = transforms
-    x = images.astype(jnp.promote_types(images.dtype, jnp.float32))
+    x = jnp.asarray(images, jnp.promote_types(images.dtype, jnp.float32))
     count = 3 if images.shape[3] >= 3 else 1
     colours = x[..., :count]
     if t.brightness is not None:

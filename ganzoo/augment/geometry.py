@@ -1,8 +1,8 @@
 """Images under affine maps, resampled without aliasing, with mirrors at their borders and static shapes.
 
 Karras et al. 2020, arXiv:2006.06676, appendix B: the image is reflected at its borders, upsampled to twice its size by
-an orthogonal low-pass filter, mapped with bilinear interpolation, and downsampled by the transposed filter, so that
-whole-pixel shifts, flips and quarter turns are exact.
+an orthogonal low-pass filter, mapped with bilinear interpolation, and downsampled by the transposed filter. Shifts by
+whole pixels are exact; flips and turns are nearly so, since no orthogonal filter of this kind is symmetric.
 
 The reflection reaches as far as the images of a batch need, and there are zeros beyond it. In the original that margin
 is the padding, and a shape that depends on what is drawn. Here the padding is the largest possible, and what lies

@@ -61,7 +61,7 @@ def bilinear(images: Float[Array, "_n _h _w _c"], x: Grid, y: Grid) -> Float[Arr
     (column, to_right), (row, to_bottom) = _split(x, width), _split(y, height)
 
     def square(image: Array, row: Array, column: Array) -> Array:
-        return lax.dynamic_slice(image, (row, column, 0), (2, 2, channels))
+        return lax.dynamic_slice(image, (row, column, jnp.zeros_like(row)), (2, 2, channels))
 
     over_grid = jax.vmap(jax.vmap(square, in_axes=(None, 0, 0)), in_axes=(None, 0, 0))
     squares = jax.vmap(over_grid)(padded, row, column)

@@ -94,7 +94,6 @@ class State:
 # Settings -----------------------------------------------------------------------------------------------------------
 
 WRONG = {
-    "augment": ("bcg", "did you mean"),
     "augment_p": (0.5, "has no p"),
     "augment_p_max": (1.5, r"be in \[0, 1\]"),
     "augment_target": (1.0, "between -1 and 1"),

@@ -13,7 +13,7 @@ from ganzoo.augment import diffaugment
 from ganzoo.augment.diffaugment import Policy, Transforms
 from ganzoo.errors import UserError
 
-NOTHING = Transforms(None, None, None, None, None)
+NOTHING = Transforms()
 MANY = 2000
 
 

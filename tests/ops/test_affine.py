@@ -39,12 +39,12 @@ def test_pixels_are_themselves_and_zeros_are_around_them() -> None:
 
 
 def test_the_gradient_of_a_gradient_is_that_of_the_definition(doubles: None) -> None:
-    image, x, y = draw(0, 2, 4, 5, 1), 3 * draw(1, 2, 3, 3) + 2, 3 * draw(2, 2, 3, 3) + 2
+    image, x, y = (jnp.asarray(a) for a in (draw(0, 2, 4, 5, 1), 3 * draw(1, 2, 3, 3) + 2, 3 * draw(2, 2, 3, 3) + 2))
 
     def tents(image: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
         """The definition: every pixel times its tent at the place."""
         (rows, columns) = (
-            jnp.maximum(0, 1 - jnp.abs(place[..., None] - jnp.arange(size)))
+            jnp.maximum(0, 1 - jnp.abs(place[..., None] - jnp.arange(size)[None, None, None]))
             for place, size in ((y, image.shape[1]), (x, image.shape[2]))
         )
         return jnp.einsum("nijh,nijw,nhwc->nijc", rows, columns, image)

@@ -11,7 +11,7 @@ from ganzoo.gan import Average
 from ganzoo.grids import grid
 from ganzoo.ops.pixels import stored
 from ganzoo.training.checkpoint import Checkpoints
-from ganzoo.training.hooks import Diverged, FiniteGuard, Log, Progress, Samples, Save, keep_rows
+from ganzoo.training.hooks import Diverged, FiniteGuard, LeakWarning, Log, Progress, Samples, Save, keep_rows
 from ganzoo.training.loop import Hook, Moment, train
 
 NAN = float("nan")
