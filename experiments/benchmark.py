@@ -239,8 +239,12 @@ def stylegan2_training(size: int, base: int, batch_size: int) -> Benchmark:
 def augmentation_cost(size: int, base: int, batch_size: int) -> Benchmark:
     """The average step of StyleGAN2 with ADA's transforms and without them; what p is does not change the work."""
     shape = (size, base, batch_size)
-    summary = f"StyleGAN2 (channel base {base}) {size}x{size}, batch {batch_size}: the average step with and without bgc"
-    phases = {augment: lambda dtype, augment=augment: stylegan2_phases(*shape, dtype, augment) for augment in ("bgc", "none")}
+    summary = (
+        f"StyleGAN2 (channel base {base}) {size}x{size}, batch {batch_size}: the average step with and without bgc"
+    )
+    phases = {
+        augment: lambda dtype, augment=augment: stylegan2_phases(*shape, dtype, augment) for augment in ("bgc", "none")
+    }
     return Benchmark(summary, phases["bgc"], None, batch_size, LAZY_STEPS, phases["none"])
 
 

@@ -26,6 +26,7 @@ import numpy as np
 
 import ganzoo
 from ganzoo.augment.controller import TARGET
+from ganzoo.cli import cache_compilations
 from ganzoo.data import DataConfig, Dataset, open_dataset, positions
 from ganzoo.errors import UserError
 from ganzoo.grids import grid
@@ -37,7 +38,7 @@ BATCH, SHOWN = 16, 24
 RUNS = {"without augmentation": "none", "ADA": "bgc"}
 SETTINGS: dict[str, Any] = {
     "image_size": 32,
-    "channel_base": 1024,
+    "channel_base": 512,
     "channel_max": 64,
     "latent_size": 64,
     "style_size": 64,
@@ -47,7 +48,7 @@ SETTINGS: dict[str, Any] = {
     "discriminator_learning_rate": 2.5e-3,
     "average_half_life": 2_000,
     "average_ramp": None,
-    "augment_images": 20_000,
+    "augment_images": 8_000,
 }
 """Of both runs, beside those of the preset "faces64"."""
 
@@ -68,13 +69,14 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", required=True, help="folder or .zip of images")
     parser.add_argument("--out", type=Path, default=Path("runs/limited"), help="where to write (default: %(default)s)")
     parser.add_argument("--count", type=int, default=200, help="images to train on (default: 200)")
-    parser.add_argument("--images", type=int, default=64_000, help="images shown to each D (default: 64000)")
+    parser.add_argument("--images", type=int, default=24_000, help="images shown to each D (default: 24000)")
     parser.add_argument("--seed", type=int, default=0, help="of both runs (default: 0)")
     options = parser.parse_args(args)
     try:
         dataset = open_dataset(DataConfig(data=options.data, labels="none"), (32, 32, 1))
         if not BATCH <= options.count <= len(dataset):
             raise UserError(f"--count {options.count}: must be {BATCH} to {len(dataset)}, the images of the data set")
+        cache_compilations()
         keep_freed_memory()
         runs = {name: train(augment, dataset, options) for name, augment in RUNS.items()}
     except UserError as error:

@@ -364,7 +364,7 @@ def recoloured(images: Images, transforms: Transforms) -> Images:
 
 
 def filtered(images: Images, transforms: Transforms) -> Images:
-    """The four frequency bands of the images with factors of their own, which keep the expected power of natural images.
+    """The four frequency bands of the images with factors of their own, which keep the power expected of an image.
 
     Each factor t of a band of expected power a is divided by sqrt(1 + a (t^2 - 1)), what it makes of the whole.
     """
@@ -426,7 +426,12 @@ def band_filters() -> np.ndarray:
         return result
 
     low2 = np.convolve(low, spread(low, 2))
-    bands = [np.convolve(low2, spread(low, 4)), np.convolve(low2, spread(high, 4)), np.convolve(low, spread(high, 2)), high]
+    bands = [
+        np.convolve(low2, spread(low, 4)),
+        np.convolve(low2, spread(high, 4)),
+        np.convolve(low, spread(high, 2)),
+        high,
+    ]
     return np.stack([np.pad(band, (len(bands[0]) - len(band)) // 2) for band in bands])
 
 

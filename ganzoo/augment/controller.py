@@ -35,7 +35,7 @@ class Strength:
 
 
 Control: TypeAlias = Callable[[Scalar, Scalar, Count, int], Any]
-"""``(p, r_t, images, moved) -> p``: what p becomes at ``images`` images, ``moved`` of which came since the last time."""
+"""``(p, r_t, images, moved) -> p``: what p becomes at so many images, ``moved`` of which came since the last time."""
 
 
 def start(control: Control) -> Strength:
@@ -50,9 +50,7 @@ def watched(strength: Strength, real: Logits) -> Strength:
     All of them count, also those of R1. NVlabs/stylegan2-ada-pytorch, loss.py:114.
     """
     signs = collective.total(jnp.sum(jnp.sign(real), dtype=jnp.float32))
-    return replace(
-        strength, signs=strength.signs + signs, count=strength.count + collective.global_size(real.shape[0])
-    )
+    return replace(strength, signs=strength.signs + signs, count=strength.count + collective.global_size(real.shape[0]))
 
 
 def controlled(strength: Strength, control: Control, images: Count, moved: int) -> Strength:

@@ -10,9 +10,8 @@ beyond the margin is set to zero, before and after the filter.
 """
 
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array
 
 from ganzoo.ops import affine, collective, fir
 from ganzoo.ops.affine import Matrices

@@ -2,7 +2,7 @@
 
 Karras, Laine, Aittala, Hellsten, Lehtinen, Aila 2019, "Analyzing and Improving the Image Quality of StyleGAN",
 arXiv:1912.04958; with the settings and the training loop of Karras et al. 2020, "Training Generative Adversarial
-Networks with Limited Data", arXiv:2006.06676 (NVlabs/stylegan2-ada-pytorch), and its augmentation where it is asked for.
+Networks with Limited Data", arXiv:2006.06676 (NVlabs/stylegan2-ada-pytorch), and with its augmentation if asked for.
 
 Where reality differs from the paper, this follows the code:
 

@@ -13,7 +13,7 @@ from ganzoo.augment.ada import Chance, Pipeline
 RECORDED = {"pre_rotation": "rotate_pre", "post_rotation": "rotate_post"}
 NORMAL = ("scale", "aniso", "xfrac", "brightness", "contrast", "saturation", "imgfilter", "noise")
 SIZES = {"xint": (2,), "xfrac": (2,), "cutout": (2,), "imgfilter": (4,)}
-NAMES = [name for name in ada.Transforms.__dataclass_fields__]
+NAMES = list(ada.Transforms.__dataclass_fields__)
 
 
 def pipeline(multipliers: Mapping[str, float], ranges: Mapping[str, Any]) -> Pipeline:

@@ -30,7 +30,7 @@ def test_ranges_are_the_published_ones(many: Transforms) -> None:
 
 
 def test_whole_numbers_are_uniform(many: Transforms) -> None:
-    """Shifts up to an eighth, rounded: 2 of 16 and 3 of 20; rectangles of half the size anywhere, partly outside too."""
+    """Shifts up to an eighth, rounded: 2 of 16 and 3 of 20; rectangles of half the size, partly outside too."""
     for axis, shift in enumerate((2, 3)):
         values, counts = np.unique(many.translation[:, axis], return_counts=True)
         np.testing.assert_array_equal(values, np.arange(-shift, shift + 1))

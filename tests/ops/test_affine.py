@@ -13,7 +13,7 @@ from ganzoo.ops import affine
 
 
 def looked_up(theta: Any, x: Any, cot: Any) -> dict[str, jax.Array]:
-    """What the original does: theta maps places in the result to places in the image, both from -1 to 1 over borders."""
+    """What the original does: theta maps places in the result to places in the image, which go from -1 to 1."""
     (height, width), (rows, columns) = x.shape[2:], cot.shape[2:]
     last = jnp.broadcast_to(jnp.asarray([[[0, 0, 1]]], theta.dtype), (len(theta), 1, 3))
     across, down = ((2 * jnp.arange(size) + 1) / size - 1 for size in (columns, rows))
