@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 
 from ganzoo.config import check_types, require_at_least
 from ganzoo.ops import random
-from ganzoo.typing import Images, Key, PerExample
+from ganzoo.typing import Images, Key
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def apply(images: Images, transforms: Transforms) -> Images:
     return x.astype(images.dtype)
 
 
-def _spread(x: Images, factor: PerExample, axes: tuple[int, ...]) -> Images:
+def _spread(x: Images, factor: Float[Array, " n"], axes: tuple[int, ...]) -> Images:
     """The distance to the mean over some axes, multiplied."""
     mean = jnp.mean(x, axis=axes, keepdims=True)
     return mean + (x - mean) * _per_image(factor)
@@ -138,5 +138,5 @@ def _between(ends: Int[Array, "n 2"], size: int) -> Any:
     return (places >= ends[:, :1]) & (places < ends[:, 1:])
 
 
-def _per_image(values: PerExample) -> Float[Array, "n 1 1 1"]:
+def _per_image(values: Float[Array, " n"]) -> Float[Array, "n 1 1 1"]:
     return values[:, None, None, None]

@@ -71,7 +71,7 @@ def margins(inverse: Matrices, height: int, width: int) -> tuple[tuple[Array, Ar
     return reach(corners[0], width), reach(corners[1], height)
 
 
-def _within(images: Images, rows: tuple, columns: tuple, origin: tuple[int, int]) -> Images:
+def _within(images: Array, rows: tuple, columns: tuple, origin: tuple[int, int]) -> Array:
     """Zeros outside of the rows and columns from -first to last, counted from the origin."""
     inside = [
         (jnp.arange(size) - start >= -first) & (jnp.arange(size) - start <= last)
