@@ -2,7 +2,7 @@
 
     python experiments/limited_data.py --data olivetti-faces-64.zip --out runs/limited
 
-`--data` is a folder or a zip of images, of which the first 200 are used, grey and at 32 x 32 pixels. The discriminator
+`--data` is a folder or a zip of images, of which the first 200 are used, grey and at 16 x 16 pixels. The discriminator
 soon knows so few by heart: r_t, the mean sign of what it says of them, goes to 1, and the generator learns nothing more
 from it. With ADA, p goes up until r_t is back at its target. Written are `limited_data.png` (r_t and p over time, and
 samples of both runs below one another) and `limited_data.json` (the curves).
@@ -34,21 +34,21 @@ from ganzoo.memory import keep_freed_memory
 from ganzoo.ops.pixels import stored
 from ganzoo.training import parallel
 
-BATCH, SHOWN = 16, 24
+SIZE, BATCH, SHOWN = 16, 16, 24
 RUNS = {"without augmentation": "none", "ADA": "bgc"}
 SETTINGS: dict[str, Any] = {
-    "image_size": 32,
+    "image_size": SIZE,
     "channel_base": 512,
     "channel_max": 64,
     "latent_size": 64,
     "style_size": 64,
     "mapping_layers": 2,
-    "r1_gamma": 0.2,
+    "r1_gamma": 0.01,
     "generator_learning_rate": 2.5e-3,
     "discriminator_learning_rate": 2.5e-3,
     "average_half_life": 2_000,
     "average_ramp": None,
-    "augment_images": 8_000,
+    "augment_images": 10_000,
 }
 """Of both runs, beside those of the preset "faces64"."""
 
@@ -69,11 +69,11 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", required=True, help="folder or .zip of images")
     parser.add_argument("--out", type=Path, default=Path("runs/limited"), help="where to write (default: %(default)s)")
     parser.add_argument("--count", type=int, default=200, help="images to train on (default: 200)")
-    parser.add_argument("--images", type=int, default=24_000, help="images shown to each D (default: 24000)")
+    parser.add_argument("--images", type=int, default=40_000, help="images shown to each D (default: 40000)")
     parser.add_argument("--seed", type=int, default=0, help="of both runs (default: 0)")
     options = parser.parse_args(args)
     try:
-        dataset = open_dataset(DataConfig(data=options.data, labels="none"), (32, 32, 1))
+        dataset = open_dataset(DataConfig(data=options.data, labels="none"), (SIZE, SIZE, 1))
         if not BATCH <= options.count <= len(dataset):
             raise UserError(f"--count {options.count}: must be {BATCH} to {len(dataset)}, the images of the data set")
         cache_compilations()

@@ -216,7 +216,7 @@ def draw(key: Key, pipeline: Pipeline, shape: Shape, p: Any = 1.0) -> Transforms
 
 
 def draw_numbers(key: Key, pipeline: Pipeline, shape: Shape) -> Numbers:
-    """The random numbers of ``draw``, which do not depend on p and hardly on the pipeline: all have the same ones."""
+    """The random numbers of ``draw``: they depend neither on p nor, but for the noise, on the pipeline."""
 
     def one(key: Key) -> dict[str, Any]:
         uniform = jax.random.uniform(jax.random.fold_in(key, 0), (sum(_UNIFORM.values()) + sum(_GATES.values()),))
@@ -413,8 +413,8 @@ EXPECTED_POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)
 def band_filters() -> np.ndarray:
     """Taps [4, 43] of the bands from low to high frequencies: [0, pi/8], [pi/8, pi/4], [pi/4, pi/2] and [pi/2, pi].
 
-    They sum to the identity. With the low-pass h of the wavelet and L(z) = h(z) h(1/z) / 2, H(z) = L(-z): H(z),
-    L(z) H(z^2), L(z) L(z^2) H(z^4) and L(z) L(z^2) L(z^4). Paper, appendix B.
+    They sum to the identity. With the wavelet's low-pass h, L(z) = h(z) h(1/z) / 2 and H(z) = L(-z), they are, from the
+    last to the first, H(z), L(z) H(z^2), L(z) L(z^2) H(z^4) and L(z) L(z^2) L(z^4). Paper, appendix B.
     """
     low = np.convolve(SYM2, SYM2[::-1]) / 2
     high = low * (-1.0) ** np.arange(-3, 4)

@@ -15,7 +15,9 @@ Where reality differs from the paper, this follows the code:
 Where this differs from the code:
 
 - a batch is the global batch: groups of the minibatch standard deviation, the averages of w and of path lengths and
-  the mixing cutoff are those of all devices, so one device and eight train the same model;
+  the mixing cutoff are those of all devices, so one device and eight train the same model; so are the signs of logits
+  that ADA counts, and the margin of its reflection;
+- p of ADA has an upper limit;
 - gradients of micro-batches are averaged, not summed (Adam with beta1 = 0 makes the same steps of both);
 - the labels of fakes are drawn from those of the batch, since a step sees no others.
 """
@@ -152,7 +154,7 @@ class StyleGAN2State(TrainState):
     path_length_mean: Any
     """float32 []: the running mean of path lengths."""
     augment: Any = None
-    """``augment.Strength``; None where no augmentation has a p."""
+    """``augment.Strength``; None where the augmentation has no p, or there is none."""
 
 
 Outcome = tuple[Scalar, tuple[StyleGAN2State, Metrics]]

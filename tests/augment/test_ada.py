@@ -17,9 +17,6 @@ from ganzoo.augment.ada import PIPELINES, Pipeline, Transforms
 from ganzoo.errors import UserError
 from ganzoo.training import parallel
 
-NOISY = 1e-5
-"""The records' own rounding is 8e-6 of the largest value, and so is ours."""
-
 
 def applied(config: Pipeline, images: Any, numbers: Any, p: Any = 1.0) -> jax.Array:
     return ada.apply(images, ada.transforms(config, numbers, images.shape, p))
@@ -59,7 +56,7 @@ def test_percentiles_of_pipelines(case: Case, spec: str) -> None:
     images = nhwc(case["in/images"])
     ours = run(jax.vmap(partial(applied, config, images)), numbers)
     for image, recorded in zip(ours, recorded_outputs(case, spec), strict=True):
-        golden_cases.assert_near(image, recorded, NOISY)
+        golden_cases.assert_near(image, recorded)
 
 
 def test_percentiles_of_every_transform_alone() -> None:
@@ -70,7 +67,7 @@ def test_percentiles_of_every_transform_alone() -> None:
     images = nhwc(case["in/images"])
     ours = run(jax.vmap(jax.vmap(partial(applied, PIPELINES["bgcfnc"], images))), numbers)
     for spec, percentile_images in zip(specs, ours, strict=True):
-        golden_cases.assert_near(percentile_images, recorded_outputs(case, spec), NOISY)
+        golden_cases.assert_near(percentile_images, recorded_outputs(case, spec))
 
 
 @pytest.mark.parametrize("spec", ["bgc", "bgcfnc"])
@@ -84,7 +81,7 @@ def test_gradients_at_percentiles(spec: str) -> None:
 
     ours = run(jax.vmap(gradient), numbers)
     for image, recorded in zip(ours, recorded_outputs(case, spec, "_dimages"), strict=True):
-        golden_cases.assert_near(image, recorded, NOISY)
+        golden_cases.assert_near(image, recorded)
 
 
 @golden_cases.over(golden_cases.files("ada/recorded_*"))
@@ -98,7 +95,7 @@ def test_recorded_draws(case: Case) -> None:
 
     ours = run(value_and_gradient, images, recorded_numbers(case), np.float32(case.options["p"]))
     for name, array in ours.items():
-        golden_cases.assert_near(array, nhwc(case[f"out/{name}"]), NOISY)
+        golden_cases.assert_near(array, nhwc(case[f"out/{name}"]))
 
 
 def test_recorded_filters() -> None:
