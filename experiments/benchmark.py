@@ -49,6 +49,7 @@ def measure(name: str, dtype: str, rounds: int) -> dict[str, Any]:
     """One row: both sides in turn, ``rounds`` times, and their medians; of several parts, the average step's sum."""
     benchmark, threads, load = BENCHMARKS[name], len(os.sched_getaffinity(0)), os.getloadavg()[0]
     ours = benchmark.ours(dtype)
+    without = benchmark.without(dtype) if benchmark.without else {}
     parts, host, reference = {}, 0.0, benchmark.reference
     with ExitStack() as open_processes:
         theirs = {
@@ -58,12 +59,11 @@ def measure(name: str, dtype: str, rounds: int) -> dict[str, Any]:
         }
         for part, share in benchmark.shares.items():
             sides: dict[str, Turn] = {"ours": _our_turn(ours[part])}
+            sides |= {"without": _our_turn(without[part])} if without else {}
             sides |= {side: _their_turn(process, benchmark.theirs[part]) for side, process in theirs.items()}
             parts[part], waiting = _medians(sides, rounds)
             host += share * waiting
-    seconds = {
-        side: sum(share * parts[part][side] for part, share in benchmark.shares.items()) for side in ("ours", *theirs)
-    }
+    seconds = {side: sum(share * parts[part][side] for part, share in benchmark.shares.items()) for side in sides}
     steps = next(iter(ours.values())).steps
     rates = {side: benchmark.batch_size / s * (steps if side == "ours" else 1) for side, s in seconds.items()}
     flops = sum(share * ours[part].flops for part, share in benchmark.shares.items())
@@ -71,8 +71,9 @@ def measure(name: str, dtype: str, rounds: int) -> dict[str, Any]:
     return {
         "name": name,
         "images_per_s": rates["ours"],
-        "reference_images_per_s": {side: rate for side, rate in rates.items() if side != "ours"},
+        "reference_images_per_s": {side: rates[side] for side in theirs},
         "ratio": theirs_as_it_comes and rates["ours"] / theirs_as_it_comes,
+        "overhead": seconds["ours"] / seconds["without"] - 1 if without else None,
         "s_per_1000_images": 1000 / rates["ours"],
         "compile_s": {part: ours[part].compile_s for part in parts},
         "trace_s": {part: ours[part].trace_s for part in parts},
@@ -242,6 +243,7 @@ def _print_parts(row: Mapping[str, Any]) -> None:
 
 SIDES = {
     "ours": "ganzoo",
+    "without": "without",
     "default": "PyTorch",
     "channels_last": "channels last",
     "default_kept": "memory kept",
@@ -254,6 +256,7 @@ LINES: Sequence[tuple[str, Callable[[Mapping[str, Any]], float | None], int]] = 
     ("PyTorch, channels last", lambda row: row["reference_images_per_s"].get("channels_last"), 1),
     ("PyTorch, memory kept", lambda row: row["reference_images_per_s"].get("default_kept"), 1),
     ("both", lambda row: row["reference_images_per_s"].get("channels_last_kept"), 1),
+    ("overhead, %", lambda row: None if row["overhead"] is None else 100 * row["overhead"], 1),
     ("s per 1000 images", lambda row: row["s_per_1000_images"], 2),
     ("longest compilation, s", lambda row: max(row["compile_s"].values()), 1),
     ("longest tracing before, s", lambda row: max(row["trace_s"].values()), 1),

@@ -53,6 +53,8 @@ class Benchmark:
     """How often each part runs in an average step."""
     theirs: Mapping[str, str]
     """The names of the parts in the reference, where there is one."""
+    without: Callable[[str], Mapping[str, Ours]] | None = None
+    """Our side again, without that whose cost is measured."""
 
 
 # Our side -----------------------------------------------------------------------------------------------------------
@@ -130,9 +132,12 @@ def stylegan2_config(image_size: int, channel_base: int, dtype: str) -> dict[str
     }
 
 
-def stylegan2_phases(image_size: int, channel_base: int, batch_size: int, dtype: str) -> Mapping[str, Ours]:
+def stylegan2_phases(
+    image_size: int, channel_base: int, batch_size: int, dtype: str, augment: str = "none"
+) -> Mapping[str, Ours]:
     """The four phases, each a program of its own, on one state that they hand on."""
-    gan = ganzoo.create("stylegan2", "stylegan2", **stylegan2_config(image_size, channel_base, dtype))
+    fields = stylegan2_config(image_size, channel_base, dtype)
+    gan = ganzoo.create("stylegan2", "stylegan2", **fields, augment=augment)
     images = np.random.default_rng(0).integers(0, 256, (batch_size, *gan.image_shape), dtype=np.uint8)
     batch, key, state = {"image": jnp.asarray(images)}, jax.random.key(1), jax.jit(gan.init)(jax.random.key(0))
 
@@ -248,6 +253,18 @@ def stylegan2_training(size: int, base: int, batch_size: int) -> Benchmark:
     )
 
 
+def augmentation_cost(size: int, base: int, batch_size: int) -> Benchmark:
+    """The average step of StyleGAN2 with ADA's transforms and without them; what p is does not change the work."""
+    shape = (size, base, batch_size)
+    summary = (
+        f"StyleGAN2 (channel base {base}) {size}x{size}, batch {batch_size}: the average step with and without bgc"
+    )
+    phases = {
+        augment: lambda dtype, augment=augment: stylegan2_phases(*shape, dtype, augment) for augment in ("bgc", "none")
+    }
+    return Benchmark(summary, phases["bgc"], None, batch_size, LAZY_STEPS, {}, phases["none"])
+
+
 def stylegan_training(size: int, base: int, batch_size: int) -> Benchmark:
     """A step of StyleGAN at each of its levels, and their average."""
     summary = f"StyleGAN (2018, channel base {base}), grown to {size}x{size}, batch {batch_size}: a step of each level"
@@ -284,6 +301,9 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "stylegan2-64-sampling": stylegan2_images(64, 16384, 8),
     "stylegan2-256-sampling": stylegan2_images(256, 16384, 8),
     "stylegan2-256": stylegan2_training(256, 16384, 64),
+    "augment-64": augmentation_cost(64, 16384, 32),
+    "augment-64-narrow": augmentation_cost(64, 4096, 32),
+    "augment-256": augmentation_cost(256, 16384, 64),
     "stylegan-64": stylegan_training(64, 8192, 8),
     "inception": inception_images(16),
 }

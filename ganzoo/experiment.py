@@ -37,7 +37,7 @@ from ganzoo.models import MODELS
 from ganzoo.run_folder import begin_folder, check_fingerprint, check_folder, read_record, writing
 from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints, require_space, size_of
-from ganzoo.training.hooks import FiniteGuard, Hook, Log, Progress, Samples, Save
+from ganzoo.training.hooks import PATIENCE, FiniteGuard, Hook, LeakWarning, Log, Progress, Samples, Save
 from ganzoo.training.loop import Dispatch, train
 from ganzoo.training.plan import Leg, plan
 from ganzoo.training.report import Flops, flops, program_report
@@ -211,7 +211,8 @@ def completed(
         batch_size = training.batch_size or recorded.get("training", {}).get("batch_size", 0)
         training = replace(training, batch_size=batch_size)
     if model.complete:
-        config, batch_size = model.complete(config, training.batch_size, devices)
+        transferred = bool(training.init_from)
+        config, batch_size = model.complete(config, training.batch_size, devices, transferred=transferred)
         training = replace(training, batch_size=batch_size)
     require(training.batch_size >= 1, "batch_size", training.batch_size, "be at least 1")
     whole = replace(experiment, gan=config, training=training)
@@ -391,6 +392,7 @@ def hooks(
     everywhere: list[Hook] = [FiniteGuard(reading, checkpoints)]
     if jax.process_index() == 0:
         everywhere += [Log(reading, out), Progress(images, settings.log_every)]
+        everywhere += [LeakWarning(reading, min(PATIENCE, images // 10))]
     everywhere += [Samples(settings.sample_every, out, sample, columns)]
     return [*everywhere, Save(settings.checkpoint_every, checkpoints)]
 

@@ -21,8 +21,9 @@ class Model:
     """Configs by name; ``tiny`` is there for tests."""
     default: str
     build: Callable[[Any], GAN]
-    complete: Callable[[Any, int, int], tuple[Any, int]] | None = None
-    """``(config, batch_size, devices) -> (config, batch_size)`` with a number for all that is open (None, or 0)."""
+    complete: Callable[..., tuple[Any, int]] | None = None
+    """``(config, batch_size, devices, *, transferred) -> (config, batch_size)`` with a number for all that is open
+    (None, or 0); a transferred run starts with the weights of another."""
 
 
 MODELS: Mapping[str, Model] = {

@@ -8,15 +8,15 @@ import jax
 from jaxtyping import Array, Float, Int
 
 from ganzoo.ops import collective
-from ganzoo.typing import Key
+from ganzoo.typing import Key, PyTree
 
 
-def for_indices(draw: Callable[[Key], Array], key: Key, indices: Int[Array, " n"]) -> Array:
-    """``draw(key_i)`` for every index i, stacked; ``key_i`` folds i into ``key``."""
+def for_indices(draw: Callable[[Key], PyTree], key: Key, indices: Int[Array, " n"]) -> PyTree:
+    """``draw(key_i)`` for every index i, every leaf of it stacked; ``key_i`` folds i into ``key``."""
     return jax.vmap(lambda i: draw(jax.random.fold_in(key, i)))(indices)
 
 
-def for_batch(draw: Callable[[Key], Array], key: Key, local: int) -> Array:
+def for_batch(draw: Callable[[Key], PyTree], key: Key, local: int) -> PyTree:
     """One draw for each of this device's ``local`` examples, by their positions in the global batch."""
     return for_indices(draw, key, collective.global_indices(local))
 

@@ -17,6 +17,9 @@ from ganzoo.training.checkpoint import Checkpoints
 from ganzoo.training.loop import Hook, Moment
 
 DIVERGED = "/diverged"
+P_LIMIT = 0.8
+PATIENCE = 500_000
+"""Images over the limit until the warning, or a tenth of the run, if that is less."""
 
 
 class Diverged(UserError):
@@ -96,6 +99,41 @@ def keep_rows(file: Path, images: int) -> None:
         if not is_past:
             kept.append(line + "\n")
     write_whole(file, "".join(kept).encode())
+
+
+class LeakWarning(Hook):
+    """Says so, once, when augmentation has been so strong for so long that it may leak into the samples.
+
+    Up to p of about 0.8 the generator can tell which images are likelier unaugmented. Karras et al. 2020,
+    arXiv:2006.06676, section 2.2.
+    """
+
+    def __init__(self, every: tuple[int, ...], patience: int, say: Callable[[str], None] = print) -> None:
+        """
+        Args:
+          every: images between two looks.
+          patience: images for which p has to stay over the limit.
+          say: receives the warning.
+        """
+        self.every = every
+        self._patience = patience
+        self._say = say
+        self._since: int | None = None
+        self._is_told = False
+
+    def at(self, moment: Moment) -> None:
+        p = moment.metrics.get("augment/p")
+        if p is None or p <= P_LIMIT:
+            self._since = None
+            return
+        self._since = moment.images if self._since is None else self._since
+        lasted = moment.images - self._since
+        if lasted >= self._patience and not self._is_told:
+            self._is_told = True
+            self._say(
+                f"warning: p of the augmentation has been over {P_LIMIT} for {lasted} images, and may leak into the"
+                f" samples; use more data, or --augment-p-max {P_LIMIT}"
+            )
 
 
 class Samples(Hook):

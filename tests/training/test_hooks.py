@@ -11,7 +11,7 @@ from ganzoo.gan import Average
 from ganzoo.grids import grid
 from ganzoo.ops.pixels import stored
 from ganzoo.training.checkpoint import Checkpoints
-from ganzoo.training.hooks import Diverged, FiniteGuard, Log, Progress, Samples, Save, keep_rows
+from ganzoo.training.hooks import Diverged, FiniteGuard, LeakWarning, Log, Progress, Samples, Save, keep_rows
 from ganzoo.training.loop import Dispatch, Hook, Moment, train
 
 NAN = float("nan")
@@ -157,6 +157,17 @@ def test_a_resumed_log_goes_on_after_its_state(tmp_path) -> None:
     log.at(moment(images=96, a=1.0))
     log.end()
     assert [row["images"] for row in rows(tmp_path)] == [64, 96]
+
+
+def test_a_warning_when_p_stays_over_the_limit() -> None:
+    told: list[str] = []
+    hook = LeakWarning((100,), patience=200, say=told.append)
+    for images, p in enumerate([0.9, 0.9, 0.7, 0.9, 0.9, 0.9, 0.9]):
+        assert bool(told) == (images > 5)
+        hook.at(moment(images=100 * images, augment__p=p))
+    assert len(told) == 1
+    assert "over 0.8 for 200 images" in told[0]
+    assert "--augment-p-max 0.8" in told[0]
 
 
 # Samples ------------------------------------------------------------------------------------------------------------
