@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar, Union
 
@@ -17,6 +18,7 @@ import jax
 import tyro
 
 from ganzoo import __version__
+from ganzoo.commands import COMMANDS, option_names
 from ganzoo.data import DataConfig
 from ganzoo.disk import write_whole
 from ganzoo.errors import UserError, nearest
@@ -40,6 +42,19 @@ HELP = f"""ganzoo {__version__}: generative adversarial networks for JAX
   ganzoo train --help                                          the names
   ganzoo train NAME --help                                     every field of its config
   ganzoo evaluate RUN [--metrics fid kid ...] ...              FID and other metrics of a run folder
+
+  ganzoo inspect FILE                         what a file of networks holds, also the pickles of the originals
+  ganzoo convert MODEL FILE.safetensors       write a model for others; --names original for the originals' tools
+  ganzoo sample MODEL [--seeds 0-63,100]      images of seeds; --psi, --class, --noise, --latents numpy
+  ganzoo mix MODEL [--layers 4-7]             a table of mixed styles
+  ganzoo interpolate MODEL [--out FILM.webp]  a film from image to image
+  ganzoo project MODEL --images PATH          the styles of given pictures
+  ganzoo edit MODEL [--direction 0]           images moved along a direction of the styles
+  ganzoo spectrum MODEL [--real PATH]         average power spectra
+  ganzoo export MODEL [--out FILE]            the generator for any program with JAX
+
+MODEL is a run folder, a .safetensors file, a pickle of the originals, or hf:owner/name.
+ganzoo COMMAND --help explains every option.
 """
 
 
@@ -97,10 +112,19 @@ def run_script(experiment: Experiment[Any], args: Sequence[str] | None = None) -
 
 
 def _command(name: str) -> Callable[[list[str]], None]:
-    commands = {"train": _train_by_name, "evaluate": _evaluate}
+    commands = {"train": _train_by_name, "evaluate": _evaluate, **{name: partial(_use, name) for name in COMMANDS}}
     if name not in commands:
         raise UserError(f"unknown command {name!r};{nearest(name, commands)}")
     return commands[name]
+
+
+def _use(name: str, args: list[str]) -> None:
+    """A subcommand that works on a trained model."""
+    flags = [f"--{option.replace('_', '-')}" for option in option_names(COMMANDS[name])]
+    command = _parse(COMMANDS[name], args, f"ganzoo {name}", [*flags, "--help"])
+    cache_compilations()
+    keep_freed_memory()
+    command.run()
 
 
 def _train_by_name(args: list[str]) -> None:

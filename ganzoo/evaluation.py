@@ -18,7 +18,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from ganzoo import __version__
+from ganzoo import __version__, interop
 from ganzoo.config import check_types, from_json, require, require_at_least
 from ganzoo.data import DataConfig, Dataset, open_dataset
 from ganzoo.data.order import positions
@@ -95,7 +95,11 @@ class MetricsConfig:
 
 def read_torch_state(path: Path) -> dict[str, np.ndarray]:
     """The tensors of a PyTorch file, by name; ``UserError`` where it cannot be read without executing it."""
-    raise UserError(f"{path}: PyTorch files cannot be read yet; convert it to {path.with_suffix('.safetensors')}")
+    networks = interop.read(path).networks
+    if len(networks) != 1:
+        raise UserError(f"{path} holds {len(networks)} networks; give a file with the tensors of one")
+    (network,) = networks.values()
+    return dict(network.arrays)
 
 
 def load_extractor(config: MetricsConfig, say: Say = lambda line: None) -> Extractor:

@@ -34,6 +34,7 @@ from ganzoo.evaluation import Evaluator, ExtractorName, MetricsConfig, evaluatin
 from ganzoo.gan import GAN, parameter_count
 from ganzoo.metrics.resize import Resize
 from ganzoo.models import MODELS
+from ganzoo.pretrained import read_start
 from ganzoo.run_folder import begin_folder, check_fingerprint, check_folder, read_record, writing
 from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints, require_space, size_of
@@ -41,7 +42,7 @@ from ganzoo.training.hooks import PATIENCE, FiniteGuard, Hook, LeakWarning, Log,
 from ganzoo.training.loop import Dispatch, train
 from ganzoo.training.plan import Leg, plan
 from ganzoo.training.report import Flops, flops, program_report
-from ganzoo.training.transfer import matches, read_weights, table, transfer
+from ganzoo.training.transfer import matches, table, transfer
 from ganzoo.typing import Key, Step
 
 M = TypeVar("M")
@@ -77,7 +78,8 @@ class TrainingConfig:
     mode: Literal["jit", "pmap", "shard_map"] = "jit"
     """How the step is spread over the devices; the results are the same."""
     init_from: str = ""
-    """Start with the weights of this run folder or .npz file, as far as names and shapes are the same."""
+    """Start with the weights of this run folder, .npz or .safetensors file or pickle of the originals, as far as names
+    and shapes are the same."""
     metrics: tuple[str, ...] = ()
     """Metrics during training, such as fid, frechet or precision_recall; ganzoo evaluate --help names all."""
     metric_every: int = 200_000
@@ -256,7 +258,7 @@ def run(
         shapes = jax.eval_shape(gan.init, init_key)
         legs = plan(gan, settings.batch_size, settings.images)
         costs = [check_leg(gan, leg, shapes, mesh) for leg in legs]
-        weights = read_weights(Path(settings.init_from)) if settings.init_from and not resume else None
+        weights = read_start(settings.init_from) if settings.init_from and not resume else None
         copied = matches(shapes, weights) if weights else []
         dataset = open_dataset(experiment.data, gan.image_shape, reading)
         fit_labels(gan, dataset)

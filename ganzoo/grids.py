@@ -1,8 +1,10 @@
 """Pictures of many images: grids, and writing them without leaving half a file."""
 
+import importlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -49,7 +51,7 @@ def save_png(path: Path, image: UInt8[np.ndarray, "h w c"]) -> None:
     _write(path, content.getvalue())
 
 
-def save_film(path: Path, frames: Sequence[Path], *, longest: int = 120, largest: int = 1024) -> None:
+def save_slides(path: Path, frames: Sequence[Path], *, longest: int = 120, largest: int = 1024) -> None:
     """Write pictures as one animated WebP, each for a tenth of a second and the last one for two.
 
     Args:
@@ -84,3 +86,60 @@ def _write(path: Path, content: bytes) -> None:
         write_whole(path, content)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def save_picture(path: Path, image: UInt8[np.ndarray, "h w c"]) -> None:
+    """Write a PNG or a lossless WebP, by the end of the name, as ``save_png`` does."""
+    if path.suffix.lower() == ".png":
+        save_png(path, image)
+    elif path.suffix.lower() == ".webp":
+        _save(path, [image], format="webp", lossless=True)
+    else:
+        raise UserError(f"{path}: the name of a picture must end in .png or .webp")
+
+
+def save_film(path: Path, frames: Sequence[UInt8[np.ndarray, "h w c"]], *, fps: float = 30) -> None:
+    """Write an animated WebP or GIF that goes round for ever, or, with the extra ``video``, an MP4.
+
+    The file appears when it is complete.
+
+    Raises:
+      UserError: another ending, the extra is not installed, or the file cannot be written.
+    """
+    kind, duration = path.suffix.lower(), round(1000 / fps)
+    if kind == ".webp":
+        _save(path, frames, format="webp", save_all=True, duration=duration, loop=0, quality=90, method=2)
+    elif kind == ".gif":
+        _save(path, frames, format="gif", save_all=True, duration=max(duration, 20), loop=0)
+    elif kind == ".mp4":
+        _save_mp4(path, frames, fps)
+    else:
+        raise UserError(f"{path}: the name of a film must end in .webp, .gif or .mp4")
+
+
+def _save(path: Path, frames: Sequence[np.ndarray], **options: Any) -> None:
+    """Write pictures in colour (and alpha) by Pillow, of which the first has the others after it."""
+    from PIL import Image
+
+    pictures = [Image.fromarray(coloured(frame)) for frame in frames]
+    more = {"append_images": pictures[1:]} if options.get("save_all") else {}
+    content = io.BytesIO()
+    pictures[0].save(content, **options, **more)
+    _write(path, content.getvalue())
+
+
+def _save_mp4(path: Path, frames: Sequence[np.ndarray], fps: float) -> None:
+    try:
+        imageio = importlib.import_module("imageio.v3")
+    except ImportError as error:
+        raise UserError(f"{path}: MP4 needs the extra: pip install 'ganzoo[video]'; or write a .webp") from error
+    even = [coloured(frame)[: len(frame) // 2 * 2, : frame.shape[1] // 2 * 2, :3] for frame in frames]
+    _write(path, imageio.imwrite("<bytes>", np.stack(even), extension=".mp4", fps=fps, macro_block_size=1))
+
+
+def coloured(image: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w c2"]:
+    """RGB, or RGBA of grey + alpha and RGBA; of more channels, the first three."""
+    channels = image.shape[-1]
+    if channels in (1, 2):
+        return np.concatenate([image[..., :1].repeat(3, axis=-1), image[..., 1:]], axis=-1)
+    return image if channels == 4 else image[..., :3]

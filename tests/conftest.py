@@ -17,6 +17,7 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 CHECKED = [
     *("ops", "nn", "losses", "penalties", "augment", "ema", "gan", "phases", "grids", "models", "training", "metrics"),
+    "latent",
 ]
 
 with install_import_hook([f"ganzoo.{name}" for name in CHECKED], "typechecker.check"):

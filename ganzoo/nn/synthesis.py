@@ -58,11 +58,11 @@ class StyledConv(nn.Module):
         return bias_act(x, bias, self.activation, gain=gain, clamp=clamp)
 
     def _noise(self, noise: str | Array, shape: tuple[int, int, int, int]) -> Array | None:
-        """What is added: the noise times its learned strength."""
+        """What is added: the noise times its learned strength. The one map may be replaced by one for each image."""
         constant = self.variable("noise", "constant", lambda: normal_init(self.make_rng("params"), shape[1:3]))
         strength = jnp.asarray(self.param("noise_strength", nn.initializers.zeros, ()))
         if isinstance(noise, str):
-            return None if noise == "none" else constant.value.reshape(shape) * strength
+            return None if noise == "none" else constant.value.reshape(-1, *shape[1:]) * strength
         return noise * strength
 
 

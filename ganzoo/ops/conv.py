@@ -172,7 +172,12 @@ _kernel_gradient.defvjp(lambda window, *args: (_kernel_gradient(window, *args), 
 
 
 def _choose(cpu: Callable, library: Callable, window: Window, a: Array, b: Array) -> Array:
-    """The one place that knows the platforms; both formulations mean the same."""
+    """The one place that knows the platforms; both formulations mean the same.
+
+    What is exported for any number of examples (``jax.export``) is the library's: the other cuts batches into parts.
+    """
+    if not isinstance(a.shape[0], int):
+        return library(window, a, b)
     return lax.platform_dependent(a, b, cpu=partial(_in_float32, cpu, window), default=partial(library, window))
 
 

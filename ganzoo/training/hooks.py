@@ -11,7 +11,7 @@ import jax
 
 from ganzoo.disk import write_whole
 from ganzoo.errors import UserError
-from ganzoo.grids import enlarged, grid, save_film, save_png
+from ganzoo.grids import enlarged, grid, save_png, save_slides
 from ganzoo.ops.pixels import stored
 from ganzoo.training.checkpoint import Checkpoints
 from ganzoo.training.loop import Hook, Moment
@@ -173,7 +173,7 @@ class Samples(Hook):
         save_png(folder / f"{moment.images:09d}.png", picture)
         if moment.last:
             save_png(self._folder / "samples.png", enlarged(picture))
-            save_film(self._folder / "samples.webp", sorted(folder.glob("*.png")))
+            save_slides(self._folder / "samples.webp", sorted(folder.glob("*.png")))
 
 
 class Save(Hook):

@@ -1,0 +1,22 @@
+"""Reading and writing other people's weights, without running what is in their files."""
+
+from ganzoo.interop.contents import Contents, Network, read
+from ganzoo.interop.convert import Converted, completed, convert
+from ganzoo.interop.describe import describe, list_arrays
+from ganzoo.interop.exchange import is_ours, loaded, originals, save, write_arrays
+
+__all__ = [
+    "Contents",
+    "Converted",
+    "Network",
+    "completed",
+    "convert",
+    "describe",
+    "is_ours",
+    "list_arrays",
+    "loaded",
+    "originals",
+    "read",
+    "save",
+    "write_arrays",
+]

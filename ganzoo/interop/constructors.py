@@ -1,0 +1,290 @@
+"""The names that a pickle of networks may use, and the inert records that they stand for here.
+
+Arrays of NumPy, tensors and storages of PyTorch, plain collections, and the two records in which the originals keep a
+network: the persistent object of ``torch_utils.persistence``, whose embedded source text is left where it is, and the
+``Network`` of ``dnnlib.tflib``, of which the same holds.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ganzoo.errors import UserError
+from ganzoo.interop.machine import Built, Constructor, Meter, checked_key, named
+
+NUMPY_TYPE = re.compile(r"(?:[fiu][1248]|b1)$")
+MAX_DIMENSIONS = 32
+
+STORAGES: Mapping[str, str] = {
+    "FloatStorage": "<f4",
+    "DoubleStorage": "<f8",
+    "HalfStorage": "<f2",
+    "BFloat16Storage": "bfloat16",
+    "LongStorage": "<i8",
+    "IntStorage": "<i4",
+    "ShortStorage": "<i2",
+    "CharStorage": "<i1",
+    "ByteStorage": "<u1",
+    "BoolStorage": "?",
+}
+"""Element types by the classes of ``torch``; those of its files are in this byte order."""
+
+
+# Records ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class NumpyType(Built):
+    """A ``numpy.dtype``."""
+
+    code: str
+    order: str = "="
+
+    def build(self, state: Any) -> None:
+        """Its version, byte order, and that it has no fields or shape."""
+        _, order, subtype, names, fields, *_ = state
+        if order not in ("<", ">", "|", "=") or (subtype, names, fields) != (None, None, None):
+            raise UserError("refused: a numpy.dtype with fields")
+        self.order = order
+
+    def dtype(self) -> np.dtype:
+        """Of NumPy."""
+        return np.dtype(self.code).newbyteorder(self.order if self.order != "|" else "=")  # ty: ignore[invalid-argument-type]
+
+
+@dataclass
+class NumpyArray(Built):
+    """A ``numpy.ndarray``."""
+
+    meter: Meter
+    content: np.ndarray | None = None
+
+    def build(self, state: Any) -> None:
+        """Its version, shape, type, order and bytes."""
+        _, shape, kind, is_fortran, raw = state
+        if not isinstance(kind, NumpyType) or not isinstance(raw, bytes):
+            raise UserError(f"refused: an array of {named(kind)} in {named(raw)}")
+        dtype = kind.dtype()
+        if sizes(shape) * dtype.itemsize != len(raw):
+            raise UserError(f"refused: an array of shape {shape} in {len(raw)} bytes")
+        self.meter.spend(size=len(raw))
+        self.content = np.frombuffer(raw, dtype).reshape(shape, order="F" if is_fortran else "C")
+
+    def array(self) -> np.ndarray:
+        """Of NumPy."""
+        if self.content is None:
+            raise UserError("refused: an array without content")
+        return self.content
+
+
+@dataclass
+class Storage:
+    """A storage of PyTorch: flat, and shared by the tensors that view it."""
+
+    kind: np.dtype
+    count: int
+    """Elements."""
+    read: Callable[[], bytes] | None = None
+    """Its bytes, from wherever they are; None until they are found."""
+    _content: np.ndarray | None = None
+
+    def content(self) -> np.ndarray:
+        """[count]; ``UserError`` where there are fewer bytes than that."""
+        if self._content is None:
+            if self.read is None:
+                raise UserError("refused: a tensor whose storage is not in the file")
+            raw = self.read()
+            if len(raw) != self.count * self.kind.itemsize:
+                raise UserError(f"refused: a storage of {self.count} x {self.kind} in {len(raw)} bytes")
+            self._content = np.frombuffer(raw, self.kind)
+        return self._content
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A view of a storage."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    meter: Meter
+
+    def array(self) -> np.ndarray:
+        """Of NumPy; ``UserError`` where it reaches out of its storage, or is larger than that."""
+        count = sizes(self.shape)
+        steps = zip(self.shape, self.strides, strict=True)
+        last = self.offset + sum((size - 1) * stride for size, stride in steps)
+        if count and (last >= self.storage.count or count > self.storage.count):
+            raise UserError(
+                f"refused: a tensor of shape {self.shape} and strides {self.strides} from element {self.offset} of a"
+                f" storage of {self.storage.count}"
+            )
+        kind = self.storage.kind
+        self.meter.spend(size=count * kind.itemsize)
+        content = self.storage.content()[self.offset :] if count else np.empty(0, kind)
+        if self.strides == contiguous(self.shape) or not count:
+            return content[:count].reshape(self.shape)
+        strides = [stride * kind.itemsize for stride in self.strides]
+        return np.lib.stride_tricks.as_strided(content, self.shape, strides).copy()
+
+
+@dataclass(frozen=True)
+class PersistentObject:
+    """An object of ``torch_utils.persistence``: the name of its class and its attributes."""
+
+    class_name: str
+    state: Mapping[str, Any]
+
+
+@dataclass
+class TensorFlowNetwork(Built):
+    """A ``dnnlib.tflib.network.Network``."""
+
+    state: dict[str, Any] = field(default_factory=dict)
+
+    def build(self, state: Any) -> None:
+        """Its version, name, static arguments, components and variables."""
+        if type(state) is not dict:
+            raise UserError(f"refused: a network of {named(state)}")
+        self.state.update(state)
+
+
+def as_array(thing: Any) -> np.ndarray | None:
+    """The array of a record; None where it is no such record."""
+    return thing.array() if isinstance(thing, NumpyArray | Tensor) else None
+
+
+def sizes(shape: Any) -> int:
+    """The number of elements of a shape; ``UserError`` where it is none."""
+    if type(shape) is not tuple or len(shape) > MAX_DIMENSIONS or any(not whole(size) for size in shape):
+        raise UserError(f"refused: the shape {named(shape)}")
+    return math.prod(shape)
+
+
+def whole(number: Any) -> bool:
+    """Whether it is a whole number from 0 on that is a size in memory."""
+    return type(number) is int and 0 <= number < 2**48
+
+
+def contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides, in elements, of an array in C order."""
+    return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
+
+
+# Constructors -------------------------------------------------------------------------------------------------------
+
+
+def constructors(meter: Meter, load_storage: Callable[[Any], Storage] | None = None) -> dict[str, Constructor]:
+    """All that may be named, by module and name.
+
+    Args:
+      meter: what their arrays are counted on.
+      load_storage: reads a PyTorch file inside of the pickle; None where there can be none.
+    """
+    calls: dict[str, Callable[..., Any]] = {
+        "collections.OrderedDict": _dictionary,
+        "dnnlib.util.EasyDict": _dictionary,
+        "dnnlib.EasyDict": _dictionary,
+        "builtins.set": _set,
+        "__builtin__.set": _set,
+        "_codecs.encode": _encoded,
+        "numpy.dtype": _numpy_type,
+        "torch._utils._rebuild_parameter": lambda data, requires_grad=True, hooks=None: data,
+        "torch._utils._rebuild_tensor_v2": _tensor(meter),
+        "torch._utils._rebuild_tensor": _tensor(meter),
+        "torch.Size": _size,
+        "torch_utils.persistence._reconstruct_persistent_obj": _persistent_object,
+        "dnnlib.tflib.network.Network": TensorFlowNetwork,
+    }
+    for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+        calls[f"{module}.scalar"] = _scalar
+        calls[f"{module}._reconstruct"] = _numpy_array(meter)
+    if load_storage:
+        calls["torch.storage._load_from_bytes"] = load_storage
+    made = [Constructor(name, call) for name, call in calls.items()]
+    made.append(Constructor("numpy.ndarray"))
+    made += [Constructor(f"torch.{name}", value=_dtype(kind)) for name, kind in STORAGES.items()]
+    return {constructor.name: constructor for constructor in made}
+
+
+def _dictionary(items: Any = ()) -> dict[Any, Any]:
+    if type(items) is not dict and type(items) not in (list, tuple):
+        raise UserError(f"refused: a dictionary of {named(items)}")
+    pairs = items.items() if type(items) is dict else items
+    return {checked_key(key): value for key, value in pairs}
+
+
+def _set(items: Any = ()) -> set[Any]:
+    if type(items) not in (list, tuple, set):
+        raise UserError(f"refused: a set of {named(items)}")
+    return set(map(checked_key, items))
+
+
+def _size(items: Any = ()) -> tuple[int, ...]:
+    sizes(items)
+    return items
+
+
+def _encoded(text: Any, encoding: Any) -> bytes:
+    """Bytes, as pickles that know none spell them."""
+    if not isinstance(text, str) or encoding != "latin1":
+        raise UserError(f"refused: {named(text)} encoded as {named(encoding)}")
+    return text.encode("latin1")
+
+
+def _numpy_type(code: Any, align: Any = False, copy: Any = False) -> NumpyType:
+    del align, copy
+    if not isinstance(code, str) or not NUMPY_TYPE.match(code):
+        raise UserError(f"refused: arrays of the type {named(code)}")
+    return NumpyType(code)
+
+
+def _scalar(kind: Any, raw: Any) -> Any:
+    if not isinstance(kind, NumpyType) or not isinstance(raw, bytes) or len(raw) != kind.dtype().itemsize:
+        raise UserError(f"refused: a number of {named(kind)} in {named(raw)}")
+    return np.frombuffer(raw, kind.dtype())[0].item()
+
+
+def _numpy_array(meter: Meter) -> Callable[..., NumpyArray]:
+    def reconstruct(kind: Any, shape: Any, code: Any) -> NumpyArray:
+        del code
+        if not isinstance(kind, Constructor) or kind.name != "numpy.ndarray" or shape != (0,):
+            raise UserError(f"refused: an array of the class {named(kind)}")
+        return NumpyArray(meter)
+
+    return reconstruct
+
+
+def _tensor(meter: Meter) -> Callable[..., Tensor]:
+    def rebuild(storage: Any, offset: Any, shape: Any, strides: Any, *more: Any) -> Tensor:
+        del more  # whether it wants a gradient, and hooks
+        if not isinstance(storage, Storage) or not whole(offset):
+            raise UserError(f"refused: a tensor in {named(storage)}")
+        sizes(shape), sizes(strides)
+        if len(shape) != len(strides):
+            raise UserError(f"refused: a tensor of {len(shape)} sizes and {len(strides)} strides")
+        return Tensor(storage, offset, shape, strides, meter)
+
+    return rebuild
+
+
+def _persistent_object(meta: Any) -> PersistentObject:
+    if type(meta) is not dict or meta.get("type") != "class" or not isinstance(meta.get("class_name"), str):
+        raise UserError(f"refused: a persistent object of {named(meta)}")
+    state = meta.get("state")
+    if type(state) is not dict:
+        raise UserError(f"refused: a {named(meta['class_name'])} whose state is {named(state)}")
+    return PersistentObject(meta["class_name"], state)
+
+
+def _dtype(kind: str) -> np.dtype:
+    if kind != "bfloat16":
+        return np.dtype(kind)
+    import ml_dtypes  # comes with JAX
+
+    return np.dtype(ml_dtypes.bfloat16)

@@ -1,0 +1,276 @@
+"""What a file of somebody else's networks holds: their arrays by the names they were stored under, and what is said.
+
+Read here are the snapshots of NVlabs/stylegan2-ada-pytorch and NVlabs/stylegan3, the networks of NVlabs/stylegan,
+stylegan2 and stylegan2-ada (TensorFlow), and state dicts as ``torch.save``, ``numpy.savez`` and ``safetensors`` write
+them. Nothing in a file is ever executed, and neither PyTorch nor TensorFlow is needed.
+"""
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from ganzoo.errors import UserError
+from ganzoo.interop.constructors import PersistentObject, Storage, TensorFlowNetwork, as_array, constructors
+from ganzoo.interop.machine import Machine, Meter, Source, named
+from ganzoo.interop.torch_files import check_directory, nested_storage, read_legacy, read_zip
+
+LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""The magic number of the older files of ``torch.save``, as the pickle that they begin with."""
+SPARE = 2**20
+"""Bytes that the arrays of a file may have beyond four times its size."""
+MAX_DEPTH = 16
+"""Of modules in modules, and of what is told of a file."""
+MAX_PARTS = 50_000
+MAX_TEXT = 500
+NETWORKS = ("G", "D", "G_ema", "generator", "discriminator", "average")
+"""How the names of arrays of several networks begin, at the originals and here."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network of a file."""
+
+    kind: str
+    """The class or function that it was built by; empty where the file does not tell."""
+    arrays: Mapping[str, np.ndarray]
+    """Parameters and buffers."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The arguments that it was built with."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All networks of a file."""
+
+    format: str
+    networks: Mapping[str, Network]
+    """By their names there: ``G``, ``D``, ``G_ema``; in the TensorFlow pickles ``Gs`` is the averaged generator."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What else is said, such as ``training_set_kwargs`` and ``augment_p``."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """The texts at the head of a ``.safetensors`` file."""
+
+
+def read(path: Path) -> Contents:
+    """The contents of a file, whatever its format, which is told by its first bytes.
+
+    Raises:
+      UserError: it cannot be read; is damaged; or asks for more than data, which is refused and named.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            return _read(path, file, size)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    except (OSError, MemoryError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "there is not enough memory"
+        raise UserError(f"{path} cannot be read: {reason or error}") from error
+
+
+def _read(path: Path, file: BinaryIO, size: int) -> Contents:
+    start = file.read(16)
+    file.seek(0)
+    meter = Meter(bytes=4 * size + SPARE)
+    if start[:2] == b"PK":
+        check_directory(file, size)
+        if _is_npz(path):
+            return _state_dicts("arrays of numpy.savez", _npz(path))
+        return _state_dicts("file of torch.save", read_zip(file, size, meter))
+    if start[8:9] == b"{":
+        return _safetensors(path)
+    if start.startswith(LEGACY_START):
+        return _state_dicts("file of torch.save (older kind)", read_legacy(file, size, meter))
+    if start[:1] != b"\x80":
+        raise UserError("neither a pickle, nor a file of torch.save, safetensors or numpy.savez")
+    return _snapshot(Machine(Source(file, size), constructors(meter, nested_storage(meter)), meter).run())
+
+
+# Pickles ------------------------------------------------------------------------------------------------------------
+
+
+def _snapshot(content: Any) -> Contents:
+    """The networks of a pickle: a dictionary of them, G, D and Gs in a row, or a single one."""
+    if isinstance(content, TensorFlowNetwork):
+        content = (content,)
+    if type(content) in (tuple, list) and content and all(isinstance(item, TensorFlowNetwork) for item in content):
+        names = ("G", "D", "Gs") if len(content) == 3 else [str(item.state.get("name")) for item in content]
+        networks = {name: _tensorflow_network(item) for name, item in zip(names, content, strict=True)}
+        return Contents("pickle of TensorFlow networks", networks)
+    if isinstance(content, PersistentObject):
+        content = {"G_ema" if content.class_name == "Generator" else content.class_name: content}
+    if type(content) is not dict:
+        raise UserError(f"no networks are in it, but {named(content)}")
+    modules = {name: item for name, item in content.items() if isinstance(item, PersistentObject)}
+    if not modules:
+        return _state_dicts("pickle of arrays", content)
+    networks = {str(name): _module(item) for name, item in modules.items()}
+    facts = {str(name): plain(item) for name, item in content.items() if name not in modules}
+    pipe = networks.pop("augment_pipe", None)
+    if pipe and pipe.arrays.get("p") is not None and pipe.arrays["p"].size == 1:
+        facts["augment_p"] = float(pipe.arrays["p"].reshape(()))
+    return Contents("pickle of PyTorch modules", networks, facts)
+
+
+def _module(module: PersistentObject) -> Network:
+    arrays: dict[str, np.ndarray] = {}
+    _gather(module, "", 0, arrays, [0])
+    return Network(module.class_name, arrays, plain(module.state.get("_init_kwargs", {})))
+
+
+def _gather(module: Any, prefix: str, depth: int, arrays: dict[str, np.ndarray], visited: list[int]) -> None:
+    """Put the parameters and buffers of a module and of those in it into ``arrays``, named as in a state dict."""
+    visited[0] += 1
+    if not isinstance(module, PersistentObject):
+        raise UserError(f"refused: {named(module)} where a module should be ({named(prefix)})")
+    if depth > MAX_DEPTH or visited[0] > MAX_PARTS:
+        raise UserError(f"refused: modules nested more than {MAX_DEPTH} deep, or more than {MAX_PARTS} of them")
+    for group in ("_parameters", "_buffers"):
+        for name, item in _attribute(module, group).items():
+            if item is not None:
+                arrays[f"{prefix}{name}"] = _require_array(item, f"{prefix}{name}")
+    for name, item in _attribute(module, "_modules").items():
+        if item is not None:
+            _gather(item, f"{prefix}{name}.", depth + 1, arrays, visited)
+
+
+def _attribute(module: PersistentObject, name: str) -> dict[str, Any]:
+    found = module.state.get(name, {})
+    if type(found) is not dict:
+        raise UserError(f"refused: {name} of a {named(module.class_name)} that are {named(found)}")
+    return found
+
+
+def _require_array(item: Any, name: str) -> np.ndarray:
+    array = as_array(item)
+    if array is None:
+        raise UserError(f"refused: {named(item)} where an array should be ({named(name)})")
+    return array
+
+
+def _tensorflow_network(network: TensorFlowNetwork) -> Network:
+    arrays: dict[str, np.ndarray] = {}
+    _gather_variables(network, "", 0, arrays, [0])
+    built_by = network.state.get("build_func_name")
+    settings = plain(network.state.get("static_kwargs", {}))
+    return Network(built_by if isinstance(built_by, str) else "", arrays, settings if type(settings) is dict else {})
+
+
+def _gather_variables(network: Any, prefix: str, depth: int, arrays: dict[str, np.ndarray], visited: list[int]) -> None:
+    """The same for the variables of a network and of its components, which are named before the slash."""
+    visited[0] += 1
+    if not isinstance(network, TensorFlowNetwork):
+        raise UserError(f"refused: {named(network)} where a component should be ({named(prefix)})")
+    if depth > MAX_DEPTH or visited[0] > MAX_PARTS:
+        raise UserError(f"refused: components nested more than {MAX_DEPTH} deep, or more than {MAX_PARTS} of them")
+    variables, components = network.state.get("variables", []), network.state.get("components", {})
+    if type(variables) is not list or type(components) is not dict:
+        raise UserError(f"refused: a network with variables in {named(variables)}, components in {named(components)}")
+    for variable in variables:
+        if type(variable) not in (list, tuple) or len(variable) != 2 or not isinstance(variable[0], str):
+            raise UserError(f"refused: a variable that is {named(variable)}, not a name and a value")
+        name, value = variable
+        is_number = type(value) in (float, int)
+        key = f"{prefix}{name}"
+        arrays[key] = np.asarray(value, np.float32) if is_number else _require_array(value, key)
+    for key, component in components.items():
+        name = component.state.get("name") if isinstance(component, TensorFlowNetwork) else None
+        own = name if isinstance(name, str) else key
+        _gather_variables(component, f"{prefix}{own}/", depth + 1, arrays, visited)
+
+
+# State dicts --------------------------------------------------------------------------------------------------------
+
+
+def _state_dicts(kind: str, content: Any) -> Contents:
+    """The arrays of a dictionary as one network, or those of dictionaries in it as one network each."""
+    if type(content) is not dict:
+        raise UserError(f"no networks are in it, but {named(content)}")
+    arrays = {str(name): array for name, item in content.items() if (array := _as_array(item)) is not None}
+    networks = {name: Network("", found) for name, found in _by_network(arrays).items()}
+    rest = {name: item for name, item in content.items() if str(name) not in arrays}
+    for name, item in rest.items():
+        if type(item) is dict:
+            inner = {str(key): array for key, part in item.items() if (array := _as_array(part)) is not None}
+            if inner and len(inner) == len(item):
+                networks[str(name)] = Network("", inner)
+    facts = {str(name): plain(item) for name, item in rest.items() if str(name) not in networks}
+    if not networks:
+        raise UserError(f"no networks are in it, only {', '.join(named(str(name)) for name in facts) or 'nothing'}")
+    return Contents(kind, networks, facts)
+
+
+def _as_array(item: Any) -> np.ndarray | None:
+    return item if isinstance(item, np.ndarray) else as_array(item)
+
+
+def _by_network(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+    """Arrays by the network that their names begin with, where one of the usual names is there; else one network."""
+    groups: dict[str, dict[str, np.ndarray]] = {}
+    for name, array in arrays.items():
+        first, dot, rest = name.partition(".")
+        known = bool(dot) and first in NETWORKS
+        groups.setdefault(first if known else "", {})[rest if known else name] = array
+    if "" in groups:
+        whose = "D" if any(name.startswith(("b4.out", "b4.fc")) for name in groups[""]) else "G_ema"
+        groups.setdefault(whose, {}).update(groups.pop(""))
+    return groups
+
+
+def _safetensors(path: Path) -> Contents:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = dict(file.metadata() or {})
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    except (SafetensorError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"damaged: no .safetensors file ({named(error, 120)})") from error
+    networks = {name: Network("", found) for name, found in _by_network(arrays).items()}
+    return Contents("file of safetensors", networks, {}, metadata)
+
+
+def _is_npz(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+        return bool(names) and all(name.endswith(".npy") for name in names)
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError):
+        return False
+
+
+def _npz(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile) as error:
+        raise UserError(f"damaged: no .npz file ({named(error, 120)})") from error
+
+
+# What is told -------------------------------------------------------------------------------------------------------
+
+
+def plain(thing: Any, depth: int = 0, left: list[int] | None = None) -> Any:
+    """What can be written as JSON of something in a pickle: short texts, numbers, lists and dictionaries."""
+    left = [1_000] if left is None else left
+    left[0] -= 1
+    if depth > MAX_DEPTH or left[0] < 0:
+        return "..."
+    if isinstance(thing, bool | int | float | type(None)):
+        return thing
+    if isinstance(thing, str):
+        return thing if len(thing) <= MAX_TEXT else thing[:MAX_TEXT] + "..."
+    if type(thing) is dict:
+        return {str(key): plain(item, depth + 1, left) for key, item in thing.items() if left[0] > 0}
+    if type(thing) in (list, tuple, set):
+        return [plain(item, depth + 1, left) for item in thing if left[0] > 0]
+    if isinstance(thing, Storage):
+        return f"<{thing.count} x {thing.kind}>"
+    array = as_array(thing)
+    if array is None:
+        return f"<{type(thing).__name__}>"
+    return array.tolist() if array.size <= 16 else f"<{array.dtype} {array.shape}>"

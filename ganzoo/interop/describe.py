@@ -1,0 +1,63 @@
+"""What a file holds, in lines for people: networks, their sizes and settings, and what is said of their training."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ganzoo.errors import UserError
+from ganzoo.interop import exchange
+from ganzoo.interop.contents import Contents
+from ganzoo.interop.convert import convert, family_of
+from ganzoo.interop.machine import named
+
+WIDTH = 110
+
+
+def describe(contents: Contents) -> list[str]:
+    """The lines; nothing is loaded into a model.
+
+    First the format, then a line for each network with its class, arrays and values, then the model that it would be
+    here with its config, then the facts.
+    """
+    lines = [contents.format]
+    width = max(map(len, contents.networks), default=0)
+    for name, network in contents.networks.items():
+        values = sum(int(array.size) for array in network.arrays.values())
+        kind = f" {named(network.kind)}" if network.kind else ""
+        model = family_of(network)
+        known = f", {model}" if model else ""
+        lines.append(f"  {named(name):{width}} {kind} {len(network.arrays)} arrays, {values:,} values{known}")
+        lines += _told(network.settings, "    ")
+    return [*lines, *_model(contents), *_told(contents.facts, "  ")]
+
+
+def list_arrays(contents: Contents) -> list[str]:
+    """A line for every array: its name, type and shape."""
+    return [
+        f"{named(name)}  {named(key, 200)}  {array.dtype}  {tuple(array.shape)}"
+        for name, network in contents.networks.items()
+        for key, array in network.arrays.items()
+    ]
+
+
+def _model(contents: Contents) -> list[str]:
+    """The model that the file becomes here, or why it becomes none."""
+    try:
+        converted = exchange.loaded(contents) if exchange.is_ours(contents) else convert(contents)
+    except UserError as error:
+        return [f"  not to be loaded: {error}"]
+    own = [f"  {name}: {value}" for name, value in converted.fields.items()]
+    return [f"as {converted.model} of ganzoo:", *own, *(f"  note: {note}" for note in converted.notes),
+            *_told(converted.facts if exchange.is_ours(contents) else {}, "  ")]  # fmt: skip
+
+
+def _told(facts: Mapping[str, Any], indent: str) -> list[str]:
+    """One line for each fact; facts in facts have dots in their names."""
+    lines = []
+    for name, value in facts.items():
+        if isinstance(value, Mapping) and value:
+            lines += _told({f"{name}.{key}": item for key, item in value.items()}, indent)
+            continue
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+        lines.append(f"{indent}{named(name)}: {named(text, WIDTH)}")
+    return lines

@@ -1,0 +1,172 @@
+"""Tables of names: what an array is called and how it lies there, and here.
+
+A rule has two names with the same places in them, such as ``mapping.fc{i}.weight`` and
+``params.mapping.dense{i}.kernel``, and a layout that goes both ways. Names here are those of arrays in a train state,
+without the player in front.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ganzoo.errors import UserError
+from ganzoo.interop.machine import named
+
+Change = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How arrays of a kind change on the way here and back."""
+
+    ours: Change
+    theirs: Change
+
+
+def _axes(*axes: int) -> Change:
+    return lambda array: array.transpose(axes)
+
+
+def _same(array: np.ndarray) -> np.ndarray:
+    return array
+
+
+def _flat_to_ours(array: np.ndarray) -> np.ndarray:
+    """[O, (C h w)] -> [(h w C), O]."""
+    outputs, channels, side = array.shape[0], array.shape[0], _side(array.shape[1], array.shape[0])
+    return array.reshape(outputs, channels, side, side).transpose(2, 3, 1, 0).reshape(-1, outputs)
+
+
+def _flat_to_theirs(array: np.ndarray) -> np.ndarray:
+    """[(h w C), O] -> [O, (C h w)]."""
+    outputs, channels, side = array.shape[1], array.shape[1], _side(*array.shape)
+    return array.reshape(side, side, channels, outputs).transpose(3, 2, 0, 1).reshape(outputs, -1)
+
+
+def _side(inputs: int, channels: int) -> int:
+    side = round((inputs / channels) ** 0.5)
+    if side * side * channels != inputs:
+        raise UserError(f"a layer of {inputs} inputs cannot be {channels} channels of a square, as the originals have")
+    return side
+
+
+SAME = Layout(_same, _same)
+
+# PyTorch
+DENSE = Layout(_axes(1, 0), _axes(1, 0))
+"""[O, I] <-> [I, O]."""
+CONV = Layout(_axes(2, 3, 1, 0), _axes(3, 2, 0, 1))
+"""[O, I, h, w] <-> [h, w, I, O]."""
+UP = Layout(_axes(2, 3, 0, 1), _axes(2, 3, 0, 1))
+"""[O, I, h, w] <-> [h, w, O, I], as kernels are here where the size grows."""
+CONSTANT = Layout(_axes(1, 2, 0), _axes(2, 0, 1))
+"""[C, h, w] <-> [h, w, C]."""
+FLAT = Layout(_flat_to_ours, _flat_to_theirs)
+"""Of a dense layer over flattened features: there they are flattened as C, h, w."""
+
+# TensorFlow, whose dense and convolution weights lie as ours
+TF_UP = Layout(lambda a: a[::-1, ::-1].transpose(0, 1, 3, 2), lambda a: a.transpose(0, 1, 3, 2)[::-1, ::-1])
+"""[h, w, I, O] of a transposed convolution, whose kernel is mirrored, <-> [h, w, O, I]."""
+TF_CONSTANT = Layout(lambda a: a[0].transpose(1, 2, 0), lambda a: a.transpose(2, 0, 1)[None])
+"""[1, C, h, w] <-> [h, w, C]."""
+TF_NOISE = Layout(lambda a: a[0, 0], lambda a: a[None, None])
+"""[1, 1, h, w] <-> [h, w]."""
+TF_STYLE = Layout(lambda a: a + 1, lambda a: a - 1)
+"""The bias of a style, to which 1 is added there when it is used."""
+TF_FLAT = Layout(lambda a: _flat_to_ours(a.T), lambda a: _flat_to_theirs(a).T)
+"""[(C h w), O] <-> [(h w C), O]."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One line of a table."""
+
+    theirs: str
+    ours: str
+    layout: Layout = SAME
+
+    @cached_property
+    def _patterns(self) -> tuple[re.Pattern[str], re.Pattern[str]]:
+        return _pattern(self.theirs), _pattern(self.ours)
+
+    def name_here(self, name: str) -> str | None:
+        """Our name of theirs; None where the rule does not speak of it."""
+        match = self._patterns[0].fullmatch(name)
+        return self.ours.format(**match.groupdict()) if match else None
+
+    def name_there(self, name: str) -> str | None:
+        """Their name of ours."""
+        match = self._patterns[1].fullmatch(name)
+        return self.theirs.format(**match.groupdict()) if match else None
+
+
+def _pattern(template: str) -> re.Pattern[str]:
+    """A number for every place; the same number wherever the same place comes again."""
+    parts, seen = re.split(r"\{(\w)\}", template), set()
+    for i in range(1, len(parts), 2):
+        place, is_new = parts[i], parts[i] not in seen
+        seen.add(place)
+        parts[i] = f"(?P<{place}>[0-9]+)" if is_new else f"(?P={place})"
+    return re.compile("".join(part if i % 2 else re.escape(part) for i, part in enumerate(parts)))
+
+
+@dataclass(frozen=True)
+class Table:
+    """The names of one network, of one family, as one framework has them."""
+
+    family: str
+    """For messages."""
+    rules: tuple[Rule, ...]
+    constants: tuple[str, ...] = ()
+    """Last parts of names that are no weights, but follow from the settings."""
+
+    def knows(self, names: Iterable[str]) -> bool:
+        """Whether every one of their names is in it."""
+        return all(self._is_constant(name) or self._rule(name) for name in names)
+
+    def to_ours(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The arrays under our names, in our layouts.
+
+        Raises:
+          UserError: one of them has an unknown name, or a shape that its layer cannot have.
+        """
+        result = {}
+        for name, array in arrays.items():
+            if self._is_constant(name):
+                continue
+            rule = self._rule(name)
+            if rule is None:
+                raise UserError(f"{named(name)} is no weight of a {self.family}")
+            here = rule.name_here(name)
+            assert here is not None
+            result[here] = _changed(rule.layout.ours, name, array)
+        return result
+
+    def to_theirs(self, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The way back. For PyTorch, ``to_theirs(to_ours(arrays))`` is ``arrays`` without constants, bit for bit."""
+        result = {}
+        for name, array in weights.items():
+            found = ((rule, there) for rule in self.rules if (there := rule.name_there(name)) is not None)
+            rule, there = next(found, (None, None))
+            if rule is None or there is None:
+                raise UserError(f"{name} has no name in a {self.family}")
+            result[there] = np.asarray(_changed(rule.layout.theirs, name, array), order="C")
+        return result
+
+    def _rule(self, name: str) -> Rule | None:
+        return next((rule for rule in self.rules if rule.name_here(name) is not None), None)
+
+    def _is_constant(self, name: str) -> bool:
+        return name.rpartition(".")[2] in self.constants
+
+
+def _changed(change: Change, name: str, array: np.ndarray) -> np.ndarray:
+    try:
+        return change(np.asarray(array))
+    except (ValueError, IndexError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{named(name)} has the shape {np.shape(array)}, which its layer cannot have") from error

@@ -1,0 +1,240 @@
+"""StyleGAN2 of the originals: which arrays are one, the config that it had, and its weights under our names.
+
+What shapes and names tell is taken from them (sizes, layers, widths, architectures); the rest from the arguments that
+the networks were built with, or from the originals' defaults.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ganzoo.errors import UserError
+from ganzoo.interop.contents import Network
+from ganzoo.interop.names import Table
+from ganzoo.interop.stylegan2_names import DISCRIMINATOR, GENERATOR, TF_DISCRIMINATOR, TF_GENERATOR
+
+Fields = dict[str, Any]
+"""Fields of the model's config by their names."""
+Weights = dict[str, np.ndarray]
+"""Arrays by their names in a train state, without the player in front."""
+
+GENERATORS, DISCRIMINATORS = (GENERATOR, TF_GENERATOR), (DISCRIMINATOR, TF_DISCRIMINATOR)
+SIGNS: Mapping[str, Table] = {
+    "synthesis.b4.const": GENERATOR,
+    "G_synthesis/4x4/Conv/mod_weight": TF_GENERATOR,
+    "b4.fc.weight": DISCRIMINATOR,
+    "4x4/Dense0/weight": TF_DISCRIMINATOR,
+}
+"""Arrays that every network of a kind has, and no other kind."""
+SHARED = ("image_size", "channels", "label_size", "channel_base", "channel_max", "activation", "resample_filter",
+          "conv_clamp")  # fmt: skip
+"""Fields that both networks have; where they differ, they are not those of one config."""
+
+
+def recognise(network: Network) -> Table | None:
+    """The table that a network's names are in; None where it is another model's."""
+    table = next((table for sign, table in SIGNS.items() if sign in network.arrays), None)
+    of_another = any("FromRGB_lod" in name or "ToRGB_lod" in name for name in network.arrays)  # StyleGAN of 2018
+    return None if of_another else table
+
+
+def generator(network: Network) -> tuple[Fields, Weights]:
+    """The config fields that a generator tells, and its weights."""
+    table = recognise(network)
+    if table not in GENERATORS:
+        raise UserError("this is no StyleGAN2 generator")
+    weights = table.to_ours(network.arrays)
+    fields = {**_mapping_fields(weights), **_synthesis_fields(weights)}
+    settings = _tensorflow_settings if table is TF_GENERATOR else _generator_settings
+    return {**fields, **_taps(network, "synthesis.b8.resample_filter"), **settings(network.settings)}, weights
+
+
+def discriminator(network: Network) -> tuple[Fields, Weights]:
+    """The config fields that a discriminator tells, and its weights."""
+    table = recognise(network)
+    if table not in DISCRIMINATORS:
+        raise UserError("this is no StyleGAN2 discriminator")
+    weights = table.to_ours(network.arrays)
+    fields = _discriminator_fields(weights)
+    settings = _tensorflow_settings if table is TF_DISCRIMINATOR else _discriminator_settings
+    told = settings(network.settings)
+    told.pop("style_average_decay", None)
+    return {**fields, **_taps(network, "b8.resample_filter"), **told}, weights
+
+
+def originals(player: str, weights: Mapping[str, np.ndarray], taps: tuple[float, ...]) -> dict[str, np.ndarray]:
+    """A network's weights as the state dict of NVlabs/stylegan2-ada-pytorch, with its constant filters.
+
+    Args:
+      player: "generator" or "discriminator".
+      weights: by their names in a train state, without the player.
+      taps: of the resampling filter.
+    """
+    is_generator = player == "generator"
+    arrays = (GENERATOR if is_generator else DISCRIMINATOR).to_theirs(weights)
+    filter_ = np.outer(taps, taps).astype(np.float32)
+    filter_ /= filter_.sum()
+    layers = {name.removesuffix(".weight") for name in arrays if name.endswith(".weight")}
+    convolutions = re.compile(r"(?:synthesis\.)?b\d+\.(?:conv\d?|fromrgb|skip)")
+    filtered = {layer for layer in layers if convolutions.fullmatch(layer)}
+    blocks = {layer.rpartition(".")[0] for layer in filtered}
+    smallest = min(blocks, key=lambda block: int(block.rpartition("b")[2]))
+    if not is_generator:
+        blocks -= {smallest}  # the epilogue has none of its own
+    return {**arrays, **{f"{name}.resample_filter": filter_.copy() for name in sorted(filtered | blocks)}}
+
+
+# What shapes tell ---------------------------------------------------------------------------------------------------
+
+
+def _mapping_fields(weights: Weights) -> Fields:
+    layers = _count(weights, r"params\.mapping\.dense(\d+)\.kernel")
+    embed = weights.get("params.mapping.embed.kernel")
+    kernels = [_needed(weights, f"params.mapping.dense{i}.kernel") for i in range(layers)]
+    if not kernels:
+        raise UserError("a StyleGAN2 generator without mapping.fc0.weight")
+    size = kernels[-1].shape[1]
+    widths = [kernel.shape[1] for kernel in kernels] + ([] if embed is None else [embed.shape[1]])
+    if set(widths) != {size}:
+        raise UserError(f"mapping layers of {widths} features; here all of them have the size of w, {size}")
+    return {
+        "label_size": 0 if embed is None else embed.shape[0],
+        "latent_size": kernels[0].shape[0] - (0 if embed is None else embed.shape[1]),
+        "style_size": size,
+        "mapping_layers": layers,
+    }
+
+
+def _synthesis_fields(weights: Weights) -> Fields:
+    sizes = _resolutions(weights, r"params\.synthesis\.b(\d+)\.conv1\.kernel")
+    last = _needed(weights, f"params.synthesis.b{sizes[-1]}.to_rgb.kernel")
+    colours = _count(weights, r"params\.synthesis\.b(\d+)\.to_rgb\.kernel")
+    is_residual = any(name.endswith(".skip.kernel") for name in weights)
+    features = [weights[f"params.synthesis.b{size}.conv1.kernel"].shape[-1] for size in sizes]
+    return {
+        "image_size": sizes[-1],
+        "channels": last.shape[-1],
+        **_widths(sizes, features),
+        "generator_architecture": "resnet" if is_residual else "skip" if colours == len(sizes) > 1 else "orig",
+        "use_noise": any(name.endswith(".noise_strength") for name in weights),
+    }
+
+
+def _discriminator_fields(weights: Weights) -> Fields:
+    smallest = _needed(weights, "params.b4.conv.kernel")
+    sizes = [4, *_resolutions(weights, r"params\.b(\d+)\.conv0\.kernel", 8)]
+    features = [smallest.shape[-1], *(weights[f"params.b{size}.conv0.kernel"].shape[-1] for size in sizes[1:])]
+    embed, outputs = weights.get("params.mapping.embed.kernel"), _needed(weights, "params.b4.out.kernel").shape[1]
+    if outputs != (1 if embed is None else features[0]):
+        raise UserError(f"a discriminator with {outputs} outputs; here it has 1, or {features[0]} with labels")
+    colours = _count(weights, r"params\.b(\d+)\.from_rgb\.kernel")
+    is_residual = any(name.endswith(".skip.kernel") for name in weights)
+    fields = {
+        "image_size": sizes[-1],
+        "channels": _needed(weights, f"params.b{sizes[-1]}.from_rgb.kernel").shape[2],
+        "label_size": 0 if embed is None else embed.shape[0],
+        **_widths(sizes, features),
+        "discriminator_architecture": "resnet" if is_residual else "skip" if colours == len(sizes) else "orig",
+        "minibatch_std_channels": smallest.shape[2] - features[0],
+    }
+    if embed is not None:
+        fields["discriminator_mapping_layers"] = _count(weights, r"params\.mapping\.dense(\d+)\.kernel")
+    return fields
+
+
+def _widths(sizes: list[int], features: list[int]) -> Fields:
+    """``channel_base`` and ``channel_max`` of ``min(channel_base // resolution, channel_max)``."""
+    most = max(features)
+    bases = [size * width for size, width in zip(sizes, features, strict=True) if width < most]
+    base = max(bases, default=sizes[-1] * most)
+    if [min(base // size, most) for size in sizes] != features:
+        raise UserError(f"layers of {features} features from 4 x 4 on, which no channel_base and channel_max give")
+    return {"channel_base": base, "channel_max": most}
+
+
+def _resolutions(weights: Weights, pattern: str, first: int = 4) -> list[int]:
+    sizes = sorted(int(match[1]) for name in weights if (match := re.fullmatch(pattern, name)))
+    if not sizes or len(sizes) > 12 or sizes != [first << k for k in range(len(sizes))]:
+        raise UserError(f"blocks of the sizes {sizes[:12]}; they must be {first}, {2 * first}, {4 * first} and so on")
+    return sizes
+
+
+def _count(weights: Weights, pattern: str) -> int:
+    return sum(1 for name in weights if re.fullmatch(pattern, name))
+
+
+def _needed(weights: Weights, name: str) -> np.ndarray:
+    if name not in weights:
+        raise UserError(f"a network without {name}")
+    return weights[name]
+
+
+def _taps(network: Network, name: str) -> Fields:
+    """The taps of the filter, which the buffers hold as an outer product."""
+    filter_ = network.arrays.get(name)
+    if filter_ is None or filter_.ndim != 2:
+        return {}
+    row = np.asarray(filter_, np.float64).sum(axis=0)
+    row = row / np.abs(row[row != 0]).min() if row.any() else row
+    is_whole = np.abs(row - row.round()).max() < 1e-4
+    return {"resample_filter": tuple(float(tap) for tap in (row.round() if is_whole else row))}
+
+
+# What the arguments tell --------------------------------------------------------------------------------------------
+
+
+def _generator_settings(settings: Mapping[str, Any]) -> Fields:
+    """Of the class Generator; that of NVlabs/stylegan3 takes the synthesis network's among its own."""
+    mapping, own = _inner(settings, "mapping_kwargs"), _inner(settings, "synthesis_kwargs")
+    is_later = bool({"channel_base", "channel_max", "fused_modconv_default", "conv_clamp"} & set(settings))
+    synthesis = {**settings, **own}
+    if synthesis.get("kernel_size", 3) != 3:
+        raise UserError(f"kernel_size = {synthesis['kernel_size']}: here it is 3")
+    activation = synthesis.get("activation", "lrelu")
+    if mapping.get("activation", "lrelu") != activation:
+        raise UserError(f"activation = {mapping.get('activation', 'lrelu')} in the mapping network, {activation} else")
+    return {
+        "activation": activation,
+        "conv_clamp": synthesis.get("conv_clamp", 256.0 if is_later else None) or 0.0,
+        "mapping_lr_multiplier": mapping.get("lr_multiplier", 0.01),
+        "style_average_decay": mapping.get("w_avg_beta", 0.998 if is_later else 0.995),
+    }
+
+
+def _discriminator_settings(settings: Mapping[str, Any]) -> Fields:
+    block, epilogue = _inner(settings, "block_kwargs"), _inner(settings, "epilogue_kwargs")
+    activation = block.get("activation", "lrelu")
+    if epilogue.get("activation", "lrelu") != activation:
+        raise UserError(f"activation = {epilogue.get('activation', 'lrelu')} in the epilogue, {activation} in blocks")
+    fields: Fields = {
+        "activation": activation,
+        "minibatch_std_group": epilogue.get("mbstd_group_size", 4) or 0,
+        "freeze_discriminator_layers": block.get("freeze_layers", 0),
+    }
+    if "conv_clamp" in settings:
+        fields["conv_clamp"] = settings["conv_clamp"] or 0.0
+    return fields
+
+
+def _tensorflow_settings(settings: Mapping[str, Any]) -> Fields:
+    """Of G_main, and of D_main in so far as they have the same names."""
+    activation = settings.get("nonlinearity", settings.get("act", "lrelu"))
+    taps = settings.get("resample_kernel") or [1, 3, 3, 1]
+    fields: Fields = {
+        "activation": activation,
+        "resample_filter": tuple(map(float, taps)),
+        "conv_clamp": settings.get("conv_clamp") or 0.0,
+        "style_average_decay": settings.get("w_avg_beta", settings.get("dlatent_avg_beta", 0.995)),
+    }
+    if "mapping_lrmul" in settings:
+        fields["mapping_lr_multiplier"] = settings["mapping_lrmul"]
+    if "mbstd_group_size" in settings:
+        fields["minibatch_std_group"] = settings["mbstd_group_size"] or 0
+    return fields
+
+
+def _inner(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = settings.get(name, {})
+    return found if isinstance(found, Mapping) else {}

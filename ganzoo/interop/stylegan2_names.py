@@ -1,0 +1,112 @@
+"""The names of StyleGAN2's arrays at the originals: NVlabs/stylegan2-ada-pytorch, and NVlabs/stylegan2 (TensorFlow).
+
+Read from the state dicts and variables of published networks; the layouts from what the layers compute. ``{r}`` is the
+resolution of a block, ``{i}`` the number of a layer.
+"""
+
+from ganzoo.interop.names import (
+    CONSTANT,
+    CONV,
+    DENSE,
+    FLAT,
+    SAME,
+    TF_CONSTANT,
+    TF_FLAT,
+    TF_NOISE,
+    TF_STYLE,
+    TF_UP,
+    UP,
+    Rule,
+    Table,
+)
+
+# fmt: off
+GENERATOR = Table("StyleGAN2 generator", (
+    Rule("mapping.embed.weight",                   "params.mapping.embed.kernel",                       DENSE),
+    Rule("mapping.embed.bias",                     "params.mapping.embed.bias",                         SAME),
+    Rule("mapping.fc{i}.weight",                   "params.mapping.dense{i}.kernel",                    DENSE),
+    Rule("mapping.fc{i}.bias",                     "params.mapping.dense{i}.bias",                      SAME),
+    Rule("mapping.w_avg",                          "variables.statistics.mapping.w_average",            SAME),
+    Rule("synthesis.b{r}.const",                   "params.synthesis.b{r}.constant",                    CONSTANT),
+    Rule("synthesis.b{r}.conv0.weight",            "params.synthesis.b{r}.conv0.kernel",                UP),
+    Rule("synthesis.b{r}.conv1.weight",            "params.synthesis.b{r}.conv1.kernel",                CONV),
+    Rule("synthesis.b{r}.conv{i}.bias",            "params.synthesis.b{r}.conv{i}.bias",                SAME),
+    Rule("synthesis.b{r}.conv{i}.affine.weight",   "params.synthesis.b{r}.conv{i}.affine.kernel",       DENSE),
+    Rule("synthesis.b{r}.conv{i}.affine.bias",     "params.synthesis.b{r}.conv{i}.affine.bias",         SAME),
+    Rule("synthesis.b{r}.conv{i}.noise_strength",  "params.synthesis.b{r}.conv{i}.noise_strength",      SAME),
+    Rule("synthesis.b{r}.conv{i}.noise_const",     "variables.noise.synthesis.b{r}.conv{i}.constant",   SAME),
+    Rule("synthesis.b{r}.torgb.weight",            "params.synthesis.b{r}.to_rgb.kernel",               CONV),
+    Rule("synthesis.b{r}.torgb.bias",              "params.synthesis.b{r}.to_rgb.bias",                 SAME),
+    Rule("synthesis.b{r}.torgb.affine.weight",     "params.synthesis.b{r}.to_rgb.affine.kernel",        DENSE),
+    Rule("synthesis.b{r}.torgb.affine.bias",       "params.synthesis.b{r}.to_rgb.affine.bias",          SAME),
+    Rule("synthesis.b{r}.skip.weight",             "params.synthesis.b{r}.skip.kernel",                 UP),
+), constants=("resample_filter",))
+
+DISCRIMINATOR = Table("StyleGAN2 discriminator", (
+    Rule("b{r}.fromrgb.weight",                    "params.b{r}.from_rgb.kernel",                       CONV),
+    Rule("b{r}.fromrgb.bias",                      "params.b{r}.from_rgb.bias",                         SAME),
+    Rule("b{r}.conv{i}.weight",                    "params.b{r}.conv{i}.kernel",                        CONV),
+    Rule("b{r}.conv{i}.bias",                      "params.b{r}.conv{i}.bias",                          SAME),
+    Rule("b{r}.skip.weight",                       "params.b{r}.skip.kernel",                           CONV),
+    Rule("b{r}.conv.weight",                       "params.b{r}.conv.kernel",                           CONV),
+    Rule("b{r}.conv.bias",                         "params.b{r}.conv.bias",                             SAME),
+    Rule("b{r}.fc.weight",                         "params.b{r}.dense.kernel",                          FLAT),
+    Rule("b{r}.fc.bias",                           "params.b{r}.dense.bias",                            SAME),
+    Rule("b{r}.out.weight",                        "params.b{r}.out.kernel",                            DENSE),
+    Rule("b{r}.out.bias",                          "params.b{r}.out.bias",                              SAME),
+    Rule("mapping.embed.weight",                   "params.mapping.embed.kernel",                       DENSE),
+    Rule("mapping.embed.bias",                     "params.mapping.embed.bias",                         SAME),
+    Rule("mapping.fc{i}.weight",                   "params.mapping.dense{i}.kernel",                    DENSE),
+    Rule("mapping.fc{i}.bias",                     "params.mapping.dense{i}.bias",                      SAME),
+), constants=("resample_filter",))
+
+TF_GENERATOR = Table("StyleGAN2 generator (TensorFlow)", (
+    Rule("G_mapping/LabelEmbed/weight",            "params.mapping.embed.kernel",                       SAME),
+    Rule("G_mapping/LabelEmbed/bias",              "params.mapping.embed.bias",                         SAME),
+    Rule("G_mapping/Dense{i}/weight",              "params.mapping.dense{i}.kernel",                    SAME),
+    Rule("G_mapping/Dense{i}/bias",                "params.mapping.dense{i}.bias",                      SAME),
+    Rule("dlatent_avg",                            "variables.statistics.mapping.w_average",            SAME),
+    Rule("G_synthesis/4x4/Const/const",            "params.synthesis.b4.constant",                      TF_CONSTANT),
+    *(rule for theirs, ours in (("4x4/Conv", "b4.conv1"), ("{r}x{r}/Conv1", "b{r}.conv1")) for rule in (
+        Rule(f"G_synthesis/{theirs}/weight",         f"params.synthesis.{ours}.kernel",                 SAME),
+        Rule(f"G_synthesis/{theirs}/bias",           f"params.synthesis.{ours}.bias",                   SAME),
+        Rule(f"G_synthesis/{theirs}/mod_weight",     f"params.synthesis.{ours}.affine.kernel",          SAME),
+        Rule(f"G_synthesis/{theirs}/mod_bias",       f"params.synthesis.{ours}.affine.bias",            TF_STYLE),
+        Rule(f"G_synthesis/{theirs}/noise_strength", f"params.synthesis.{ours}.noise_strength",         SAME),
+    )),
+    Rule("G_synthesis/{r}x{r}/Conv0_up/weight",    "params.synthesis.b{r}.conv0.kernel",                TF_UP),
+    Rule("G_synthesis/{r}x{r}/Conv0_up/bias",      "params.synthesis.b{r}.conv0.bias",                  SAME),
+    Rule("G_synthesis/{r}x{r}/Conv0_up/mod_weight", "params.synthesis.b{r}.conv0.affine.kernel",        SAME),
+    Rule("G_synthesis/{r}x{r}/Conv0_up/mod_bias",  "params.synthesis.b{r}.conv0.affine.bias",           TF_STYLE),
+    Rule("G_synthesis/{r}x{r}/Conv0_up/noise_strength", "params.synthesis.b{r}.conv0.noise_strength",   SAME),
+    Rule("G_synthesis/{r}x{r}/ToRGB/weight",       "params.synthesis.b{r}.to_rgb.kernel",               SAME),
+    Rule("G_synthesis/{r}x{r}/ToRGB/bias",         "params.synthesis.b{r}.to_rgb.bias",                 SAME),
+    Rule("G_synthesis/{r}x{r}/ToRGB/mod_weight",   "params.synthesis.b{r}.to_rgb.affine.kernel",        SAME),
+    Rule("G_synthesis/{r}x{r}/ToRGB/mod_bias",     "params.synthesis.b{r}.to_rgb.affine.bias",          TF_STYLE),
+    Rule("G_synthesis/{r}x{r}/Skip/weight",        "params.synthesis.b{r}.skip.kernel",                 TF_UP),
+    # noise0 is that of the convolution at 4 x 4; then come two for each size
+    Rule("G_synthesis/noise0",                     "variables.noise.synthesis.b4.conv1.constant",       TF_NOISE),
+    *(Rule(f"G_synthesis/noise{2 * k - 1 + i}",    f"variables.noise.synthesis.b{4 << k}.conv{i}.constant", TF_NOISE)
+      for k in range(1, 10) for i in (0, 1)),
+))
+
+TF_DISCRIMINATOR = Table("StyleGAN2 discriminator (TensorFlow)", (
+    Rule("{r}x{r}/FromRGB/weight",                 "params.b{r}.from_rgb.kernel",                       SAME),
+    Rule("{r}x{r}/FromRGB/bias",                   "params.b{r}.from_rgb.bias",                         SAME),
+    Rule("{r}x{r}/Conv0/weight",                   "params.b{r}.conv0.kernel",                          SAME),
+    Rule("{r}x{r}/Conv0/bias",                     "params.b{r}.conv0.bias",                            SAME),
+    Rule("{r}x{r}/Conv1_down/weight",              "params.b{r}.conv1.kernel",                          SAME),
+    Rule("{r}x{r}/Conv1_down/bias",                "params.b{r}.conv1.bias",                            SAME),
+    Rule("{r}x{r}/Skip/weight",                    "params.b{r}.skip.kernel",                           SAME),
+    Rule("4x4/Conv/weight",                        "params.b4.conv.kernel",                             SAME),
+    Rule("4x4/Conv/bias",                          "params.b4.conv.bias",                               SAME),
+    Rule("4x4/Dense0/weight",                      "params.b4.dense.kernel",                            TF_FLAT),
+    Rule("4x4/Dense0/bias",                        "params.b4.dense.bias",                              SAME),
+    Rule("Output/weight",                          "params.b4.out.kernel",                              SAME),
+    Rule("Output/bias",                            "params.b4.out.bias",                                SAME),
+    Rule("LabelEmbed/weight",                      "params.mapping.embed.kernel",                       SAME),
+    Rule("LabelEmbed/bias",                        "params.mapping.embed.bias",                         SAME),
+    Rule("Mapping{i}/weight",                      "params.mapping.dense{i}.kernel",                    SAME),
+    Rule("Mapping{i}/bias",                        "params.mapping.dense{i}.bias",                      SAME),
+))
+# fmt: on

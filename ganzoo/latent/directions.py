@@ -1,0 +1,74 @@
+"""Directions in the space of styles along which images change in ways that one can name."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from ganzoo.config import require
+from ganzoo.errors import UserError
+from ganzoo.latent.trained import Trained
+from ganzoo.typing import Styles
+
+
+def principal_components(
+    ws: Float[np.ndarray, "n w_dim"], count: int
+) -> tuple[Float[np.ndarray, "k w_dim"], Float[np.ndarray, " k"]]:
+    """The directions in which styles vary most, as unit vectors, and their standard deviations.
+
+    Härkönen et al. 2020, "GANSpace", arXiv:2004.02546, section 2.1.
+    """
+    require(1 <= count <= min(ws.shape), "count", count, f"be 1 to {min(ws.shape)}")
+    centred = np.asarray(ws, np.float64) - ws.mean(axis=0, dtype=np.float64)
+    _, sizes, directions = np.linalg.svd(centred, full_matrices=False)
+    return _signed(directions[:count]).astype(np.float32), (sizes[:count] / len(ws) ** 0.5).astype(np.float32)
+
+
+def factorised(trained: Trained, count: int, layers: Sequence[int] | None = None) -> Float[np.ndarray, "k w_dim"]:
+    """The directions that change the modulation most, from the weights alone: eigenvectors of ``A A^T``.
+
+    ``A`` are the kernels from w to the styles of the chosen layers, beside one another, each column of unit length.
+    Shen and Zhou 2021, "Closed-Form Factorization of Latent Semantics in GANs", arXiv:2007.06600, section 3.
+    """
+    kernels = modulation_kernels(trained)
+    chosen = range(len(kernels)) if layers is None else layers
+    for layer in chosen:
+        require(0 <= layer < len(kernels), "layers", layer, f"be 0 to {len(kernels) - 1}")
+    together = np.concatenate([np.asarray(kernels[layer], np.float64) for layer in chosen], axis=1)
+    together /= np.maximum(np.linalg.norm(together, axis=0, keepdims=True), 1e-12)
+    require(1 <= count <= len(together), "count", count, f"be 1 to {len(together)}")
+    _, directions = np.linalg.eigh(together @ together.T)
+    return _signed(directions.T[::-1][:count]).astype(np.float32)
+
+
+def modulation_kernels(trained: Trained) -> list[np.ndarray]:
+    """The kernels [w, C] from w to the styles of every convolution, coarse first, as the style inputs are ordered."""
+    trained.require_styles("factorisation")
+    synthesis: Any = trained.weights["params"].get("synthesis", {})
+    found = []
+    blocks = [name for name in synthesis if name[1:].isdigit()]
+    for block in sorted(blocks, key=lambda name: int(name[1:])):
+        layers = [name for name in ("conv0", "conv1") if "affine" in synthesis[block].get(name, {})]
+        found += [np.asarray(synthesis[block][layer]["affine"]["kernel"]) for layer in layers]
+    if not found:
+        raise UserError(f"factorisation: {trained.gan.name} modulates no weights")
+    return found
+
+
+def edited(ws: Styles, direction: np.ndarray, strengths: Sequence[float], layers: Sequence[int] | None) -> Styles:
+    """Styles moved along a direction by every strength, at some style inputs (None: all): [N, K, L, w]."""
+    count = ws.shape[1]
+    chosen = list(range(count)) if layers is None else list(layers)
+    for layer in chosen:
+        require(0 <= layer < count, "layers", layer, f"be 0 to {count - 1}")
+    result = np.repeat(np.asarray(ws)[:, None], len(strengths), axis=1)
+    steps = np.asarray(strengths, np.float32)[None, :, None, None] * np.asarray(direction, np.float32)
+    result[:, :, chosen] += steps
+    return result
+
+
+def _signed(directions: np.ndarray) -> np.ndarray:
+    """The same directions with a positive largest entry, so that they do not depend on the solver."""
+    largest = np.take_along_axis(directions, np.abs(directions).argmax(axis=1, keepdims=True), axis=1)
+    return directions * np.where(largest < 0, -1, 1)

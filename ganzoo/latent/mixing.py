@@ -1,0 +1,47 @@
+"""Style mixing: some style inputs of one latent, the others of another.
+
+Karras et al. 2018, arXiv:1812.04948, section 3.1 and figure 3.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ganzoo.config import require
+from ganzoo.typing import Styles
+
+
+def mixed(rows: Styles, columns: Styles, layers: Sequence[int]) -> Styles:
+    """For every row and column, the row's styles with those of the column at ``layers``: [R, K, L, w].
+
+    Args:
+      rows: [R, L, w].
+      columns: [K, L, w].
+      layers: positions of style inputs, coarse first.
+
+    Raises:
+      UserError: a layer that is not there.
+    """
+    count = rows.shape[1]
+    for layer in layers:
+        require(0 <= layer < count, "layers", layer, f"be 0 to {count - 1}")
+    result = np.repeat(np.asarray(rows)[:, None], len(columns), axis=1)
+    result[:, :, list(layers)] = np.asarray(columns)[None][:, :, list(layers)]
+    return result
+
+
+def mixing_table(rows: np.ndarray, columns: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Images as a table to read, row by row: a white corner, the columns' images, then each row's before its mixtures.
+
+    Args:
+      rows: [R, H, W, C].
+      columns: [K, H, W, C].
+      inside: [R, K, H, W, C].
+
+    Returns:
+      [(R + 1)(K + 1), H, W, C].
+    """
+    parts = [np.ones_like(columns[:1]), columns]
+    for image, mixtures in zip(rows, inside, strict=True):
+        parts += [image[None], mixtures]
+    return np.concatenate(parts)

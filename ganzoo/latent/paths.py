@@ -1,0 +1,59 @@
+"""Ways from one point to the next: straight, along the sphere, or a smooth closed curve through all of them."""
+
+from typing import Literal
+
+import numpy as np
+
+from ganzoo.errors import UserError
+
+Way = Literal["linear", "slerp", "cubic"]
+
+
+def path(points: np.ndarray, frames: int, way: Way = "linear", *, closed: bool = True) -> np.ndarray:
+    """``frames`` points from each of the points to the next, [N frames, ...] when closed, else (N - 1) frames + 1.
+
+    Args:
+      points: [N, ...], N at least 2.
+      frames: from one point to the next.
+      way: "linear"; "slerp", along the sphere on the last axis, with lengths in between those of the ends (Shoemake
+        1985; for latents, White 2016, arXiv:1609.04468); "cubic", a Catmull-Rom curve, smooth at the points, too.
+      closed: go back to the first one in the end, so that a film can be looped.
+    """
+    points = np.asarray(points, np.float64)
+    count = len(points)
+    if count < 2 or frames < 1:
+        raise UserError(
+            f"a path through {count} points in {frames} frames: there must be 2 points and 1 frame, or more"
+        )
+    legs = count if closed else count - 1
+    t = np.arange(frames).reshape(-1, *[1] * (points.ndim - 1)) / frames
+    parts = [_leg(points, leg, t, way, closed=closed) for leg in range(legs)]
+    if not closed:
+        parts.append(points[-1:])
+    return np.concatenate(parts).astype(np.float32)
+
+
+def _leg(points: np.ndarray, leg: int, t: np.ndarray, way: Way, *, closed: bool) -> np.ndarray:
+    """The points at ``t`` of the way from point ``leg`` to the next."""
+    count = len(points)
+    a, b = points[leg], points[(leg + 1) % count]
+    if way == "linear":
+        return a + t * (b - a)
+    if way == "slerp":
+        return slerp(a, b, t)
+    before = points[(leg - 1) % count] if closed or leg > 0 else 2 * a - b
+    after = points[(leg + 2) % count] if closed or leg + 2 < count else 2 * b - a
+    in_, out = (b - before) / 2, (after - a) / 2
+    return (2 * t**3 - 3 * t**2 + 1) * a + (t**3 - 2 * t**2 + t) * in_ + (3 * t**2 - 2 * t**3) * b + (t**3 - t**2) * out
+
+
+def slerp(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """From ``a`` to ``b`` by an even turn and an even change of length, on the last axis."""
+    lengths = [np.linalg.norm(x, axis=-1, keepdims=True) for x in (a, b)]
+    u, v = (x / np.maximum(length, 1e-12) for x, length in zip((a, b), lengths, strict=True))
+    angle = np.arccos(np.clip(np.sum(u * v, axis=-1, keepdims=True), -1, 1))
+    sine = np.sin(angle)
+    is_straight = sine < 1e-6
+    safe = np.where(is_straight, 1, sine)
+    turned = np.where(is_straight, u + t * (v - u), (np.sin((1 - t) * angle) * u + np.sin(t * angle) * v) / safe)
+    return turned * (lengths[0] + t * (lengths[1] - lengths[0]))

@@ -1,0 +1,25 @@
+"""Lists of whole numbers as people write them: ``0-63,100``."""
+
+from ganzoo.errors import UserError
+
+MAX_COUNT = 1_000_000
+
+
+def numbers(text: str, name: str = "seeds", highest: int = 2**32 - 1) -> list[int]:
+    """The numbers of a list of numbers and ranges, both ends included: ``numbers("0-2,7") == [0, 1, 2, 7]``.
+
+    Raises:
+      UserError: it is no such list, or holds a number above ``highest``.
+    """
+    found: list[int] = []
+    for part in text.replace(" ", "").split(","):
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise UserError(f"{name} = {text!r}: must be numbers and ranges with commas between, such as 0-63,100")
+        low, high = int(first), int(last or first)
+        if high < low or high > highest:
+            raise UserError(f"{name} = {text!r}: the range {part} must go up, to {highest} at most")
+        if len(found) + high - low >= MAX_COUNT:
+            raise UserError(f"{name} = {text!r}: more than {MAX_COUNT} of them")
+        found += range(low, high + 1)
+    return found

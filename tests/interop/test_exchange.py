@@ -1,0 +1,182 @@
+"""Our exchange format and the originals' state dicts: round trips bit for bit, run folders, starting from files."""
+
+import json
+import sys
+import types
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pickles
+import pytest
+import safetensors.numpy
+
+import ganzoo
+from ganzoo import interop, pretrained
+from ganzoo.cli import main
+from ganzoo.config import to_json
+from ganzoo.errors import UserError
+from ganzoo.interop import hub
+from ganzoo.training.checkpoint import Checkpoints, named_leaves
+
+
+def weights_of(gan: ganzoo.GAN, seed: int = 0) -> dict[str, np.ndarray]:
+    """A fresh state's weights, by their names in it."""
+    state = gan.init(jax.random.key(seed))
+    parts = {
+        "generator": state.generator.weights,
+        "discriminator": state.discriminator.weights,
+        "average": state.average,
+    }
+    return {name: np.asarray(leaf) for name, leaf in named_leaves(parts)}
+
+
+@pytest.fixture(scope="module")
+def tiny() -> tuple[ganzoo.GAN, dict[str, np.ndarray]]:
+    """A conditional StyleGAN2 of another shape than a square."""
+    gan = ganzoo.create("stylegan2", "tiny", image_size=(8, 12), label_size=3)
+    return gan, weights_of(gan)
+
+
+def assert_same(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> None:
+    assert ours.keys() == theirs.keys()
+    for name, array in ours.items():
+        assert array.dtype == theirs[name].dtype
+        np.testing.assert_array_equal(array, theirs[name], err_msg=name)
+
+
+def test_a_model_comes_back_bit_for_bit(tiny, tmp_path: Path) -> None:
+    gan, weights = tiny
+    converted = interop.Converted("stylegan2", {}, weights, {"augment_p": 0.5})
+    interop.save(tmp_path / "model.safetensors", converted, to_json(gan.config))
+    back = interop.loaded(interop.read(tmp_path / "model.safetensors"))
+    assert_same(dict(back.weights), weights)
+    assert (back.model, back.facts) == ("stylegan2", {"augment_p": 0.5})
+    again, state = ganzoo.load(tmp_path / "model.safetensors")
+    assert again.config == gan.config
+    assert again.image_shape == (8, 12, 3)
+    latents, labels = gan.latents(jax.random.key(1), jnp.arange(2)), jnp.eye(3)[:2]
+    fresh = gan.init(jax.random.key(0))
+    np.testing.assert_array_equal(again.generate(state, latents, labels), gan.generate(fresh, latents, labels))
+
+
+def test_a_run_folder_is_loaded_and_converted(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    gan = ganzoo.create("dcgan", "tiny")
+    state = gan.init(jax.random.key(4))
+    record = {"experiment": {"model": "dcgan", "gan": to_json(gan.config)}}
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text(json.dumps(record))
+    with Checkpoints(tmp_path / "run" / "checkpoints") as checkpoints:
+        checkpoints.save(100, state)
+    assert main(["convert", str(tmp_path / "run"), str(tmp_path / "dcgan.safetensors")]) == 0
+    assert "dcgan" in capsys.readouterr().out
+    for source in (tmp_path / "run", tmp_path / "dcgan.safetensors"):
+        again, loaded = ganzoo.load(source)
+        key = jax.random.key(2)
+        np.testing.assert_array_equal(again.sample(loaded, key, 2), gan.sample(state, key, 2))
+
+
+def test_from_a_pickle_to_the_originals_names_and_back(tmp_path: Path) -> None:
+    path = pickles.written("sg2_cond", tmp_path)
+    first, second = tmp_path / "a.safetensors", tmp_path / "b.npz"
+    assert main(["convert", str(path), str(first)]) == 0
+    assert main(["convert", str(first), str(second), "--names", "original"]) == 0
+    theirs, ours = interop.read(path), interop.read(second)
+    for name, network in theirs.networks.items():
+        assert_same(dict(ours.networks[name].arrays), dict(network.arrays))
+    assert_same(dict(interop.convert(ours).weights), dict(interop.convert(theirs).weights))
+
+
+def test_a_state_dict_of_the_originals_opens_in_torch(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    path = pickles.written("sg2_uncond", tmp_path)
+    assert main(["convert", str(path), str(tmp_path / "o.safetensors"), "--names", "original"]) == 0
+    import safetensors.torch
+
+    found = safetensors.torch.load_file(tmp_path / "o.safetensors")
+    for name, array in interop.read(path).networks["G_ema"].arrays.items():
+        assert torch.equal(found[f"G_ema.{name}"], torch.from_numpy(array.copy()))
+
+
+def test_a_run_starts_from_a_pickle(tmp_path: Path) -> None:
+    """Where there is only the averaged generator, both start from it."""
+    contents = interop.read(pickles.written("sg2_uncond", tmp_path))
+    only = interop.convert(interop.Contents("", {"G_ema": contents.networks["G_ema"]}))
+    interop.save(tmp_path / "g.safetensors", only, pretrained.read_model(tmp_path / "sg2_uncond.pkl").fields)
+    for source in ("sg2_uncond.pkl", "g.safetensors"):
+        start = pretrained.read_start(str(tmp_path / source))
+        assert any(name.startswith("discriminator.") for name in start) == (source == "sg2_uncond.pkl")
+        name = "params.mapping.dense0.kernel"
+        assert start[f"generator.{name}"].shape == start[f"average.{name}"].shape == (64, 64)
+
+
+# What is refused ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model": "stylgan2"}, "did you mean 'stylegan2'"),
+        ({"config": {"image_sise": 8}}, "did you mean 'image_size'"),
+        ({"config": {"image_size": 16}}, "is no weight of|is missing|where the config says"),
+        ({"version": 2}, "not as ganzoo writes it"),
+        ({"config": 3}, "not as ganzoo writes it"),
+    ],
+)
+def test_a_head_that_does_not_fit(tiny, change, words, tmp_path: Path) -> None:
+    gan, weights = tiny
+    head = {"version": 1, "model": "stylegan2", "config": to_json(gan.config), "facts": {}, **change}
+    (tmp_path / "m.safetensors").write_bytes(safetensors.numpy.save(weights, {"ganzoo": json.dumps(head)}))
+    with pytest.raises(UserError, match=words):
+        ganzoo.load(tmp_path / "m.safetensors")
+
+
+def test_commands_refuse_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    path = str(pickles.written("sg1_legacy_tf", tmp_path))
+    for args, words in {
+        ("inspect", "none.pkl"): "No such file",
+        ("inspect",): "--help",
+        ("inspect", path, "--arays"): "did you mean '--arrays'",
+        ("sample", path): "no generator of a model",
+        ("convert", path, "x.pkl"): "no generator of a model",
+        ("sample", "hf:somebody"): "must be hf:owner/name",
+    }.items():
+        assert main(list(args)) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1
+        assert words in lines[0]
+    assert main(["inspect", path, "--arrays"]) == 0
+    assert "G_synthesis/4x4/Const/const  float32  (1, 16, 4, 4)" in capsys.readouterr().out
+
+
+# The Hub ------------------------------------------------------------------------------------------------------------
+
+
+def test_names_of_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked, path = [], pickles.written("sg2_uncond", tmp_path)
+    library = types.SimpleNamespace(
+        hf_hub_download=lambda **wanted: asked.append(wanted) or str(path),
+        create_repo=lambda *wanted, **options: asked.append(wanted),
+        upload_file=lambda **given: asked.append(given),
+    )
+    monkeypatch.setitem(sys.modules, "huggingface_hub", library)
+    gan, _ = ganzoo.load("hf:owner/name/nets/ffhq.pkl")
+    assert gan.image_shape == (32, 32, 3)
+    assert asked.pop() == {"repo_id": "owner/name", "filename": "nets/ffhq.pkl"}
+    assert main(["convert", str(path), "hf:owner/name"]) == 0
+    assert asked[0] == ("owner/name",)
+    assert (asked[1]["repo_id"], asked[1]["path_in_repo"]) == ("owner/name", "model.safetensors")
+
+
+def test_the_hub_without_its_extra_or_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(UserError, match="the extra"):
+        hub.fetch("hf:owner/name")
+
+    def refuse(**wanted):
+        raise OSError("not found")
+
+    monkeypatch.setitem(sys.modules, "huggingface_hub", types.SimpleNamespace(hf_hub_download=refuse))
+    with pytest.raises(UserError, match=r"hf:owner/name: model\.safetensors cannot be fetched"):
+        hub.fetch("hf:owner/name")

@@ -1,0 +1,154 @@
+"""StyleGAN2 of the originals: images and logits of the recorded pickles, configs, all architectures, the way back."""
+
+from functools import partial
+from pathlib import Path
+
+import golden_cases
+import jax
+import numpy as np
+import pickles
+import pytest
+from golden_cases import nchw, nhwc
+
+import ganzoo
+from ganzoo import interop
+from ganzoo.errors import UserError
+from ganzoo.interop.contents import Contents, Network
+from ganzoo.interop.stylegan2_names import GENERATOR, TF_GENERATOR
+
+IMAGES, LOGITS = 1e-4, 1e-4
+"""Of the largest value; the deviations are about 1e-6."""
+
+
+def variables(weights):
+    return {"params": weights["params"], **weights["variables"]}
+
+
+@pytest.fixture(scope="module", params=pickles.STYLEGAN2)
+def model(request, tmp_path_factory):
+    name = request.param
+    return name, *ganzoo.load(pickles.written(name, tmp_path_factory.mktemp("pkl")))
+
+
+def test_images_and_logits_are_the_recorded_ones(model) -> None:
+    name, gan, state = model
+    golden = pickles.recorded(name)
+    labels = golden["in/c"] if gan.label_size else None
+    bound = gan.generator.bind(variables(state.average))
+    both = [bound.styles(golden["in/z"], labels, **options) for options in ({}, {"psi": 0.7, "cutoff": 3})]
+    apply = partial(gan.generator.apply, method="synthesise")
+    images = nchw(golden_cases.run(apply, variables(state.average), np.concatenate(both)))
+    recorded = [golden[f"out/G_ema/img_{options}"] for options in ("psi1", "psi0.7_cutoff3")]
+    golden_cases.assert_near(images, np.concatenate(recorded), IMAGES)
+    judge = partial(golden_cases.run, gan.discriminator.apply, variables(state.discriminator.weights))
+    logits = judge(nhwc(golden["out/G_ema/img_psi1"]), labels)
+    golden_cases.assert_near(logits, golden["out/D/logits_G_ema_img_psi1"][:, 0], LOGITS)
+
+
+def test_the_newest_generator_is_another_one(model) -> None:
+    _, _, state = model
+    newest, averaged = state.generator.params, state.average["params"]
+    assert jax.tree.structure(newest) == jax.tree.structure(averaged)
+    for ours, other in zip(jax.tree.leaves(newest), jax.tree.leaves(averaged), strict=True):
+        assert not np.array_equal(ours, other)
+
+
+def test_back_to_the_originals_bit_for_bit(tmp_path: Path) -> None:
+    contents = interop.read(pickles.written("sg2_cond", tmp_path))
+    converted = interop.convert(contents)
+    back = interop.originals(converted, (1, 3, 3, 1))
+    expected = {f"{net}.{key}": array for net, item in contents.networks.items() for key, array in item.arrays.items()}
+    assert back.keys() == expected.keys()
+    for name, array in back.items():
+        assert array.dtype == expected[name].dtype
+        np.testing.assert_array_equal(array, expected[name], err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["gan_cond_resnet_skip_r16"])
+def test_state_dicts_of_other_architectures(name: str) -> None:
+    """From names and shapes alone, without any arguments, and back."""
+    case = golden_cases.case(f"sg2/{name}")
+    arrays = {key.removeprefix("params/"): array for key, array in case.arrays.items() if key.startswith("params/")}
+    networks = {"G_ema": "G/", "D": "D/"}
+    contents = Contents("", {
+        net: Network("", {key.removeprefix(start): array for key, array in arrays.items() if key.startswith(start)})
+        for net, start in networks.items()
+    })  # fmt: skip
+    converted = interop.convert(contents)
+    generator, discriminator, resolution = name.split("_")[-3:]
+    assert converted.fields["generator_architecture"] == generator
+    assert converted.fields["discriminator_architecture"] == discriminator
+    assert converted.fields["image_size"] == int(resolution[1:])
+    back = interop.originals(converted, (1, 3, 3, 1))
+    for net, network in contents.networks.items():
+        own = {key.removeprefix(f"{net}."): array for key, array in back.items() if key.startswith(f"{net}.")}
+        assert own.keys() == network.arrays.keys()
+        for key, array in own.items():
+            np.testing.assert_array_equal(array, network.arrays[key], err_msg=key)
+
+
+def test_the_config_of_a_snapshot(tmp_path: Path) -> None:
+    fields = interop.convert(interop.read(pickles.written("sg2_cond", tmp_path))).fields
+    told = {
+        "image_size": 32, "channels": 3, "label_size": 10, "latent_size": 64, "style_size": 64, "mapping_layers": 2,
+        "channel_base": 512, "channel_max": 24, "generator_architecture": "skip", "resample_filter": (1, 3, 3, 1),
+        "discriminator_architecture": "resnet", "conv_clamp": 256, "minibatch_std_group": 4, "activation": "lrelu",
+        "discriminator_mapping_layers": 8, "use_noise": True, "style_average_decay": 0.995,
+    }  # fmt: skip
+    assert {name: fields[name] for name in told} == told
+
+
+def test_tables_are_one_to_one() -> None:
+    for table in (GENERATOR, TF_GENERATOR):
+        for side in ("theirs", "ours"):
+            names = [getattr(rule, side) for rule in table.rules]
+            assert len(set(names)) == len(names)
+        assert all("{i}" in rule.ours or "{i}" not in rule.theirs for rule in table.rules)
+
+
+# What cannot be loaded ----------------------------------------------------------------------------------------------
+
+
+def changed(tmp_path: Path, network: str, **arrays: np.ndarray | None) -> Contents:
+    """The recorded snapshot with some arrays of a network replaced, or left out."""
+    contents = interop.read(pickles.written("sg2_uncond", tmp_path))
+    old = contents.networks[network]
+    new = {name: array for name, array in {**old.arrays, **arrays}.items() if array is not None}
+    return Contents("", {**contents.networks, network: Network(old.kind, new, old.settings)})
+
+
+@pytest.mark.parametrize(
+    ("network", "arrays", "words"),
+    [
+        ("G_ema", {"synthesis.b8.conv9.scale": np.ones(1)}, "'?synthesis.b8.conv9.scale'? is no weight"),
+        ("G_ema", {"synthesis.b16.conv1.weight": None}, "blocks of the sizes"),
+        ("G_ema", {"synthesis.b8.conv1.weight": np.ones((7, 7, 3, 3), np.float32)}, "no channel_base"),
+        ("G_ema", {"mapping.fc0.weight": np.ones((3, 64), np.float32)}, "mapping layers of"),
+        ("G_ema", {"mapping.fc0.weight": np.ones(3, np.float32)}, "which its layer cannot have"),
+        ("D", {"b4.out.weight": np.ones((5, 24), np.float32)}, "5 outputs"),
+    ],
+)
+def test_what_is_no_stylegan2(tmp_path: Path, network, arrays, words) -> None:
+    with pytest.raises(UserError, match=words):
+        interop.convert(changed(tmp_path, network, **arrays))
+
+
+def test_a_part_is_missing(tmp_path: Path) -> None:
+    contents = changed(tmp_path, "G_ema", **{"synthesis.b8.conv1.bias": None})
+    interop.save(tmp_path / "part.safetensors", interop.convert(contents), dict(interop.convert(contents).fields))
+    with pytest.raises(UserError, match=r"b8\.conv1\.bias is missing"):
+        ganzoo.load(tmp_path / "part.safetensors")
+
+
+def test_other_models_are_read_but_not_loaded(tmp_path: Path) -> None:
+    for name in ("sg1_legacy_tf", "sg3_r"):
+        with pytest.raises(UserError, match="no generator of a model that is known here"):
+            ganzoo.load(pickles.written(name, tmp_path))
+
+
+def test_a_wider_discriminator_is_left_out(tmp_path: Path) -> None:
+    contents = interop.read(pickles.written("sg2_uncond", tmp_path))
+    other = Network("", contents.networks["D"].arrays, {"conv_clamp": 8})
+    converted = interop.convert(Contents("", {**contents.networks, "D": other}))
+    assert converted.notes == ("the discriminator is left out: another conv_clamp than the generator's",)
+    assert not any(name.startswith("discriminator") for name in converted.weights)

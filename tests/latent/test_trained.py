@@ -1,0 +1,169 @@
+"""A trained generator at work: seeds, batches, styles, noise; its export; projection of what it made itself."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from golden_cases import draw
+
+import ganzoo
+from ganzoo.errors import UserError
+from ganzoo.gan import NetworkState, TrainState
+from ganzoo.latent.directions import factorised, modulation_kernels
+from ganzoo.latent.exporting import exported
+from ganzoo.latent.projection import ProjectionConfig, noise_regularity, pixel_distance, project
+from ganzoo.latent.trained import Trained
+
+
+def drawn_state(gan: ganzoo.GAN) -> TrainState:
+    """N(0, 1) everywhere, in the mapping network as large as it is there: to initialise takes long to compile."""
+    shapes = jax.eval_shape(gan.init, jax.random.key(0)).average
+    leaves, structure = jax.tree.flatten(shapes)
+    drawn = jax.tree.unflatten(structure, [draw(seed, *leaf.shape) for seed, leaf in enumerate(leaves)])
+    drawn["params"]["mapping"] = jax.tree.map(lambda leaf: leaf * 100, drawn["params"]["mapping"])
+    network = NetworkState(drawn["params"], drawn["variables"], ())
+    return TrainState(jnp.int32(0), jnp.uint32(0), network, NetworkState({}, {}, ()), drawn)
+
+
+@pytest.fixture(scope="module")
+def trained() -> Trained:
+    """A conditional StyleGAN2 whose noise and average of w are not zero."""
+    gan = ganzoo.create("stylegan2", "tiny", label_size=3)
+    return Trained(gan, drawn_state(gan))
+
+
+@pytest.fixture(scope="module")
+def plain() -> Trained:
+    """A model without styles."""
+    gan = ganzoo.create("dcgan", "tiny")
+    return Trained(gan, jax.jit(gan.init)(jax.random.key(0)))
+
+
+def test_an_image_depends_on_its_seed_alone(trained: Trained) -> None:
+    seeds = [5, 2**32 - 1, 7, 0, 9]
+    latents, labels = trained.latents(seeds), trained.labels(5, 1)
+    for noise in ("const", "random"):
+        together = trained.images(latents, labels, psi=0.7, cutoff=2, noise=noise, seeds=seeds)
+        assert together.shape == (5, 8, 8, 3)
+        one = Trained(trained.gan, trained.state, batch=2)
+        alone = one.images(trained.latents([7]), one.labels(1, 1), psi=0.7, cutoff=2, noise=noise, seeds=[7])
+        np.testing.assert_allclose(together[2], alone[0], atol=1e-5)
+        split = one.images(latents, labels, psi=0.7, cutoff=2, noise=noise, seeds=seeds)
+        np.testing.assert_allclose(together, split, atol=1e-5)
+
+
+def test_images_are_those_of_the_gan(trained: Trained, plain: Trained) -> None:
+    latents, labels = trained.latents(range(3)), trained.labels(3)
+    expected = trained.gan.generate(trained.state, jnp.asarray(latents), jnp.asarray(labels), psi=0.5)
+    np.testing.assert_allclose(trained.images(latents, labels, psi=0.5), expected, atol=1e-6)
+    expected = plain.gan.sample(plain.state, jax.random.key(0), 3)
+    np.testing.assert_allclose(plain.images(plain.latents(range(3))), expected, atol=1e-6)
+
+
+def test_latents_of_the_originals_tools(trained: Trained) -> None:
+    expected = np.random.RandomState(85).randn(1, 8)
+    np.testing.assert_array_equal(trained.latents([3, 85], "numpy")[1], expected[0].astype(np.float32))
+
+
+def test_labels(trained: Trained, plain: Trained) -> None:
+    np.testing.assert_array_equal(trained.labels(4), np.eye(3)[[0, 1, 2, 0]])
+    np.testing.assert_array_equal(trained.labels(2, 2), np.eye(3)[[2, 2]])
+    assert plain.labels(2) is None
+    with pytest.raises(UserError, match="class = 3: must be 0 to 2"):
+        trained.labels(1, 3)
+    with pytest.raises(UserError, match="has no classes"):
+        plain.labels(1, 0)
+
+
+def test_a_model_without_styles_says_so(plain: Trained) -> None:
+    latents = plain.latents([0])
+    for use in (
+        lambda: plain.styles(latents),
+        lambda: plain.images(latents, psi=0.5),
+        lambda: project(plain, np.zeros((1, 16, 16, 3), np.float32)),
+        lambda: factorised(plain, 1),
+        lambda: exported(plain, psi=0.5),
+    ):
+        with pytest.raises(UserError, match="no styles"):
+            use()
+
+
+def test_factorised_directions_are_those_of_the_modulation(trained: Trained) -> None:
+    kernels = modulation_kernels(trained)
+    assert [kernel.shape[0] for kernel in kernels] == [8, 8, 8]
+    found = factorised(trained, 8)
+    np.testing.assert_allclose(found @ found.T, np.eye(8), atol=1e-5)
+    together = np.concatenate([kernel / np.linalg.norm(kernel, axis=0) for kernel in kernels], axis=1)
+    power = np.linalg.norm(found @ together, axis=1)
+    assert (np.diff(power) <= 1e-6).all()
+
+
+# Export -------------------------------------------------------------------------------------------------------------
+
+RUNNER = """
+import sys
+class Refused:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("flax", "ganzoo", "optax", "torch"):
+            raise ImportError(name)
+sys.meta_path.insert(0, Refused())
+import jax, jax.export, numpy as np
+folder = sys.argv[1]
+generate = jax.export.deserialize(bytearray(open(folder + "/generator.jax", "rb").read()))
+assert generate.platforms == ("cpu", "cuda", "tpu")
+given = np.load(folder + "/given.npz")
+inputs = [given[name] for name in ("latents", "labels") if name in given.files]
+for count in (1, 3):
+    np.testing.assert_allclose(generate.call(*[x[:count] for x in inputs]), given["images"][:count], atol=1e-4)
+"""
+
+
+@pytest.mark.parametrize("kind", ["trained", "plain"])
+def test_an_export_runs_without_this_library(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    model: Trained = request.getfixturevalue(kind)
+    options = {"psi": 0.7} if model.has_styles else {}
+    (tmp_path / "generator.jax").write_bytes(exported(model, **options))
+    latents, labels = model.latents(range(3)), model.labels(3)
+    given = {"latents": latents, "images": model.images(latents, labels, **options)}
+    np.savez(tmp_path / "given.npz", **given, **({} if labels is None else {"labels": labels}))
+    ended = subprocess.run([sys.executable, "-c", RUNNER, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
+# Projection ---------------------------------------------------------------------------------------------------------
+
+
+def test_projection_recovers_images_of_the_generator_itself() -> None:
+    """At 16 x 16 pixels, so that it is quick; each target is sought by itself."""
+    gan = ganzoo.create("stylegan2", "tiny", image_size=16, channel_base=128, channel_max=16)
+    trained = Trained(gan, drawn_state(gan))
+    targets = trained.images(trained.latents([1, 2, 3]))
+    config = ProjectionConfig(steps=400, style_samples=500)
+    found = project(trained, targets, config)
+    assert found.ws.shape == (3, gan.config.style_count, 8)
+    assert found.distances.shape == (400, 3)
+    error = np.square(found.images - targets).mean(axis=(1, 2, 3))
+    assert (10 * np.log10(4 / error) > 28).all()
+    maps = jax.tree.leaves(found.noise)
+    np.testing.assert_allclose([map_.mean() for map_ in maps], 0, atol=1e-3)
+    np.testing.assert_allclose([map_.std() for map_ in maps], 1, atol=1e-3)
+
+
+def test_projection_of_what_does_not_fit(trained: Trained) -> None:
+    with pytest.raises(UserError, match="targets = "):
+        project(trained, np.zeros((1, 16, 16, 3), np.float32))
+    with pytest.raises(UserError, match="steps = 0"):
+        ProjectionConfig(steps=0)
+
+
+def test_distances_and_the_regularity_of_noise() -> None:
+    images = np.random.default_rng(0).normal(size=(2, 32, 32, 1)).astype(np.float32)
+    assert np.asarray(pixel_distance(images, images)).tolist() == [0, 0]
+    far = np.asarray(pixel_distance(images, images + 1))
+    np.testing.assert_allclose(far, 3, rtol=1e-5)  # 32, 16 and 8 pixels
+    noise, stripes = images[..., 0], np.tile([1.0, -1.0], (2, 32, 16)).astype(np.float32)
+    assert float(noise_regularity([noise])) < 0.1 * float(noise_regularity([stripes]))
