@@ -9,7 +9,6 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -95,20 +94,8 @@ class MetricsConfig:
 
 
 def read_torch_state(path: Path) -> dict[str, np.ndarray]:
-    """The tensors of a PyTorch file that holds one network, by name; nothing in the file is executed.
-
-    Raises:
-      UserError: it cannot be read.
-    """
-    try:
-        interop = import_module("ganzoo.interop")
-    except ModuleNotFoundError as error:
-        remedy = f"convert it to {path.with_suffix(weights.SAFETENSORS).name} and name that by --inception"
-        raise UserError(f"{path}: this version does not read PyTorch files; {remedy}") from error
-    arrays: dict[str, np.ndarray] = {}
-    for network in interop.read(path).networks.values():
-        arrays |= network.arrays
-    return arrays
+    """The tensors of a PyTorch file, by name; ``UserError`` where it cannot be read without executing it."""
+    raise UserError(f"{path}: PyTorch files cannot be read yet; convert it to {path.with_suffix('.safetensors')}")
 
 
 def load_extractor(config: MetricsConfig, say: Say = lambda line: None) -> Extractor:
