@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ganzoo.errors import UserError
-from ganzoo.evaluation import MetricsConfig, load_extractor
+from ganzoo.evaluation import MetricsConfig, load_extractor, read_torch_state
 from ganzoo.metrics import inception
 from ganzoo.metrics.extractors import inception_extractor
 from metrics.test_weights import write_safetensors
@@ -77,6 +77,19 @@ def test_weights_from_a_file(weights, tmp_path) -> None:
     assert extractor.about["resize"] == "pytorch"
     assert len(extractor.about["sha256"]) == 64
     assert "nobody has published their SHA-256" in lines[0]
+
+
+@needs_torch
+@pytest.mark.parametrize("is_zip", [True, False])
+@pytest.mark.skipif(not importlib.util.find_spec("ganzoo.interop"), reason="the reader of PyTorch files is not there")
+def test_weights_from_a_pytorch_file(is_zip, theirs, weights, tmp_path) -> None:
+    import torch
+
+    torch.save(theirs.state_dict(), tmp_path / "weights.pth", _use_new_zipfile_serialization=is_zip)
+    found = read_torch_state(tmp_path / "weights.pth")
+    assert found.keys() >= {name for name in weights if not name.endswith("num_batches_tracked")}
+    for name, array in found.items():
+        np.testing.assert_array_equal(array, weights[name], err_msg=name)
 
 
 @needs_torch
