@@ -11,7 +11,7 @@ their mirror images. The run folder holds `samples.webp`, a film of how the pict
 import sys
 
 from ganzoo.cli import run_script
-from ganzoo.experiment import experiments
+from ganzoo.recipes import experiments
 
 if __name__ == "__main__":
     sys.exit(run_script(experiments()["stylegan-faces64"]))

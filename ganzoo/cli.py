@@ -23,8 +23,9 @@ from ganzoo.data import DataConfig
 from ganzoo.disk import write_whole
 from ganzoo.errors import UserError, nearest
 from ganzoo.evaluation import MetricsConfig, evaluate_run
-from ganzoo.experiment import Experiment, TrainingConfig, experiments, run
+from ganzoo.experiment import run
 from ganzoo.memory import keep_freed_memory
+from ganzoo.recipes import Experiment, TrainingConfig, experiments
 
 M = TypeVar("M")
 USAGE, INTERRUPTED = 2, 130

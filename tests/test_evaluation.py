@@ -14,8 +14,9 @@ from ganzoo.cli import main
 from ganzoo.data import DataConfig, open_dataset
 from ganzoo.errors import UserError
 from ganzoo.evaluation import Evaluator, MetricsConfig, evaluate_run
-from ganzoo.experiment import Experiment, TrainingConfig, experiments, run
+from ganzoo.experiment import run
 from ganzoo.metrics import weights
+from ganzoo.recipes import Experiment, TrainingConfig, experiments
 from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints
 

@@ -10,7 +10,8 @@ import ganzoo
 import ganzoo.experiment
 from ganzoo.config import differences, to_json
 from ganzoo.data import DataConfig, open_dataset
-from ganzoo.experiment import SHOWN_CLASSES, TrainingConfig, experiments, run, shown_labels
+from ganzoo.experiment import SHOWN_CLASSES, run, shown_labels
+from ganzoo.recipes import TrainingConfig, experiments
 from ganzoo.run_folder import FREE_ON_RESUME
 
 

@@ -13,7 +13,7 @@ from golden_cases import assert_near, draw, run
 from PIL import Image
 
 import ganzoo
-from ganzoo import experiment
+from ganzoo import experiment, recipes
 from ganzoo.models.stylegan import Epilogue, grow, play
 from ganzoo.models.stylegan_config import PRESETS
 from ganzoo.training import parallel
@@ -151,7 +151,7 @@ def test_samples_have_full_size_and_the_detail_of_the_state(state: Any) -> None:
 
 def train(out: Path, images: int, **options: Any) -> list[str]:
     """Digits, 4x4 to 8x8, which fades in from image 48 to image 176, with batches of 32 and of 16."""
-    base = experiment.experiments()["stylegan-tiny"]
+    base = recipes.experiments()["stylegan-tiny"]
     fields = {
         "training_images": 48,
         "fading_images": 128,
@@ -169,7 +169,7 @@ def train(out: Path, images: int, **options: Any) -> list[str]:
 
 
 def final_state(out: Path) -> list[np.ndarray]:
-    base = experiment.experiments()["stylegan-tiny"].gan
+    base = recipes.experiments()["stylegan-tiny"].gan
     gan = ganzoo.MODELS["stylegan"].build(replace(base, channels=1))
     with Checkpoints(out / "checkpoints") as checkpoints:
         state = checkpoints.restore(jax.eval_shape(gan.init, KEY), parallel.data_mesh(1))
