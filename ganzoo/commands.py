@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
@@ -54,11 +54,17 @@ class Convert:
     """The file to write: .safetensors, or .npz for the originals' names; or hf:owner/name to upload it."""
     names: Literal["ganzoo", "original"] = "ganzoo"
     """Ours, with the config at the head of the file; or the originals' (G.mapping.fc0.weight), for their tools."""
+    generator_only: bool = False
+    """Leave out the discriminator and the newest generator: the averaged one is what makes images."""
 
     def run(self) -> None:
         converted = pretrained.read_model(pretrained.located(self.model))
         gan = pretrained.build(converted)
         pretrained.state_of(gan, converted.weights)  # complains of what is not whole
+        if self.generator_only:
+            whole = interop.completed(converted.weights)
+            average = {name: array for name, array in whole.items() if name.startswith("average.")}
+            converted = replace(converted, weights=average)
         if self.out.startswith(hub.PREFIX):
             with tempfile.TemporaryDirectory() as folder:
                 file = Path(folder) / hub.split(self.out)[1].rpartition("/")[2]

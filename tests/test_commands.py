@@ -104,6 +104,11 @@ def test_edit(model: str, run, options) -> None:
     assert set(files) == {"edit.png"}
 
 
+def test_convert_the_generator_alone(model: str, run) -> None:
+    files = run("convert", model, "g.safetensors", "--generator-only")
+    assert set(interop.read(files["g.safetensors"]).networks) == {"average"}
+
+
 def test_spectrum(plain: str, run) -> None:
     run("sample", plain, "--seeds", "0-3", "--out", "real")
     files = run("spectrum", plain, "--count", "70", "--real", "real")

@@ -6,18 +6,30 @@ import sys
 from pathlib import Path
 
 import jax
+import tyro
+
+from ganzoo.commands import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text()
 
 
 def test_the_library_example_runs() -> None:
-    example = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)[0]
+    examples = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+    example = next(text for text in examples if "ganzoo.create" in text)
     cache = str(jax.config.jax_compilation_cache_dir)
     env = {"PATH": "", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT), "JAX_COMPILATION_CACHE_DIR": cache}
     ended = subprocess.run([sys.executable, "-c", example], env=env, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     assert float(ended.stdout) > 0
+
+
+def test_its_commands_for_trained_models_can_be_typed() -> None:
+    typed = [line.split()[3:] for line in re.findall(r"^uv run ganzoo .*$", TEXT, flags=re.M)]
+    chosen = [args for args in typed if args[0] in COMMANDS]
+    assert {args[0] for args in chosen} == set(COMMANDS)
+    for name, *args in chosen:
+        tyro.cli(COMMANDS[name], args=args, config=(tyro.conf.OmitArgPrefixes,))
 
 
 def test_files_that_it_names_are_there() -> None:

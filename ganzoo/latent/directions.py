@@ -56,7 +56,9 @@ def modulation_kernels(trained: Trained) -> list[np.ndarray]:
     return found
 
 
-def edited(ws: Styles, direction: np.ndarray, strengths: Sequence[float], layers: Sequence[int] | None) -> Styles:
+def edited(
+    ws: Styles, direction: np.ndarray, strengths: Sequence[float], layers: Sequence[int] | None
+) -> Float[np.ndarray, "n k l w_dim"]:
     """Styles moved along a direction by every strength, at some style inputs (None: all): [N, K, L, w]."""
     count = ws.shape[1]
     chosen = list(range(count)) if layers is None else list(layers)

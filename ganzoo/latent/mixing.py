@@ -6,12 +6,15 @@ Karras et al. 2018, arXiv:1812.04948, section 3.1 and figure 3.
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float
 
 from ganzoo.config import require
-from ganzoo.typing import Styles
+from ganzoo.typing import AnyArray
 
 
-def mixed(rows: Styles, columns: Styles, layers: Sequence[int]) -> Styles:
+def mixed(
+    rows: Float[AnyArray, "r l w_dim"], columns: Float[AnyArray, "k l w_dim"], layers: Sequence[int]
+) -> Float[np.ndarray, "r k l w_dim"]:
     """For every row and column, the row's styles with those of the column at ``layers``: [R, K, L, w].
 
     Args:
@@ -41,7 +44,8 @@ def mixing_table(rows: np.ndarray, columns: np.ndarray, inside: np.ndarray) -> n
     Returns:
       [(R + 1)(K + 1), H, W, C].
     """
-    parts = [np.ones_like(columns[:1]), columns]
+    white = 255 if columns.dtype == np.uint8 else 1
+    parts = [np.full_like(columns[:1], white), columns]
     for image, mixtures in zip(rows, inside, strict=True):
         parts += [image[None], mixtures]
     return np.concatenate(parts)

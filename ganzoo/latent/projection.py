@@ -4,7 +4,7 @@ Karras et al. 2019, arXiv:1912.04958, appendix D, whose schedules and noise regu
 distance of images by LPIPS, here it is a function to be given, by default of the pixels at several scales.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -163,14 +163,14 @@ def style_statistics(
     return np.stack([means[i] for i in of]), float(np.mean(spread)) ** 0.5
 
 
-def noise_regularity(maps: list[Float[Array, "n h w"]]) -> Scalar:
+def noise_regularity(maps: Sequence[Float[AnyArray, "_n _h _w"]]) -> Scalar:
     """How much the maps differ from noise: squared correlations with their neighbours, at all sizes from 8 on.
 
     Appendix D: for each map and each of its halvings (of averages, times 2 to keep the variance), the squares of the
     mean products with the map shifted by one pixel down and to the right, around the edges.
     """
     total = jnp.float32(0)
-    for map_ in maps:
+    for map_ in map(jnp.asarray, maps):
         while True:
             for axis in (1, 2):
                 total += jnp.sum(jnp.square(jnp.mean(map_ * jnp.roll(map_, 1, axis), axis=(1, 2))))
