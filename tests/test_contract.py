@@ -36,7 +36,7 @@ VARIANTS = [
             "r1_interval": 0,
             "path_length_batch_shrink": 1,
             "minibatch_std_group": 0,
-            "augment": "bgc",
+            "augment": "color",
             "augment_target": -0.9,
             "augment_images": 64,
             "augment_interval": 2,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from augment.ada_records import NAMES, percentile_numbers, pipeline, recorded_numbers
 from golden_cases import Case, draw, nhwc, run
-from jax.sharding import PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 
 from ganzoo.augment import ada, geometry
 from ganzoo.augment.ada import PIPELINES, Pipeline, Transforms
@@ -233,17 +233,39 @@ def test_all_of_it_is_linear_in_the_image_and_has_its_second_derivative(doubles:
     golden_cases.assert_near(*run(both, images), relative=1e-12)
 
 
-def test_eight_devices_augment_as_one() -> None:
+@pytest.mark.parametrize("mode", ["jit", "shard_map", "pmap"])
+def test_eight_devices_augment_as_one(mode: str, whole: tuple) -> None:
     """Draws go by the position in the global batch, and the margin of reflection is that of the whole batch."""
-    mesh, images, key = parallel.data_mesh(8), draw(0, 16, 8, 8, 3), jax.random.key(4)
+    mesh, images, split = parallel.data_mesh(8), draw(0, 16, 8, 8, 3), PartitionSpec("data")
+    if mode == "shard_map":
+        ours = run(jax.shard_map(augmented, mesh=mesh, in_specs=split, out_specs=split), images)
+    elif mode == "pmap":
+        parts = jax.pmap(augmented, axis_name="data")(images.reshape(8, 2, 8, 8, 3))
+        ours = jax.tree.map(lambda part: part.reshape(images.shape), parts)
+    else:
 
-    def augmented(images: jax.Array, key: Any) -> jax.Array:
-        return ada.apply(images, ada.draw(key, PIPELINES["bgcfnc"], images.shape))
+        def over_mesh(images: jax.Array) -> tuple[jax.Array, jax.Array]:
+            with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+                return augmented(images)
 
-    whole = run(augmented, images, key)
-    split, everywhere = PartitionSpec("data"), PartitionSpec()
-    mapped = jax.shard_map(augmented, mesh=mesh, in_specs=(split, everywhere), out_specs=split)
-    np.testing.assert_allclose(run(mapped, images, key), whole, atol=1e-5)
+        ours = run(over_mesh, jax.device_put(images, NamedSharding(mesh, split)))
+    golden_cases.assert_near(ours, whole)
+
+
+def augmented(images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Images at p = 1, and the gradient of the sum of their squares."""
+
+    def forward(images: jax.Array) -> jax.Array:
+        return ada.apply(images, ada.draw(jax.random.key(4), PIPELINES["bgcfnc"], images.shape))
+
+    y, back = jax.vjp(forward, images)
+    return y, back(2 * y)[0]
+
+
+@pytest.fixture(scope="module")
+def whole() -> tuple:
+    """That of one device."""
+    return run(augmented, draw(0, 16, 8, 8, 3))
 
 
 def test_pipelines_that_cannot_be() -> None:
