@@ -3,9 +3,9 @@
     python experiments/limited_data.py --data olivetti-faces-64.zip --out runs/limited
 
 `--data` is a folder or a zip of images, of which the first 200 are used, grey and at 16 x 16 pixels. The discriminator
-comes to know so few by heart: r_t, the mean sign of what it says of them, goes up. With ADA, p goes up as long as r_t is
-over its target, which keeps it there. Written are `limited_data.png` (r_t and p over time, and
-samples of both runs side by side) and `limited_data.json` (the curves).
+comes to know so few by heart: r_t, the mean sign of what it says of them, goes up. With ADA, p goes up as long as r_t
+is over its target, which keeps it there. Written are `limited_data.png` (r_t and p over time, and samples of both runs
+side by side) and `limited_data.json` (the curves).
 
 Price: about 12 minutes on two CPU cores that have much other work besides, half of it compilation; and matplotlib,
 which comes with the extra "notebooks". Of the published runs (arXiv:2006.06676) this is a sketch: they train for 25

@@ -151,3 +151,11 @@ class GAN:
 def parameter_count(params: Mapping[str, Any]) -> int:
     """The number of learned values in a tree."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def named_leaves(tree: PyTree) -> list[tuple[str, PyTree]]:
+    """The leaves with their names: the way to each through the tree, with dots between."""
+    return [
+        (jax.tree_util.keystr(path, simple=True, separator="."), leaf)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    ]

@@ -196,14 +196,18 @@ BATCH_SIZES: Mapping[int, tuple[int, ...]] = {
 """Images of a step by the number of devices, at resolutions from 4 on. NVlabs/stylegan, train.py:46-49."""
 
 
-def complete(config: StyleGANConfig, batch_size: int, devices: int) -> tuple[StyleGANConfig, int]:
+def complete(
+    config: StyleGANConfig, batch_size: int, devices: int, *, transferred: bool = False
+) -> tuple[StyleGANConfig, int]:
     """The config with batch sizes for None, and the run's batch size, which is that of the full size.
 
     Args:
       config: of any preset; what is not None stays.
       batch_size: of a step, over all devices; 0 takes that of the table.
       devices: how many share it; between the numbers in the table the smaller one counts.
+      transferred: makes no difference.
     """
+    del transferred
     sizes = config.batch_sizes
     if sizes is None:
         table = BATCH_SIZES[max(count for count in BATCH_SIZES if count <= devices)]

@@ -21,6 +21,7 @@ except ImportError:  # before orbax moved it out of experimental
     from orbax.checkpoint.experimental import v1 as ocp
 
 from ganzoo.errors import UserError
+from ganzoo.gan import named_leaves
 from ganzoo.training.parallel import data_mesh, together
 from ganzoo.typing import PyTree, State
 
@@ -239,11 +240,3 @@ def _first_cause(error: BaseException) -> str:
 def _storable(state: State) -> dict[str, PyTree]:
     """The leaves by name: a plain dict needs no class of ours to be read."""
     return dict(named_leaves(state))
-
-
-def named_leaves(tree: PyTree) -> list[tuple[str, PyTree]]:
-    """The leaves with their names: the way to each through the tree, with dots between."""
-    return [
-        (jax.tree_util.keystr(path, simple=True, separator="."), leaf)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    ]

@@ -14,12 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from ganzoo.errors import UserError
-from ganzoo.training.checkpoint import Checkpoints, named_leaves
+from ganzoo.gan import named_leaves
+from ganzoo.training.checkpoint import Checkpoints
 from ganzoo.typing import State
 
 Fate = Literal["copied", "resized", "fresh"]
 WEIGHTS = ("generator.params.", "generator.variables.", "discriminator.params.", "discriminator.variables.", "average.")
 """What is taken over, by the beginnings of its names in a train state."""
+NETWORKS, COUNTERS = ("generator.", "discriminator.", "average."), ("step", "images")
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,12 @@ class Row:
     """The shape of its source; None where there is none."""
 
 
-def read_weights(source: Path) -> dict[str, np.ndarray]:
+def read_weights(source: Path, *, with_memory: bool = False) -> dict[str, np.ndarray]:
     """The weights of a run folder's newest checkpoint, or of an ``.npz`` file, by their names in a train state.
+
+    Args:
+      source: the folder or file.
+      with_memory: also what the state remembers besides networks, optimizers and counters, such as running means.
 
     Raises:
       UserError: there are none, or they cannot be read.
@@ -54,7 +60,8 @@ def read_weights(source: Path) -> dict[str, np.ndarray]:
     weights = {name: array for name, array in arrays.items() if name.startswith(WEIGHTS)}
     if not weights:
         raise UserError(f"{source} holds no weights: names must begin with {', '.join(WEIGHTS)}")
-    return weights
+    memory = {name: array for name, array in arrays.items() if not name.startswith(NETWORKS) and name not in COUNTERS}
+    return {**weights, **memory} if with_memory else weights
 
 
 def _read_npz(source: Path) -> dict[str, np.ndarray]:

@@ -133,7 +133,7 @@ def test_a_head_that_does_not_fit(tiny, change, words, tmp_path: Path) -> None:
 
 
 def test_commands_refuse_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    path = str(pickles.written("sg1_legacy_tf", tmp_path))
+    path = str(pickles.written("sg3_r", tmp_path))
     for args, words in {
         ("inspect", "none.pkl"): "No such file",
         ("inspect",): "--help",

@@ -73,7 +73,7 @@ def test_mapping(case: Case) -> None:
     config = config_of(case, image_size=4 * 2 ** ((kwargs["dlatent_broadcast"] or 2) // 2 - 1))
     module = MappingNetwork(config)
     labels = case["in/labels"] if config.label_size else None
-    params = stylegan_names.generator(parameters(case), 0)["params"]
+    params = stylegan_names.generator(parameters(case))["params"]
     variables = {"statistics": {"w_average": np.zeros(config.style_size, np.float32)}}
 
     def value_and_gradients(params: dict, latents: Any, cot: Any) -> tuple:
@@ -89,16 +89,14 @@ def test_mapping(case: Case) -> None:
     ws, (gradients, back) = run(value_and_gradients, params, case["in/latents"], cot.astype(np.float32))
     assert_near(ws, theirs)
     scalar = "sum(dlatents*cot)"
-    assert_near(
-        gradients, stylegan_names.generator(recorded_gradients(case, scalar), 0)["params"], golden_cases.GRADIENTS
-    )
+    assert_near(gradients, stylegan_names.generator(recorded_gradients(case, scalar))["params"], golden_cases.GRADIENTS)
     assert_near(back, case[f"grad/{scalar}/__in__/latents"], golden_cases.GRADIENTS)
 
 
 @golden_cases.over(golden_cases.files("sg1/synthesis_*"))
 def test_synthesis(case: Case) -> None:
-    config, levels = config_of(case), len(lods_of_levels(case))
-    variables = stylegan_names.generator(parameters(case), levels)
+    config = config_of(case)
+    variables = stylegan_names.generator(parameters(case))
     module, ws = Synthesis(config), case["in/dlatents"]
     noise = {"noise": variables["noise"]}
 
@@ -115,18 +113,14 @@ def test_synthesis(case: Case) -> None:
         assert_near(images, case.most_exact(name))
         scalar = f"sum({name}*cot)"
         if theirs := recorded_gradients(case, scalar):
-            assert_near(gradients, stylegan_names.generator(theirs, levels)["params"], golden_cases.GRADIENTS)
+            assert_near(gradients, stylegan_names.generator(theirs)["params"], golden_cases.GRADIENTS)
             assert_near(back, case[f"grad/{scalar}/__in__/dlatents"], golden_cases.GRADIENTS)
-
-
-def lods_of_levels(case: Case) -> list[str]:
-    return [n for n in case.arrays if re.fullmatch(r"params/(ToRGB|FromRGB)_lod\d+/weight", n)]
 
 
 @golden_cases.over([*golden_cases.files("sg1/synthesis_r32"), *golden_cases.files("sg1/synthesis_r16_variants")])
 def test_networks_that_do_not_grow(case: Case) -> None:
     config = ganzoo.config.replaced(config_of(case), {"progressive": False})
-    variables = stylegan_names.generator(parameters(case), len(config.levels))
+    variables = stylegan_names.generator(parameters(case))
     images = run(lambda variables, ws: nchw(Synthesis(config).apply(variables, ws)), variables, case["in/dlatents"])
     assert_near(images, case.most_exact("images_fixed_lod0"))
 
@@ -135,7 +129,7 @@ def test_networks_that_do_not_grow(case: Case) -> None:
 @pytest.mark.parametrize("lod", [1.0, 1.3, 2.0])
 def test_the_size_in_training_is_the_full_one_without_what_is_repeated(case: Case, lod: float) -> None:
     config = config_of(case)
-    variables = stylegan_names.generator(parameters(case), len(config.levels))
+    variables = stylegan_names.generator(parameters(case))
     module, ws = Synthesis(config), case["in/dlatents"]
     whole = run(lambda v, ws: module.apply(v, ws, lod), variables, ws)
     small = run(lambda v, ws: module.apply(v, ws, lod, halvings=1), variables, ws)
@@ -146,9 +140,9 @@ def test_the_size_in_training_is_the_full_one_without_what_is_repeated(case: Cas
 @golden_cases.over(golden_cases.files("sg1/g_style_*"))
 def test_truncation_and_the_average_of_w(case: Case) -> None:
     config = config_of(case)
-    generator, levels = Generator(config), len(config.levels)
-    synthesis = stylegan_names.generator(parameters(case, "params/G_synthesis/"), levels)
-    mapping = stylegan_names.generator(parameters(case, "params/G_mapping/"), levels)
+    generator = Generator(config)
+    synthesis = stylegan_names.generator(parameters(case, "params/G_synthesis/"))
+    mapping = stylegan_names.generator(parameters(case, "params/G_mapping/"))
     variables = {
         "params": {"mapping": mapping["params"], "synthesis": synthesis["params"]},
         "noise": {"synthesis": synthesis["noise"]},
@@ -178,8 +172,7 @@ def test_truncation_and_the_average_of_w(case: Case) -> None:
 def test_progan_generator(case: Case) -> None:
     fused = case.options["static_kwargs"].get("fused_scale", True)
     config = config_of(case, PROGAN_PRESETS["paper"], fused_scale="always" if fused else "never")
-    levels = len(config.levels)
-    params = stylegan_names.generator(parameters(case), levels)["params"]
+    params = stylegan_names.generator(parameters(case))["params"]
     statistics = {"statistics": {"mapping": {"w_average": np.zeros(config.style_size, np.float32)}}}
     generator = Generator(config)
 
@@ -196,7 +189,7 @@ def test_progan_generator(case: Case) -> None:
         assert_near(images, case.most_exact(name))
         scalar = f"sum({name}*cot)"
         if theirs := recorded_gradients(case, scalar):
-            assert_near(gradients, stylegan_names.generator(theirs, levels)["params"], golden_cases.GRADIENTS)
+            assert_near(gradients, stylegan_names.generator(theirs)["params"], golden_cases.GRADIENTS)
             assert_near(back, case[f"grad/{scalar}/__in__/latents"], golden_cases.GRADIENTS)
 
 
@@ -208,8 +201,8 @@ def test_discriminator(case: Case) -> None:
     is_progan = case.name.startswith("d_paper")
     unfused = not case.options["static_kwargs"].get("fused_scale", True)
     config = config_of(case, **({"blur_filter": (), "halves_last": unfused} if is_progan else {}))
-    levels, module = len(config.levels), play(config, 0).discriminator
-    params = stylegan_names.discriminator(parameters(case), levels)
+    module = play(config, 0).discriminator
+    params = stylegan_names.discriminator(parameters(case))
     labels = case["in/labels"] if config.label_size else None
     images = nhwc(case["in/images"])
 
@@ -232,11 +225,11 @@ def test_discriminator(case: Case) -> None:
         assert_near(logits[:, None], case.most_exact(name))
         scalar = f"softplus(-{name}).mean"
         if theirs := recorded_gradients(case, scalar):
-            assert_near(gradients, stylegan_names.discriminator(theirs, levels), golden_cases.GRADIENTS)
+            assert_near(gradients, stylegan_names.discriminator(theirs), golden_cases.GRADIENTS)
             assert_near(nchw(back), case[f"grad/{scalar}/__in__/images"], golden_cases.GRADIENTS)
     gradients, value = run(jax.grad(penalty, has_aux=True), params)
     assert_near(value, case.most_exact("r1_penalty_lod0"))
-    theirs = stylegan_names.discriminator(recorded_gradients(case, "r1_penalty_lod0.mean"), levels)
+    theirs = stylegan_names.discriminator(recorded_gradients(case, "r1_penalty_lod0.mean"))
     rest = golden_cases.unrecorded(gradients, theirs, golden_cases.GRADIENTS)
     assert set(rest) == {"conv.bias", "dense.bias", "out.bias"}
     assert all(not np.any(leaf) for leaf in rest.values())
@@ -245,7 +238,7 @@ def test_discriminator(case: Case) -> None:
 @golden_cases.over(golden_cases.files("sg1/d_basic_r32"))
 def test_the_discriminator_at_the_size_in_training(case: Case) -> None:
     config = config_of(case)
-    module, params = play(config, 0).discriminator, stylegan_names.discriminator(parameters(case), len(config.levels))
+    module, params = play(config, 0).discriminator, stylegan_names.discriminator(parameters(case))
     small = nhwc(case["in/images"])[:, ::2, ::2]
     large = small.repeat(2, 1).repeat(2, 2)
     for lod in (1.0, 1.4):
@@ -257,7 +250,7 @@ def test_the_discriminator_at_the_size_in_training(case: Case) -> None:
 @golden_cases.over(golden_cases.files("sg1/d_basic_r32"))
 def test_networks_that_do_not_grow_judge(case: Case) -> None:
     config = ganzoo.config.replaced(config_of(case), {"progressive": False})
-    module, params = play(config, 0).discriminator, stylegan_names.discriminator(parameters(case), len(config.levels))
+    module, params = play(config, 0).discriminator, stylegan_names.discriminator(parameters(case))
     logits = run(lambda p, x: module.apply({"params": p}, x), params, nhwc(case["in/images"]))
     assert_near(logits[:, None], case.most_exact("scores_fixed_lod0"))
 
