@@ -3,11 +3,11 @@
     python experiments/benchmark.py dcgan64 [--json FILE]
     python experiments/benchmark.py --list
 
-Both sides take turns on the same machine and threads; medians, without warm-up and compilation. PyTorch comes with
-``uv run --extra benchmark`` or ``pip install '.[benchmark]'``; without it only our side runs. Close other programs: on
-a busy machine neither the ratio nor the images per second mean much. Price: about a minute per name on two CPU cores.
-
-Adding a benchmark is one line in ``BENCHMARKS``.
+Both sides take turns on the same machine and threads, each in a process of its own; medians, without warm-up and
+compilation. PyTorch comes with ``uv run --extra benchmark`` or ``pip install '.[benchmark]'``; without it only our side
+runs. It is measured as it comes, in both memory layouts, and, on a CPU, also with the C library told to keep freed
+memory, which the ``ganzoo`` command does for itself. Close other programs: on a busy machine neither the ratio nor the
+images per second mean much. Price: from one minute (DCGAN) to five (StyleGAN2) per name on two CPU cores.
 """
 
 import argparse
@@ -19,253 +19,27 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import reference_dcgan
-import reference_stylegan2
+from reference_process import Process
 from rich.console import Console
 from rich.table import Table
+from workloads import BENCHMARKS, Ours
 
-import ganzoo
-from ganzoo.data import DataConfig, open_dataset
-from ganzoo.data.feed import Feed
 from ganzoo.disk import write_whole
 from ganzoo.errors import UserError, nearest
 from ganzoo.memory import keep_freed_memory
-from ganzoo.models import stylegan2
-from ganzoo.training import parallel, report
 
 ROUND_SECONDS = 0.3
 """A round of each side lasts at least this long, so that waiting for the device does not count."""
-WARM_UP = 2
-STEP = "step"
-"""The only part of a benchmark that measures whole steps."""
-
-
-@dataclass
-class Ours:
-    """Our side, compiled: ``run(n)`` makes n dispatches, waits, and returns the seconds spent outside the program."""
-
-    run: Callable[[int], float]
-    images: int
-    """Of one dispatch."""
-    steps: int
-    """Of one dispatch."""
-    flops: float
-    """Of one dispatch, in multiplications and additions that the method needs."""
-    compile_s: float
-    peak_memory_bytes: int
-
-
-Run = Callable[[int], None]
-"""``run(n)`` does the work n times and waits for the device."""
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """One line of the table: both sides as functions of the dtype, in one or several parts."""
-
-    summary: str
-    ours: Callable[[str], Mapping[str, Ours]]
-    """The parts by name."""
-    reference: Callable[..., Mapping[str, Run]]
-    """``reference(dtype=, channels_last=, threads=)``: the same parts."""
-    batch_size: int
-    shares: Mapping[str, float]
-    """How often each part runs in an average step."""
-
-
-# Our side -----------------------------------------------------------------------------------------------------------
-
-
-def dcgan_steps(image_size: int, batch_size: int, dtype: str) -> Mapping[str, Ours]:
-    """One whole step per dispatch, on a batch that is on the device already."""
-    gan = ganzoo.create("dcgan", "torch", image_size=image_size, dtype=dtype)
-    images = np.random.default_rng(0).integers(0, 256, (batch_size, image_size, image_size, 3), dtype=np.uint8)
-    batch = {"image": jnp.asarray(images)}
-    state, key = gan.init(jax.random.key(0)), jax.random.key(1)
-    compiled, compile_s = _compiled(jax.jit(gan.step, donate_argnums=0), state, batch, key)
-
-    def run(dispatches: int) -> float:
-        nonlocal state
-        for _ in range(dispatches):
-            state, _ = compiled(state, batch, key)
-        jax.block_until_ready(state)
-        return 0.0
-
-    flops = dcgan_flops(gan.config, batch_size)
-    return {STEP: Ours(run, batch_size, 1, flops, compile_s, _peak_memory(compiled))}
-
-
-def dcgan_scan(image_size: int, batch_size: int, steps: int, dtype: str) -> Mapping[str, Ours]:
-    """``steps`` steps per dispatch by the library's own feed: the images live on the device, indices are sent."""
-    gan = ganzoo.create("dcgan", "torch", image_size=image_size, dtype=dtype)
-    mesh = parallel.data_mesh(1)
-    dataset = open_dataset(DataConfig(labels="none"), (image_size, image_size, 3))
-    feed = Feed(dataset, batch_size=batch_size, seed=0, mesh=mesh)
-    state, key = parallel.jit_init(gan.init, mesh)(jax.random.key(0)), jax.random.key(1)
-    payloads = feed.payloads(0, 10**6 * steps, steps)
-    _, payload = next(payloads)
-    program = parallel.jit_step(feed.steps(gan.step), mesh, batch=feed.spec)
-    compiled, compile_s = _compiled(program, state, payload, key)
-
-    def run(dispatches: int) -> float:
-        nonlocal state
-        host = []
-        for _ in range(dispatches):
-            start = time.perf_counter()
-            _, payload = next(payloads)
-            state, _ = compiled(state, payload, key)
-            host.append(time.perf_counter() - start)
-        jax.block_until_ready(state)
-        return host[0] * dispatches  # of the first, which finds the device idle: a later one may wait for it
-
-    flops = steps * dcgan_flops(gan.config, batch_size)
-    return {STEP: Ours(run, steps * batch_size, steps, flops, compile_s, _peak_memory(compiled))}
-
-
-def dcgan_flops(config: Any, batch_size: int) -> float:
-    """Of one step: the convolutions and the dense layers, a multiplication and an addition each.
-
-    G's and D's convolutions cost the same layer by layer: D has 3 forward passes, 3 gradients of activations and 2 of
-    kernels, G one of each. Images have no gradient in D's own update.
-    """
-    size, layers = config.image_size, []
-    before, after = config.channels, config.discriminator_features
-    for _ in range(config.levels):
-        size //= 2
-        layers.append(2 * batch_size * size * size * config.kernel_size**2 * before * after)
-        before, after = after, 2 * after
-    dense = 2 * batch_size * config.latent_size * size * size * before
-    return 11.0 * sum(layers) - 2 * layers[0] + 2 * dense
-
-
-def stylegan2_config(image_size: int, channel_base: int, dtype: str) -> dict[str, Any]:
-    """Fields that make configuration F of that size; bfloat16 means mixed precision, as it is trained."""
-    return {
-        "image_size": image_size,
-        "channel_base": channel_base,
-        "low_precision_levels": 4 if dtype == "bfloat16" else 0,
-        "minibatch_std_group": 4,
-    }
-
-
-def stylegan2_phases(image_size: int, channel_base: int, batch_size: int, dtype: str) -> Mapping[str, Ours]:
-    """The four phases, each a program of its own, on one state that they hand on."""
-    gan = ganzoo.create("stylegan2", "stylegan2", **stylegan2_config(image_size, channel_base, dtype))
-    images = np.random.default_rng(0).integers(0, 256, (batch_size, *gan.image_shape), dtype=np.uint8)
-    batch, key, state = {"image": jnp.asarray(images)}, jax.random.key(1), jax.jit(gan.init)(jax.random.key(0))
-
-    def part(step: Any) -> Ours:
-        program = jax.jit(lambda state, batch, key: step(state, batch, key)[0], donate_argnums=0)
-        compiled, compile_s = _compiled(program, state, batch, key)
-
-        def run(dispatches: int) -> float:
-            nonlocal state
-            for _ in range(dispatches):
-                state = compiled(state, batch, key)
-            jax.block_until_ready(state)
-            return 0.0
-
-        cost = report.flops(step, state, batch, key).least
-        return Ours(run, batch_size, 1, cost, compile_s, _peak_memory(compiled))
-
-    return {name: part(step) for name, (step, _) in stylegan2.phases(stylegan2.play(gan.config)).items()}
-
-
-def stylegan2_sampling(image_size: int, channel_base: int, batch_size: int, dtype: str) -> Mapping[str, Ours]:
-    """Images from latents, with the averaged weights and constant noise."""
-    gan = ganzoo.create("stylegan2", "stylegan2", **stylegan2_config(image_size, channel_base, dtype))
-    state = jax.jit(gan.init)(jax.random.key(0))
-    latents = gan.latents(jax.random.key(1), jnp.arange(batch_size))
-    compiled, compile_s = _compiled(jax.jit(gan.generate), state, latents)
-
-    def run(dispatches: int) -> float:
-        for _ in range(dispatches):
-            images = compiled(state, latents)
-        jax.block_until_ready(images)
-        return 0.0
-
-    cost = report.flops(gan.generate, state, latents).least
-    return {"sampling": Ours(run, batch_size, 1, cost, compile_s, _peak_memory(compiled))}
-
-
-def _compiled(program: Any, *args: Any) -> tuple[Any, float]:
-    """The program compiled for these arguments, and the seconds that tracing and compiling took."""
-    start = time.perf_counter()
-    compiled = program.lower(*args).compile()
-    return compiled, time.perf_counter() - start
-
-
-def _peak_memory(compiled: Any) -> int:
-    memory = compiled.memory_analysis()
-    used = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
-    return used - memory.alias_size_in_bytes
-
-
-# The table ----------------------------------------------------------------------------------------------------------
-
-LAZY_STEPS = {"generator": 1.0, "path length": 1 / 4, "discriminator": 1.0, "R1": 1 / 16}
-THEIR_PHASES = {"G main": "generator", "G path length": "path length", "D main": "discriminator", "D R1": "R1"}
-
-
-def dcgan_reference(image_size: int) -> Callable[..., Mapping[str, Run]]:
-    """The PyTorch side of a DCGAN of that size."""
-    return lambda **how: {STEP: reference_dcgan.trainer(image_size=image_size, batch_size=64, **how)}
-
-
-def stylegan2_training(size: int, base: int, batch_size: int) -> Benchmark:
-    """The average step of StyleGAN2, phase by phase."""
-    shape: dict[str, Any] = {"image_size": size, "channel_base": base, "batch_size": batch_size}
-
-    def reference(**how: Any) -> Mapping[str, Run]:
-        return {THEIR_PHASES[name]: run for name, run in reference_stylegan2.phases(**shape, **how).items()}
-
-    summary = f"StyleGAN2 (configuration F, channel base {base}) {size}x{size}, batch {batch_size}: the average step"
-    return Benchmark(summary, partial(stylegan2_phases, size, base, batch_size), reference, batch_size, LAZY_STEPS)
-
-
-def stylegan2_images(size: int, base: int, batch_size: int) -> Benchmark:
-    """Sampling from StyleGAN2."""
-    shape: dict[str, Any] = {"image_size": size, "channel_base": base, "batch_size": batch_size}
-    summary = f"StyleGAN2 (configuration F, channel base {base}) {size}x{size}, batch {batch_size}: sampling"
-    return Benchmark(
-        summary,
-        partial(stylegan2_sampling, size, base, batch_size),
-        lambda **how: {"sampling": reference_stylegan2.sampler(**shape, **how)},
-        batch_size,
-        {"sampling": 1.0},
-    )
-
-
-BENCHMARKS: Mapping[str, Benchmark] = {
-    "dcgan64": Benchmark(
-        "DCGAN (torch preset) 64x64, batch 64: one whole step per dispatch",
-        partial(dcgan_steps, 64, 64),
-        dcgan_reference(64),
-        64,
-        {STEP: 1.0},
-    ),
-    "dcgan32-scan": Benchmark(
-        "DCGAN (torch preset) 32x32, batch 64: 16 steps per dispatch from images on the device",
-        partial(dcgan_scan, 32, 64, 16),
-        dcgan_reference(32),
-        64,
-        {STEP: 1.0},
-    ),
-    **{
-        f"stylegan2-64-batch{n}" if n != 8 else "stylegan2-64": stylegan2_training(64, 16384, n) for n in (8, 4, 16, 32)
-    },
-    "stylegan2-64-sampling": stylegan2_images(64, 16384, 8),
-    "stylegan2-256-sampling": stylegan2_images(256, 16384, 8),
-    "stylegan2-256": stylegan2_training(256, 16384, 64),
-}
+WARM_UP = 1
+REST_SECONDS = 0.3
+"""Between two turns, so that the threads of the side that had its turn are asleep."""
 
 
 # Measuring ----------------------------------------------------------------------------------------------------------
@@ -275,31 +49,34 @@ def measure(name: str, dtype: str, rounds: int) -> dict[str, Any]:
     """One row: both sides in turn, ``rounds`` times, and their medians; of several parts, the average step's sum."""
     benchmark, threads, load = BENCHMARKS[name], len(os.sched_getaffinity(0)), os.getloadavg()[0]
     ours = benchmark.ours(dtype)
-    layouts = {"default": False, "channels_last": True} if reference_dcgan.available() else {}
-    theirs = {
-        layout: benchmark.reference(dtype=dtype, channels_last=channels_last, threads=threads)
-        for layout, channels_last in layouts.items()
-    }
-    parts, host = {}, 0.0
-    for part, share in benchmark.shares.items():
-        runs = {"ours": ours[part].run, **{layout: their[part] for layout, their in theirs.items()}}
-        parts[part], waiting = _medians(runs, rounds)
-        host += share * waiting
-    seconds = {
-        side: sum(share * parts[part][side] for part, share in benchmark.shares.items()) for side in ("ours", *theirs)
-    }
+    without = benchmark.without(dtype) if benchmark.without else {}
+    parts, host, reference = {}, 0.0, benchmark.reference
+    with ExitStack() as open_processes:
+        theirs = {
+            side: open_processes.enter_context(Process(reference, dtype=dtype, threads=threads, **how))
+            for side, how in reference_sides().items()
+            if reference
+        }
+        for part, share in benchmark.shares.items():
+            sides: dict[str, Turn] = {"ours": _our_turn(ours[part])}
+            sides |= {"without": _our_turn(without[part])} if without else {}
+            sides |= {side: _their_turn(process, benchmark.theirs[part]) for side, process in theirs.items()}
+            parts[part], waiting = _medians(sides, rounds)
+            host += share * waiting
+    seconds = {side: sum(share * parts[part][side] for part, share in benchmark.shares.items()) for side in sides}
     steps = next(iter(ours.values())).steps
     rates = {side: benchmark.batch_size / s * (steps if side == "ours" else 1) for side, s in seconds.items()}
     flops = sum(share * ours[part].flops for part, share in benchmark.shares.items())
-    reference = rates.get("default")
+    theirs_as_it_comes = rates.get("default")
     return {
         "name": name,
         "images_per_s": rates["ours"],
-        "reference_images_per_s": reference,
-        "ratio": reference and rates["ours"] / reference,
-        "reference_channels_last_images_per_s": rates.get("channels_last"),
+        "reference_images_per_s": {side: rates[side] for side in theirs},
+        "ratio": theirs_as_it_comes and rates["ours"] / theirs_as_it_comes,
+        "overhead": seconds["ours"] / seconds["without"] - 1 if without else None,
         "s_per_1000_images": 1000 / rates["ours"],
         "compile_s": {part: ours[part].compile_s for part in parts},
+        "trace_s": {part: ours[part].trace_s for part in parts},
         "peak_memory_bytes": max(ours[part].peak_memory_bytes for part in parts),
         "host_time_share": host / seconds["ours"],
         "flops_per_s": flops / seconds["ours"],
@@ -312,33 +89,54 @@ def measure(name: str, dtype: str, rounds: int) -> dict[str, Any]:
     }
 
 
-def _medians(runs: Mapping[str, Callable[[int], float | None]], rounds: int) -> tuple[dict[str, float], float]:
+def reference_sides() -> dict[str, dict[str, bool]]:
+    """How PyTorch is run; not at all where it is not installed."""
+    if not reference_dcgan.available():
+        return {}
+    sides = {
+        "default": {"channels_last": False, "keep_freed_memory": False},
+        "channels_last": {"channels_last": True, "keep_freed_memory": False},
+    }
+    if jax.default_backend() == "cpu":
+        sides["default_kept"] = {"channels_last": False, "keep_freed_memory": True}
+        sides["channels_last_kept"] = {"channels_last": True, "keep_freed_memory": True}
+    return sides
+
+
+Turn = Callable[[int], tuple[float, float]]
+"""``turn(count) -> (seconds, seconds of our host in them)``."""
+
+
+def _our_turn(ours: Ours) -> Turn:
+    def turn(count: int) -> tuple[float, float]:
+        start = time.perf_counter()
+        host = ours.run(count)
+        return time.perf_counter() - start, host
+
+    return turn
+
+
+def _their_turn(process: Process, part: str) -> Turn:
+    return lambda count: (process.run(part, count), 0.0)
+
+
+def _medians(sides: Mapping[str, Turn], rounds: int) -> tuple[dict[str, float], float]:
     """Seconds of one dispatch of each side, taking turns, and those of our host in ours."""
-    timed = {side: _timed(run) for side, run in runs.items()}
-    counts = {side: _count(run) for side, run in timed.items()}
-    samples: dict[str, list[tuple[float, float]]] = {side: [] for side in timed}
+    counts = {side: _count(turn) for side, turn in sides.items()}
+    samples: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
     for _ in range(rounds):
-        for side, run in timed.items():
-            samples[side].append(run(counts[side]))
-    seconds = {side: statistics.median(s for s, _ in samples[side]) / counts[side] for side in timed}
+        for side, turn in sides.items():
+            time.sleep(REST_SECONDS)
+            turn(1)  # memory that lay idle for a while may have to be fetched back
+            samples[side].append(turn(counts[side]))
+    seconds = {side: statistics.median(s for s, _ in samples[side]) / counts[side] for side in sides}
     host = statistics.median(host for _, host in samples["ours"]) / counts["ours"]
     return seconds, host
 
 
-def _timed(run: Callable[[int], float | None]) -> Callable[[int], tuple[float, float]]:
-    """``run`` as a function that returns (seconds, seconds of the host in them)."""
-
-    def timed(count: int) -> tuple[float, float]:
-        start = time.perf_counter()
-        host = run(count)
-        return time.perf_counter() - start, host or 0.0
-
-    return timed
-
-
-def _count(run: Callable[[int], tuple[float, float]]) -> int:
+def _count(turn: Turn) -> int:
     """Warm up; how many dispatches make a round."""
-    fastest = min(run(1)[0] for _ in range(WARM_UP))
+    fastest = min(turn(1)[0] for _ in range(WARM_UP))
     return max(1, math.ceil(ROUND_SECONDS / fastest))
 
 
@@ -407,7 +205,7 @@ def _check(options: argparse.Namespace) -> None:
 
 def _measure_all(names: Sequence[str], rounds: int) -> list[dict[str, Any]]:
     """A row for each name and dtype: float32, and bfloat16 too on an accelerator."""
-    keep_freed_memory()  # for both sides, as the command does
+    keep_freed_memory()  # as the command does
     jax.config.update("jax_enable_compilation_cache", False)  # or compile_s would be the time of reading a file
     if not reference_dcgan.available():
         print("PyTorch is not installed: the reference side is skipped (pip install '.[benchmark]')")
@@ -434,23 +232,34 @@ def _print(rows: Sequence[Mapping[str, Any]]) -> None:
 def _print_parts(row: Mapping[str, Any]) -> None:
     """Seconds of the parts of a step."""
     sides = list(next(iter(row["part_seconds"].values())))
-    table = Table(title=f"{row['name']}, {row['dtype']}: seconds of each phase", title_justify="left")
-    for column in ("", *(SIDES[side] for side in sides), "compilation"):
+    table = Table(title=f"{row['name']}, {row['dtype']}: seconds of each part", title_justify="left")
+    for column in ("", *(SIDES[side] for side in sides), "images/s", "compilation"):
         table.add_column(column, justify="right" if column else "left")
     for part, seconds in row["part_seconds"].items():
-        numbers = [*(seconds[side] for side in sides), row["compile_s"][part]]
+        numbers = [*(seconds[side] for side in sides), row["batch_size"] / seconds["ours"], row["compile_s"][part]]
         table.add_row(part, *(_number(number, 3) for number in numbers))
     Console().print(table)
 
 
-SIDES = {"ours": "ganzoo", "default": "PyTorch", "channels_last": "PyTorch, channels last"}
+SIDES = {
+    "ours": "ganzoo",
+    "without": "without",
+    "default": "PyTorch",
+    "channels_last": "channels last",
+    "default_kept": "memory kept",
+    "channels_last_kept": "channels last, memory kept",
+}
 LINES: Sequence[tuple[str, Callable[[Mapping[str, Any]], float | None], int]] = [
     ("images/s", lambda row: row["images_per_s"], 1),
-    ("PyTorch images/s", lambda row: row["reference_images_per_s"], 1),
+    ("PyTorch images/s", lambda row: row["reference_images_per_s"].get("default"), 1),
     ("ratio", lambda row: row["ratio"], 2),
-    ("PyTorch, channels last", lambda row: row["reference_channels_last_images_per_s"], 1),
+    ("PyTorch, channels last", lambda row: row["reference_images_per_s"].get("channels_last"), 1),
+    ("PyTorch, memory kept", lambda row: row["reference_images_per_s"].get("default_kept"), 1),
+    ("both", lambda row: row["reference_images_per_s"].get("channels_last_kept"), 1),
+    ("overhead, %", lambda row: None if row["overhead"] is None else 100 * row["overhead"], 1),
     ("s per 1000 images", lambda row: row["s_per_1000_images"], 2),
     ("longest compilation, s", lambda row: max(row["compile_s"].values()), 1),
+    ("longest tracing before, s", lambda row: max(row["trace_s"].values()), 1),
     ("peak memory, MB", lambda row: row["peak_memory_bytes"] / 1e6, 0),
     ("host time, %", lambda row: 100 * row["host_time_share"], 2),
     ("GFLOP/s", lambda row: row["flops_per_s"] / 1e9, 0),

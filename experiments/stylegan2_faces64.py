@@ -14,7 +14,7 @@ and no FID is claimed.
 import sys
 
 from ganzoo.cli import run_script
-from ganzoo.experiment import experiments
+from ganzoo.recipes import experiments
 
 if __name__ == "__main__":
     sys.exit(run_script(experiments()["stylegan2-faces64"]))

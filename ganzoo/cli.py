@@ -3,14 +3,16 @@
 import contextlib
 import difflib
 import io
+import json
 import logging
 import os
 import re
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar, Union
+from typing import Annotated, Any, Generic, Literal, TypeVar, Union
 
 import jax
 import tyro
@@ -18,9 +20,12 @@ import tyro
 from ganzoo import __version__
 from ganzoo.commands import COMMANDS, option_names
 from ganzoo.data import DataConfig
+from ganzoo.disk import write_whole
 from ganzoo.errors import UserError, nearest
-from ganzoo.experiment import Experiment, TrainingConfig, experiments, run
+from ganzoo.evaluation import MetricsConfig, evaluate_run
+from ganzoo.experiment import run
 from ganzoo.memory import keep_freed_memory
+from ganzoo.recipes import Experiment, TrainingConfig, experiments
 
 M = TypeVar("M")
 USAGE, INTERRUPTED = 2, 130
@@ -37,6 +42,7 @@ HELP = f"""ganzoo {__version__}: generative adversarial networks for JAX
   ganzoo train NAME [--out DIR] [--resume] [--data PATH] ...   train a model into a run folder
   ganzoo train --help                                          the names
   ganzoo train NAME --help                                     every field of its config
+  ganzoo evaluate RUN [--metrics fid kid ...] ...              FID and other metrics of a run folder
 
   ganzoo inspect FILE                         what a file of networks holds, also the pickles of the originals
   ganzoo convert MODEL FILE.safetensors       write a model for others; --names original for the originals' tools
@@ -69,6 +75,25 @@ class Train(Generic[M]):
     training: TrainingConfig
 
 
+@dataclass(frozen=True)
+class Evaluate:
+    """Metrics of a checkpoint in a run folder; the result is printed and added to RUN/evaluations.jsonl."""
+
+    run: tyro.conf.Positional[Path]
+    """The run folder."""
+    what: MetricsConfig = field(default_factory=MetricsConfig)
+    checkpoint: Literal["newest", "best"] = "newest"
+    """Which one: the newest, or the best that --keep-best kept."""
+    data: str | None = None
+    """Another data set to compare with, or where the one of the training lies now."""
+    split: str | None = None
+    """Another split of a TFDS data set, such as "test"."""
+    devices: int = 0
+    """Devices to work on; 0 for all there are."""
+    json: Path | None = None
+    """Write the result to this file, too."""
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """The console script; returns the exit code: 0, 2 for bad input, 130 for a run that was stopped."""
     args = list(sys.argv[1:] if args is None else args)
@@ -88,10 +113,10 @@ def run_script(experiment: Experiment[Any], args: Sequence[str] | None = None) -
 
 
 def _command(name: str) -> Callable[[list[str]], None]:
-    known = ("train", *COMMANDS)
-    if name not in known:
-        raise UserError(f"unknown command {name!r};{nearest(name, known)}")
-    return _train_by_name if name == "train" else lambda args: _use(name, args)
+    commands = {"train": _train_by_name, "evaluate": _evaluate, **{name: partial(_use, name) for name in COMMANDS}}
+    if name not in commands:
+        raise UserError(f"unknown command {name!r};{nearest(name, commands)}")
+    return commands[name]
 
 
 def _use(name: str, args: list[str]) -> None:
@@ -119,10 +144,7 @@ def _train_by_name(args: list[str]) -> None:
 
 def _train(experiment: Experiment[Any], chosen: Train[Any]) -> None:
     """Train what was parsed."""
-    for orbax in ("absl", "asyncio"):  # through these it tells of what becomes a UserError, at length
-        logging.getLogger(orbax).setLevel(logging.CRITICAL)
-    cache_compilations()
-    keep_freed_memory()
+    _prepare()
     if chosen.distributed:
         join_cluster(os.environ)
     experiment = replace(experiment, gan=chosen.gan, data=chosen.data, training=chosen.training)
@@ -131,6 +153,36 @@ def _train(experiment: Experiment[Any], chosen: Train[Any]) -> None:
     with reading_bar() as reading:
         run(experiment, out, resume=chosen.resume, say=say, reading=reading)
     say(f"{experiment.name} -> {out}")
+
+
+def _evaluate(args: list[str]) -> None:
+    flags = [f"--{each.name.replace('_', '-')}" for part in (Evaluate, MetricsConfig) for each in fields(part)]
+    chosen: Evaluate = _parse(Evaluate, args, "ganzoo evaluate", [*flags, "--help"])
+    if chosen.json and not chosen.json.absolute().parent.is_dir():
+        raise UserError(f"--json {chosen.json}: there is no folder {chosen.json.parent}")
+    _prepare()
+    data = {name: value for name in ("data", "split") if (value := getattr(chosen, name)) is not None}
+    with reading_bar() as reading:
+        result = evaluate_run(
+            chosen.run,
+            chosen.what,
+            checkpoint=chosen.checkpoint,
+            data=data,
+            devices=chosen.devices,
+            reading=reading,
+        )
+    for name, number in result["values"].items():
+        print(f"{name:<28} {number:.6g}")
+    if chosen.json:
+        write_whole(chosen.json, (json.dumps(result, indent=2) + "\n").encode())
+
+
+def _prepare() -> None:
+    """What every command that computes does first."""
+    for orbax in ("absl", "asyncio"):  # through these it tells of what becomes a UserError, at length
+        logging.getLogger(orbax).setLevel(logging.CRITICAL)
+    cache_compilations()
+    keep_freed_memory()
 
 
 @contextlib.contextmanager
@@ -190,7 +242,7 @@ def _kind(experiment: Experiment[Any]) -> Any:
 
 def _flags(experiment: Experiment[Any]) -> list[str]:
     parts = (Train, experiment.gan, experiment.data, experiment.training)
-    names = [field.name for part in parts for field in fields(part)]
+    names = [each.name for part in parts for each in fields(part)]
     return [f"--{name.replace('_', '-')}" for name in names if name not in ("gan", "training")] + ["--help"]
 
 

@@ -8,181 +8,44 @@ A run folder holds::
     samples/          grids of the same latents over time, named by the images seen
     samples.png       the last grid, enlarged
     checkpoints/      whole train states, named by the images seen
+    evaluations.jsonl metrics with all that it takes to repeat them, and best/ checkpoints by one, if asked for
 """
 
 import contextlib
-import itertools
 import json
 import signal
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from ganzoo.config import check_types, differences, replaced, require, require_at_least, to_json
-from ganzoo.data import DataConfig, Dataset, open_dataset
+from ganzoo.config import require, to_json
+from ganzoo.data import Dataset, open_dataset
 from ganzoo.data.feed import Feed
 from ganzoo.errors import UserError
+from ganzoo.evaluation import Evaluator, evaluating
 from ganzoo.gan import GAN, parameter_count
 from ganzoo.models import MODELS
 from ganzoo.pretrained import read_start
+from ganzoo.recipes import Experiment, TrainingConfig, completed
 from ganzoo.run_folder import begin_folder, check_fingerprint, check_folder, read_record, writing
 from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints, require_space, size_of
-from ganzoo.training.hooks import FiniteGuard, Hook, Log, Progress, Samples, Save
-from ganzoo.training.loop import train
+from ganzoo.training.hooks import PATIENCE, FiniteGuard, Hook, LeakWarning, Log, Progress, Samples, Save
+from ganzoo.training.loop import Dispatch, train
+from ganzoo.training.plan import Leg, plan
 from ganzoo.training.report import Flops, flops, program_report
-from ganzoo.training.transfer import plan, table, transfer
+from ganzoo.training.transfer import matches, table, transfer
 from ganzoo.typing import Key, Step
 
-M = TypeVar("M")
 Say = Callable[[str], None]
 SHOWN_CLASSES = 20
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How long, how fast, and what is written down. None of it changes what one step computes."""
-
-    images: int = 5_000_000
-    """Length of the run in real images shown to the discriminator."""
-    batch_size: int = 64
-    """Images of one step, over all devices; 0 leaves it to the model's own rule, where it has one."""
-    seed: int = 0
-    """Of the weights, the latents and the order of the data."""
-    steps_per_dispatch: int = 8
-    """Steps that are compiled into one call of the device; logs and checkpoints fall between the calls. On a CPU, 1 is
-    fastest for networks of many small layers, such as StyleGAN2."""
-    log_every: int = 20_000
-    """Images between two lines of scalars."""
-    sample_every: int = 100_000
-    """Images between two sample grids."""
-    checkpoint_every: int = 100_000
-    """Images between two checkpoints: what an interruption can cost."""
-    keep_last: int = 2
-    """Newest checkpoints that are kept."""
-    keep_every: int = 0
-    """Images between checkpoints that are kept for good; 0 keeps none besides the newest."""
-    devices: int = 0
-    """Devices to train on; 0 for all there are."""
-    mode: Literal["jit", "pmap", "shard_map"] = "jit"
-    """How the step is spread over the devices; the results are the same."""
-    init_from: str = ""
-    """Start with the weights of this run folder, .npz or .safetensors file or pickle of the originals, as far as names
-    and shapes are the same."""
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        require_at_least(1, self, "images", "steps_per_dispatch", "log_every", "keep_last")
-        require(self.batch_size >= 0, "batch_size", self.batch_size, "be at least 1")
-        require_at_least(0, self, "sample_every", "checkpoint_every", "keep_every", "devices")
-        require(self.batch_size <= self.images, "batch_size", self.batch_size, f"be at most images = {self.images}")
-        require(0 <= self.seed < 2**32, "seed", self.seed, "be in 0 .. 2^32 - 1")
-        seen = self.steps * self.batch_size
-        require(seen < 2**32, "images", self.images, "be less than 2^32, the size of the image counter")
-        require(self.steps < 2**31, "images", self.images, "be less than 2^31 steps, the size of the step counter")
-
-    @property
-    def steps(self) -> int:
-        """Steps of the whole run: the last one may go past ``images``."""
-        return -(-self.images // max(self.batch_size, 1))
-
-
-@dataclass(frozen=True)
-class Experiment(Generic[M]):
-    """Everything that decides how a run turns out."""
-
-    name: str
-    """Of the experiment; the run folder is called so unless another is given."""
-    model: str
-    """A key of ``ganzoo.MODELS``."""
-    gan: M
-    """The model's config."""
-    data: DataConfig = field(default_factory=DataConfig)
-    training: TrainingConfig = field(default_factory=TrainingConfig)
-
-
-def experiments() -> Mapping[str, Experiment[Any]]:
-    """Every preset of every model as an experiment ``<model>-<preset>``, some with settings of their own."""
-    digits, cifar10, none = DataConfig(), DataConfig(data="tfds:cifar10"), DataConfig(data="")
-    data = {
-        "dcgan-cifar10": cifar10,
-        "dcgan-digits": digits,
-        "dcgan-tiny": digits,
-        "stylegan2-cifar": replace(cifar10, mirror=True),
-        "stylegan2-tiny": digits,
-    }
-    published = TrainingConfig(
-        images=25_000_000, batch_size=32, log_every=4_000, sample_every=200_000, checkpoint_every=200_000
-    )
-    training = {
-        "dcgan-paper": TrainingConfig(batch_size=128),
-        "dcgan-cifar10": TrainingConfig(images=2_000_000, steps_per_dispatch=16),
-        "dcgan-digits": TrainingConfig(
-            images=160_000, batch_size=32, log_every=4_000, sample_every=20_000, checkpoint_every=40_000
-        ),
-        "dcgan-tiny": TrainingConfig(
-            images=2_000, batch_size=16, log_every=400, sample_every=1_000, checkpoint_every=400
-        ),
-        "stylegan2-stylegan2": published,
-        "stylegan2-paper256": replace(published, batch_size=64),
-        "stylegan2-paper512": replace(published, batch_size=64),
-        "stylegan2-paper1024": published,
-        "stylegan2-cifar": replace(published, images=100_000_000, batch_size=64),
-        "stylegan2-auto": replace(published, batch_size=0),
-        "stylegan2-faces64": TrainingConfig(
-            images=200_000,
-            batch_size=16,
-            steps_per_dispatch=1,
-            log_every=1_000,
-            sample_every=4_000,
-            checkpoint_every=4_000,
-        ),
-        "stylegan2-tiny": TrainingConfig(
-            images=640, batch_size=16, steps_per_dispatch=1, log_every=160, sample_every=320, checkpoint_every=320
-        ),
-    }
-    return {
-        name: Experiment(name, model, config, data.get(name, none), training.get(name, TrainingConfig()))
-        for model, entry in MODELS.items()
-        for preset, config in entry.presets.items()
-        for name in [f"{model}-{preset}"]
-    }
-
-
-def completed(
-    experiment: Experiment[Any], devices: int, recorded: Mapping[str, Any] | None = None
-) -> tuple[Experiment[Any], list[str]]:
-    """The experiment with a number for all that its config leaves open, and a line for each of them.
-
-    Args:
-      experiment: whose model's config may hold None, and whose batch size may be 0.
-      devices: how many train it.
-      recorded: the "experiment" of the run that is resumed; what was chosen there is not chosen again.
-
-    Raises:
-      UserError: the model has no rule for the batch size.
-    """
-    model, config, training = MODELS[experiment.model], experiment.gan, experiment.training
-    if recorded:
-        old, open_fields = recorded.get("gan", {}), [name for name, value in to_json(config).items() if value is None]
-        config = replaced(config, {name: old[name] for name in open_fields if name in old})
-        batch_size = training.batch_size or recorded.get("training", {}).get("batch_size", 0)
-        training = replace(training, batch_size=batch_size)
-    if model.complete:
-        config, batch_size = model.complete(config, training.batch_size, devices)
-        training = replace(training, batch_size=batch_size)
-    require(training.batch_size >= 1, "batch_size", training.batch_size, "be at least 1")
-    whole = replace(experiment, gan=config, training=training)
-    found = differences(to_json(experiment), to_json(whole))
-    return whole, [f"auto: {line.split('.', 1)[1].split(':')[0]} = {line.split(' -> ')[1]}" for line in found]
 
 
 def run(
@@ -214,16 +77,18 @@ def run(
         recorded = read_record(out / "config.json")["experiment"] if resume and (out / "config.json").exists() else None
         experiment, chosen = completed(experiment, mesh.size, recorded)
         settings, gan = experiment.training, MODELS[experiment.model].build(experiment.gan)
-        check_training(experiment, mesh)
+        check_training(experiment)
         record = {"experiment": to_json(experiment)}
         check_folder(out, record, resume=resume)
         init_key, run_key, sample_key = jax.random.split(jax.random.key(settings.seed), 3)
         shapes = jax.eval_shape(gan.init, init_key)
-        cost = check_step(gan, shapes, settings.batch_size)
+        legs = plan(gan, settings.batch_size, settings.images)
+        costs = [check_leg(gan, leg, shapes, mesh) for leg in legs]
         weights = read_start(settings.init_from) if settings.init_from and not resume else None
-        copied = plan(shapes, weights) if weights else []
+        copied = matches(shapes, weights) if weights else []
         dataset = open_dataset(experiment.data, gan.image_shape, reading)
         fit_labels(gan, dataset)
+        evaluator = Evaluator(gan, dataset, settings.evaluation, mesh, say) if settings.evaluation else None
         record["fingerprint"] = dataset.fingerprint
         check_fingerprint(out, record, resume=resume)
         require_space(out, size_of(shapes))
@@ -231,7 +96,7 @@ def run(
     told = [
         *chosen,
         describe(gan, shapes, mesh),
-        cost.told(settings.batch_size),
+        *tell_legs(gan, legs, costs),
         *dataset.describe().splitlines(),
         *table(copied),
     ]
@@ -240,7 +105,7 @@ def run(
     if not resume:
         begin_folder(out, record)
 
-    feed = Feed(dataset, batch_size=settings.batch_size, seed=settings.seed, mesh=mesh)
+    feed = Feed(dataset, seed=settings.seed, mesh=mesh)
     with Checkpoints(out / "checkpoints", keep_last=settings.keep_last, keep_every=settings.keep_every) as checkpoints:
         if checkpoints.latest is None:
             state = parallel.jit_init(gan.init, mesh)(init_key)
@@ -250,57 +115,89 @@ def run(
             say(f"resumed at {int(state.images)} images")
         if resume:  # now that its checkpoint is known to be whole
             begin_folder(out, record)
-        if int(state.step) >= settings.steps:
+        if int(state.step) >= legs[-1].last_step:
             say(f"nothing to do: the run has {int(state.images)} of {settings.images} images; raise --images to go on")
             return out
         with writing(out):
-            made = hooks(gan, dataset, settings, out, checkpoints, sample_key)
-            advance(gan, feed, state, run_key, settings, made, say)
+            total, every, keep_best = legs[-1].last_image, settings.metric_every, settings.keep_best
+            made = hooks(gan, dataset, settings, total, out, checkpoints, sample_key)
+            with evaluating(evaluator, out, made, say, every=every, total=total, keep_best=keep_best) as measuring:
+                advance(gan, legs, feed, state, run_key, settings, [*made, *measuring], say)
     return out
 
 
 def advance(
-    gan: GAN, feed: Feed, state: Any, key: Key, settings: TrainingConfig, hooks: Sequence[Hook], say: Say
+    gan: GAN,
+    legs: Sequence[Leg],
+    feed: Feed,
+    state: Any,
+    key: Key,
+    settings: TrainingConfig,
+    hooks: Sequence[Hook],
+    say: Say,
 ) -> None:
-    """Train from ``state`` to the end of the run, or until a signal comes; tell what the program needs before it."""
-    program = compiled(feed, gan.step, settings.mode)
-    payloads = feed.payloads(int(state.step), settings.steps, settings.steps_per_dispatch)
-    with interruption() as interrupted, contextlib.closing(payloads):
-        first = next(payloads)
-        for line in program_report(program, (state, first[1], key), gan.config, settings.batch_size, feed.mesh):
-            say(line)
+    """Train from ``state`` to the end of the run, or until a signal comes."""
+    with interruption() as interrupted, contextlib.closing(dispatches(gan, legs, feed, state, key, settings, say)) as d:
         state = train(
-            program,
-            itertools.chain([first], payloads),
+            d,
             state,
             key,
-            last_step=settings.steps,
-            batch_size=settings.batch_size,
+            last_step=legs[-1].last_step,
             hooks=hooks,
             stop=parallel.agreed(interrupted, every=max(1, 32 // settings.steps_per_dispatch)),
         )
-    if int(state.step) < settings.steps:
+    if int(state.step) < legs[-1].last_step:
         raise KeyboardInterrupt("stopped; a checkpoint is saved: the same command with --resume goes on")
+
+
+def dispatches(
+    gan: GAN, legs: Sequence[Leg], feed: Feed, state: Any, key: Key, settings: TrainingConfig, say: Say
+) -> Generator[Dispatch]:
+    """Those of the legs that are left, each compiled when its turn comes; what its program needs is told before."""
+    done = int(state.step)
+    like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), state)
+    for leg in (leg for leg in legs if leg.last_step > done):
+        first, program = max(done, leg.first_step), compiled(feed, leg.stage.step, settings.mode)
+        payloads = feed.payloads(
+            first, leg.last_step, settings.steps_per_dispatch, batch_size=leg.batch_size, images=leg.images_at(first)
+        )
+        with contextlib.closing(payloads):
+            for i, (count, payload) in enumerate(payloads):
+                if i == 0:
+                    for line in program_report(program, (like, payload, key), gan.config, leg.batch_size, feed.mesh):
+                        say(f"{leg.stage.name}: {line}" if gan.stages else line)
+                yield Dispatch(program, payload, count, count * leg.batch_size)
 
 
 # The parts of a run -------------------------------------------------------------------------------------------------
 
 
-def check_training(experiment: Experiment[Any], mesh: Mesh) -> None:
+def check_training(experiment: Experiment[Any]) -> None:
     """Raise ``UserError`` where the experiment asks for what is not there."""
     require(bool(experiment.data.data), "data", "", "be given: --data with a folder, a .zip file or tfds:NAME")
-    batch_size = experiment.training.batch_size
-    require(batch_size % mesh.size == 0, "batch_size", batch_size, f"be a multiple of {mesh.size} devices")
     alone, mode = jax.process_count() == 1, experiment.training.mode
     require(alone or mode != "pmap", "mode", mode, "be jit or shard_map where processes work together")
 
 
-def check_step(gan: GAN, shapes: Any, batch_size: int) -> Flops:
-    """What a step costs, by tracing it; ``UserError`` where the batch does not suit the model."""
-    batch = {"image": jax.ShapeDtypeStruct((batch_size, *gan.image_shape), jnp.uint8)}
+def check_leg(gan: GAN, leg: Leg, shapes: Any, mesh: Mesh) -> Flops:
+    """What a step of it costs, by tracing it; ``UserError`` where its batch suits the model or the devices not."""
+    size = leg.batch_size
+    require(size % mesh.size == 0, "batch_size", size, f"be a multiple of {mesh.size} devices")
+    batch = {"image": jax.ShapeDtypeStruct((size, *gan.image_shape), jnp.uint8)}
     if gan.label_size:
-        batch["label"] = jax.ShapeDtypeStruct((batch_size, gan.label_size), jnp.float32)
-    return flops(gan.step, shapes, batch, jax.eval_shape(lambda: jax.random.key(0)))
+        batch["label"] = jax.ShapeDtypeStruct((size, gan.label_size), jnp.float32)
+    return flops(leg.stage.step, shapes, batch, jax.eval_shape(lambda: jax.random.key(0)))
+
+
+def tell_legs(gan: GAN, legs: Sequence[Leg], costs: Sequence[Flops]) -> list[str]:
+    """A line for each leg: its batch, its end and its price; of a GAN of one stage, the price."""
+    told = [cost.told(leg.batch_size) for leg, cost in zip(legs, costs, strict=True)]
+    if not gan.stages:
+        return told
+    return [
+        f"{leg.stage.name:<9} images {leg.first_image:>10,} to {leg.last_image:>10,}, {leg.batch_size} at once; {line}"
+        for leg, line in zip(legs, told, strict=True)
+    ]
 
 
 def compiled(feed: Feed, step: Step, mode: str) -> Step:
@@ -310,16 +207,20 @@ def compiled(feed: Feed, step: Step, mode: str) -> Step:
 
 
 def hooks(
-    gan: GAN, dataset: Dataset, settings: TrainingConfig, out: Path, checkpoints: Checkpoints, key: Key
+    gan: GAN, dataset: Dataset, settings: TrainingConfig, images: int, out: Path, checkpoints: Checkpoints, key: Key
 ) -> list[Hook]:
-    """What is done between dispatches, in this order: nothing is saved that the guard has not seen."""
+    """What is done between dispatches, in this order: nothing is saved that the guard has not seen.
+
+    The run ends at ``images``, and ``key`` draws the latents of its sample grids.
+    """
     columns, labels = shown_labels(gan, dataset)
     count = 64 if labels is None else len(labels)
     sample = jax.jit(lambda state: gan.sample(state, key, count, labels=labels))
     reading = (settings.log_every, settings.sample_every, settings.checkpoint_every)
     everywhere: list[Hook] = [FiniteGuard(reading, checkpoints)]
     if jax.process_index() == 0:
-        everywhere += [Log(reading, out), Progress(settings.steps * settings.batch_size, settings.log_every)]
+        everywhere += [Log(reading, out), Progress(images, settings.log_every)]
+        everywhere += [LeakWarning(reading, min(PATIENCE, images // 10))]
     everywhere += [Samples(settings.sample_every, out, sample, columns)]
     return [*everywhere, Save(settings.checkpoint_every, checkpoints)]
 

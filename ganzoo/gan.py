@@ -75,6 +75,21 @@ class Average:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """A part of a run with a program of its own: a level of progressive growing. Its state is that of any other."""
+
+    name: str
+    """As it is told to a person, such as "8x8"."""
+    step: Step
+    batch_size: int = 0
+    """Images of a step; 0 for those of the run."""
+    last_image: int | None = None
+    """The next stage begins when more than so many images have been seen; None for the last stage."""
+    interval: int = 1
+    """It begins at a step that is a multiple of this."""
+
+
+@dataclass(frozen=True)
 class GAN:
     """A record of pure functions.
 
@@ -96,6 +111,8 @@ class GAN:
     """``generate(state, latents, labels=None, *, averaged=True) -> images`` from given latents [N, z]."""
     latents: Callable[[Key, jax.Array], Latents]
     """``latents(key, indices) -> [N, z]``: latent i depends on the key and i alone."""
+    stages: tuple[Stage, ...] = ()
+    """Parts of a run, in turn, each of which computes in its time what ``step`` would; none where there is only one."""
 
     def sample(
         self,
@@ -134,3 +151,11 @@ class GAN:
 def parameter_count(params: Mapping[str, Any]) -> int:
     """The number of learned values in a tree."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def named_leaves(tree: PyTree) -> list[tuple[str, PyTree]]:
+    """The leaves with their names: the way to each through the tree, with dots between."""
+    return [
+        (jax.tree_util.keystr(path, simple=True, separator="."), leaf)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    ]

@@ -47,9 +47,43 @@ def save_png(path: Path, image: UInt8[np.ndarray, "h w c"]) -> None:
     channels = image.shape[-1]
     picture = Image.fromarray(image[..., 0] if channels == 1 else image[..., :3] if channels > 4 else image)
     content = io.BytesIO()
+    picture.save(content, format="png")
+    _write(path, content.getvalue())
+
+
+def save_slides(path: Path, frames: Sequence[Path], *, longest: int = 120, largest: int = 1024) -> None:
+    """Write pictures as one animated WebP, each for a tenth of a second and the last one for two.
+
+    Args:
+      path: of the film; it appears when it is complete.
+      frames: PNG files of the same size, in their order; those that cannot be read are left out.
+      longest: of more frames than this, so many at equal distances are taken.
+      largest: pixels of the longer side, to which larger frames are reduced.
+    """
+    from PIL import Image
+
+    if len(frames) > longest:
+        frames = [frames[round(i * (len(frames) - 1) / (longest - 1))] for i in range(longest)]
+    pictures = []
+    for frame in frames:
+        try:
+            with Image.open(frame) as picture:
+                pictures.append(picture.convert("RGBA" if picture.mode in ("LA", "RGBA") else "RGB"))
+        except OSError:
+            continue
+    if not pictures:
+        return
+    for picture in pictures:
+        picture.thumbnail((largest, largest))
+    content = io.BytesIO()
+    durations = [100] * (len(pictures) - 1) + [2000]
+    pictures[0].save(content, format="webp", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+    _write(path, content.getvalue())
+
+
+def _write(path: Path, content: bytes) -> None:
     try:
-        picture.save(content, format="png")
-        write_whole(path, content.getvalue())
+        write_whole(path, content)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
@@ -90,11 +124,8 @@ def _save(path: Path, frames: Sequence[np.ndarray], **options: Any) -> None:
     pictures = [Image.fromarray(coloured(frame)) for frame in frames]
     more = {"append_images": pictures[1:]} if options.get("save_all") else {}
     content = io.BytesIO()
-    try:
-        pictures[0].save(content, **options, **more)
-        write_whole(path, content.getvalue())
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    pictures[0].save(content, **options, **more)
+    _write(path, content.getvalue())
 
 
 def _save_mp4(path: Path, frames: Sequence[np.ndarray], fps: float) -> None:
@@ -103,11 +134,7 @@ def _save_mp4(path: Path, frames: Sequence[np.ndarray], fps: float) -> None:
     except ImportError as error:
         raise UserError(f"{path}: MP4 needs the extra: pip install 'ganzoo[video]'; or write a .webp") from error
     even = [coloured(frame)[: len(frame) // 2 * 2, : frame.shape[1] // 2 * 2, :3] for frame in frames]
-    try:
-        content = imageio.imwrite("<bytes>", np.stack(even), extension=".mp4", fps=fps, macro_block_size=1)
-        write_whole(path, content)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    _write(path, imageio.imwrite("<bytes>", np.stack(even), extension=".mp4", fps=fps, macro_block_size=1))
 
 
 def coloured(image: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w c2"]:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from ganzoo.ops import random
-from ganzoo.typing import Images, Key, Logits, PerExample, Styles
+from ganzoo.typing import Images, Key, Logits, PerExample, Scalar, Styles
 
 Critic = Callable[[Images], Logits]
 
@@ -25,7 +25,18 @@ def zero_centred(critic: Critic, images: Images) -> PerExample:
 
     The published penalty is gamma / 2 times the mean of it. Mescheder et al. 2018, arXiv:1801.04406, equation 9.
     """
-    return jnp.sum(jnp.square(image_gradients(critic, images)), axis=(1, 2, 3))
+    return zero_centred_and_logits(critic, images)[0]
+
+
+def zero_centred_and_logits(critic: Critic, images: Images) -> tuple[PerExample, Logits]:
+    """``zero_centred``, and what the critic said of the images on the way."""
+
+    def total(x: Images) -> tuple[Scalar, Logits]:
+        logits = critic(x)
+        return jnp.sum(logits), logits
+
+    gradients, logits = jax.grad(total, has_aux=True)(images)
+    return _squares(gradients), logits
 
 
 def wgan_gp(critic: Critic, real: Images, fake: Images, key: Key, *, target: float = 1.0) -> PerExample:
@@ -36,8 +47,7 @@ def wgan_gp(critic: Critic, real: Images, fake: Images, key: Key, *, target: flo
     """
     share = random.for_batch(jax.random.uniform, key, real.shape[0])[:, None, None, None]
     gradients = image_gradients(critic, share * real + (1 - share) * fake)
-    squares = jnp.sum(jnp.square(gradients), axis=(1, 2, 3))
-    return jnp.square((_root(squares) - target) / target)
+    return jnp.square((_root(_squares(gradients)) - target) / target)
 
 
 def path_lengths(synthesis: Callable[[Styles], Images], ws: Styles, noise: Images) -> PerExample:
@@ -51,6 +61,11 @@ def path_lengths(synthesis: Callable[[Styles], Images], ws: Styles, noise: Image
     y = noise / (height * width) ** 0.5
     gradients = jax.grad(lambda ws: jnp.sum(synthesis(ws) * y))(ws)
     return _root(jnp.mean(jnp.sum(jnp.square(gradients), axis=2), axis=1))
+
+
+def _squares(gradients: Images) -> PerExample:
+    """||g||^2 of each image."""
+    return jnp.sum(jnp.square(gradients), axis=(1, 2, 3))
 
 
 def _root(squares: PerExample) -> PerExample:

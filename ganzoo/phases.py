@@ -23,6 +23,7 @@ import optax
 from jaxtyping import Array, Bool
 
 from ganzoo import ema
+from ganzoo.augment.controller import Control, controlled
 from ganzoo.errors import UserError
 from ganzoo.gan import Average
 from ganzoo.ops import collective
@@ -180,6 +181,24 @@ def average_generator(
         if variables == "newest":
             average = {**average, "variables": newest["variables"]}
         return replace(state, average=average), {}
+
+    return phase
+
+
+def control_augmentation(control: Control, *, interval: int) -> Step:
+    """At the end of every ``interval`` steps, let ``control`` move p of ``state.augment``.
+
+    Adds two metrics: ``augment/p``, with which the step augmented, and ``augment/r_t``, of each interval.
+    """
+
+    def phase(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
+        del key
+        size, now = _batch_size(batch), state.augment
+        is_due = (state.step + 1) % interval == 0
+        due = controlled(now, control, state.images + jnp.asarray(size, state.images.dtype), interval * size)
+        share = is_due.astype(jnp.float32)
+        metrics = {"augment/p": Average.of(now.p), "augment/r_t": Average(share * due.overfitting, share)}
+        return replace(state, augment=jax.tree.map(partial(jnp.where, is_due), due, now)), metrics
 
     return phase
 

@@ -1,6 +1,7 @@
 """A trained model from wherever it is: a run folder, a converted file, or a pickle of the originals."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from ganzoo import interop
 from ganzoo.config import from_json, to_json
 from ganzoo.errors import UserError, nearest
-from ganzoo.gan import GAN, NetworkState, TrainState
+from ganzoo.gan import GAN, NetworkState, TrainState, named_leaves
 from ganzoo.interop import Converted, hub
 from ganzoo.interop.machine import named
 from ganzoo.models import MODELS
@@ -61,7 +62,9 @@ def read_model(path: Path) -> Converted:
         from ganzoo.training.transfer import read_weights  # Orbax takes long to import
 
         experiment = read_record(path / "config.json")["experiment"]
-        converted = Converted(str(experiment.get("model")), experiment.get("gan") or {}, read_weights(path))
+        converted = Converted(
+            str(experiment.get("model")), experiment.get("gan") or {}, read_weights(path, with_memory=True)
+        )
     else:
         contents = interop.read(path)
         try:
@@ -114,13 +117,27 @@ def state_of(gan: GAN, weights: Mapping[str, np.ndarray]) -> TrainState:
         found = trees.get(player, {})
         return {"params": found.get("params", {}), "variables": found.get("variables", {})}
 
-    return TrainState(
+    shapes = jax.eval_shape(gan.init, jax.random.key(0))
+    return type(shapes)(
         step=jnp.int32(0),
         images=jnp.uint32(0),
         generator=NetworkState(**network("generator"), opt_state=()),
         discriminator=NetworkState(**network("discriminator"), opt_state=()),
         average=network("average"),
+        **_remembered(shapes, weights),
     )
+
+
+def _remembered(shapes: TrainState, weights: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The fields of a model's own state; what the file does not hold is 0, such as the level of detail."""
+    memory = _memory(shapes)
+    leaves = [jnp.asarray(weights.get(name, np.zeros(leaf.shape, leaf.dtype))) for name, leaf in named_leaves(memory)]
+    return jax.tree.unflatten(jax.tree.structure(memory), leaves)
+
+
+def _memory(shapes: TrainState) -> dict[str, Any]:
+    common = {field.name for field in fields(TrainState)}
+    return {field.name: getattr(shapes, field.name) for field in fields(shapes) if field.name not in common}
 
 
 def pictures(path: Path, image_shape: tuple[int, int, int]) -> np.ndarray:
@@ -143,8 +160,6 @@ def pictures(path: Path, image_shape: tuple[int, int, int]) -> np.ndarray:
 
 def check_weights(gan: GAN, weights: Mapping[str, np.ndarray]) -> None:
     """Raise ``UserError`` unless the players that are there are whole, and nothing else is."""
-    from ganzoo.training.checkpoint import named_leaves
-
     shapes = jax.eval_shape(gan.init, jax.random.key(0))
     expected = {
         name: tuple(leaf.shape)
@@ -153,11 +168,14 @@ def check_weights(gan: GAN, weights: Mapping[str, np.ndarray]) -> None:
             "average": shapes.average,
         })
     }  # fmt: skip
+    memory = {name: tuple(leaf.shape) for name, leaf in named_leaves(_memory(shapes))}
     there = [player for player in PLAYERS if any(name.startswith(f"{player}.") for name in weights)]
     if "average" not in there:
         raise UserError("the file holds no generator")
     for name in weights:
-        if name not in expected:
+        if name in memory and weights[name].shape != memory[name]:
+            raise UserError(f"{name} is {weights[name].shape}, where the model has {memory[name]}")
+        if name not in expected and name not in memory:
             raise UserError(f"{named(name)} is no weight of this {gan.name}")
     for name, shape in expected.items():
         if name.startswith(tuple(f"{player}." for player in there)):

@@ -17,6 +17,8 @@ FREE_ON_RESUME = (
     *("training.images", "training.log_every", "training.sample_every", "training.checkpoint_every"),
     *("training.keep_last", "training.keep_every", "training.devices", "training.mode", "name"),
     *("training.init_from",),  # which decides on the start only
+    *("training.metrics", "training.metric_every", "training.metric_samples", "training.metric_reals"),
+    *("training.extractor", "training.inception", "training.inception_resize", "training.keep_best"),
     *("data.data", "data.data_dir", "data.workers", "data.memory_budget_mib", "data.on_bad_file"),
 )
 """Fields that may differ when a run is resumed; that the images are others, their fingerprint (of names, sizes and

@@ -36,9 +36,9 @@ from PIL import Image
 import ganzoo
 from ganzoo import phases
 from ganzoo.data import DataConfig, open_dataset, positions
-from ganzoo.experiment import experiments
 from ganzoo.grids import enlarged, grid
 from ganzoo.ops.pixels import stored
+from ganzoo.recipes import experiments
 from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints
 

@@ -15,7 +15,10 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".jax_cache")))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
-CHECKED = ["ops", "nn", "losses", "penalties", "ema", "gan", "phases", "grids", "models", "training", "latent"]
+CHECKED = [
+    *("ops", "nn", "losses", "penalties", "augment", "ema", "gan", "phases", "grids", "models", "training", "metrics"),
+    "latent",
+]
 
 with install_import_hook([f"ganzoo.{name}" for name in CHECKED], "typechecker.check"):
     import ganzoo.cli  # noqa: F401 - everything else is imported from here

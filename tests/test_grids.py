@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from ganzoo.errors import UserError
-from ganzoo.grids import coloured, enlarged, grid, save_film, save_picture, save_png
+from ganzoo.grids import coloured, enlarged, grid, save_film, save_picture, save_png, save_slides
 
 RNG = np.random.default_rng(0)
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
@@ -89,6 +89,51 @@ def test_a_failed_write_leaves_the_older_file_and_nothing_else(tmp_path, monkeyp
         save_png(file, noise(2, 2, 1))
     assert file.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a.png"]
+
+
+# Films --------------------------------------------------------------------------------------------------------------
+
+
+def frames(folder, count: int, side: int = 8) -> list:
+    """Frames of one grey each, darker and darker, a step too large for compression to hide."""
+    paths = [folder / f"{i:03d}.png" for i in range(count)]
+    for i, path in enumerate(paths):
+        save_png(path, np.full((side, side, 1), 250 - 20 * (i % 12), np.uint8))
+    return paths
+
+
+def greys(file) -> list[int]:
+    with Image.open(file) as film:
+        shown = []
+        for i in range(film.n_frames):
+            film.seek(i)
+            shown.append(int(np.asarray(film.convert("L"))[0, 0]))
+    return shown
+
+
+def test_a_film_shows_its_frames_in_their_order(tmp_path) -> None:
+    save_slides(tmp_path / "film.webp", frames(tmp_path, 5))
+    assert np.abs(np.array(greys(tmp_path / "film.webp")) - [250, 230, 210, 190, 170]).max() <= 3
+
+
+def test_a_long_film_leaves_frames_out_but_not_its_ends(tmp_path) -> None:
+    save_slides(tmp_path / "film.webp", frames(tmp_path, 12), longest=4)
+    shown = greys(tmp_path / "film.webp")
+    assert len(shown) == 4
+    assert np.abs(np.array(shown) - [250, 170, 110, 30]).max() <= 3  # frames 0, 4, 7, 11
+
+
+def test_a_film_is_reduced_and_leaves_out_what_is_broken(tmp_path) -> None:
+    paths = frames(tmp_path, 3, side=64)
+    paths[1].write_bytes(b"broken")
+    save_slides(tmp_path / "film.webp", paths, largest=16)
+    with Image.open(tmp_path / "film.webp") as film:
+        assert (film.n_frames, film.size) == (2, (16, 16))
+
+
+def test_no_frames_make_no_film(tmp_path) -> None:
+    save_slides(tmp_path / "film.webp", [])
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])

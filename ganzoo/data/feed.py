@@ -1,7 +1,7 @@
 """From a data set to what a compiled step eats: K batches per dispatch, in an order that is pure arithmetic.
 
-The images of step s are the positions ``s * batch_size`` onwards in the infinite sequence of shuffled epochs, so a
-resumed run, on any number of devices or processes, goes on with the image at which it stopped.
+A step that follows on n images takes those at the positions from n on in the infinite sequence of shuffled epochs, so
+a resumed run, on any number of devices or processes, goes on with the image at which it stopped.
 """
 
 import contextlib
@@ -44,18 +44,14 @@ class Feed:
     indices; otherwise batches are read ahead by threads.
     """
 
-    def __init__(self, dataset: Dataset, *, batch_size: int, seed: int, mesh: Mesh) -> None:
+    def __init__(self, dataset: Dataset, *, seed: int, mesh: Mesh) -> None:
         """
         Args:
           dataset: what to feed.
-          batch_size: images of one step, over all devices and processes.
           seed: of the order.
           mesh: the devices.
         """
-        if batch_size % mesh.size:
-            raise UserError(f"batch_size = {batch_size}: must be a multiple of the {mesh.size} devices")
         self._dataset = dataset
-        self._batch_size = batch_size
         self._seed = seed
         self.mesh = mesh
         self._data = None
@@ -90,26 +86,40 @@ class Feed:
 
         return gathering
 
-    def payloads(self, first_step: int, last_step: int, steps: int) -> Generator[tuple[int, Any]]:
-        """(number of steps, what to give the compiled step) for each dispatch from ``first_step`` on."""
-        cuts = list(dispatches(first_step, last_step, steps))
+    def payloads(
+        self, first_step: int, last_step: int, steps: int, *, batch_size: int, images: int
+    ) -> Generator[tuple[int, Any]]:
+        """(number of steps, what to give the compiled step) for each dispatch of a stretch of a run.
+
+        Args:
+          first_step: steps done before.
+          last_step: steps done at its end.
+          steps: of one dispatch.
+          batch_size: images of one step, over all devices and processes.
+          images: seen before ``first_step``.
+
+        Raises:
+          UserError: the devices do not divide the batch.
+        """
+        if batch_size % self.mesh.size:
+            raise UserError(f"batch_size = {batch_size}: must be a multiple of the {self.mesh.size} devices")
+        cuts = [(images + (step - first_step) * batch_size, n) for step, n in dispatches(first_step, last_step, steps)]
         if self.resident:
-            for step, count in cuts:
-                index = self._indices(step, count).astype(np.int32)
+            for seen, count in cuts:
+                index = self._indices(seen, count, batch_size).astype(np.int32)
                 yield count, {"data": self._data, "index": self._put(index)}
             return
-        local = self._indices(0, 1).shape[1]
-        wanted = (self._indices(step, count).reshape(-1) for step, count in cuts)
+        local = batch_size // jax.process_count()
+        wanted = (self._indices(seen, count, batch_size).reshape(-1) for seen, count in cuts)
         with contextlib.closing(self._dataset.prefetch(wanted, PREFETCH)) as read:
             for (_, count), batch in zip(cuts, read, strict=True):
                 stacked = {name: leaf.reshape(count, local, *leaf.shape[1:]) for name, leaf in batch.items()}
                 yield count, jax.tree.map(self._put, stacked)
 
-    def _indices(self, step: int, count: int) -> np.ndarray:
-        """[count, n]: the examples of this process in ``count`` steps."""
-        size = self._batch_size
-        index = positions(self._seed, len(self._dataset), step * size, count * size).reshape(count, size)
-        local = size // jax.process_count()
+    def _indices(self, seen: int, count: int, batch_size: int) -> np.ndarray:
+        """[count, n]: the examples of this process in ``count`` steps that follow on ``seen`` images."""
+        index = positions(self._seed, len(self._dataset), seen, count * batch_size).reshape(count, batch_size)
+        local = batch_size // jax.process_count()
         return index[:, jax.process_index() * local :][:, :local]
 
     def _put(self, local: np.ndarray) -> jax.Array:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo.errors import UserError
-from ganzoo.interop import stylegan2
+from ganzoo.interop import stylegan, stylegan2
 from ganzoo.interop.contents import Contents, Network
 from ganzoo.interop.machine import named
 
@@ -47,6 +47,9 @@ class Family:
 
 
 FAMILIES: Mapping[str, Family] = {
+    "stylegan": Family(
+        stylegan.recognise, stylegan.generator, stylegan.discriminator, stylegan.originals, stylegan.SHARED
+    ),
     "stylegan2": Family(
         stylegan2.recognise, stylegan2.generator, stylegan2.discriminator, stylegan2.originals, stylegan2.SHARED
     ),

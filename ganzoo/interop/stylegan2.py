@@ -13,12 +13,8 @@ import numpy as np
 from ganzoo.errors import UserError
 from ganzoo.interop.contents import Network
 from ganzoo.interop.names import Table
+from ganzoo.interop.shapes import Fields, Weights, count, needed, resolutions, widths
 from ganzoo.interop.stylegan2_names import DISCRIMINATOR, GENERATOR, TF_DISCRIMINATOR, TF_GENERATOR
-
-Fields = dict[str, Any]
-"""Fields of the model's config by their names."""
-Weights = dict[str, np.ndarray]
-"""Arrays by their names in a train state, without the player in front."""
 
 GENERATORS, DISCRIMINATORS = (GENERATOR, TF_GENERATOR), (DISCRIMINATOR, TF_DISCRIMINATOR)
 SIGNS: Mapping[str, Table] = {
@@ -90,15 +86,15 @@ def originals(player: str, weights: Mapping[str, np.ndarray], taps: tuple[float,
 
 
 def _mapping_fields(weights: Weights) -> Fields:
-    layers = _count(weights, r"params\.mapping\.dense(\d+)\.kernel")
+    layers = count(weights, r"params\.mapping\.dense(\d+)\.kernel")
     embed = weights.get("params.mapping.embed.kernel")
-    kernels = [_needed(weights, f"params.mapping.dense{i}.kernel") for i in range(layers)]
+    kernels = [needed(weights, f"params.mapping.dense{i}.kernel") for i in range(layers)]
     if not kernels:
         raise UserError("a StyleGAN2 generator without mapping.fc0.weight")
     size = kernels[-1].shape[1]
-    widths = [kernel.shape[1] for kernel in kernels] + ([] if embed is None else [embed.shape[1]])
-    if set(widths) != {size}:
-        raise UserError(f"mapping layers of {widths} features; here all of them have the size of w, {size}")
+    outputs = [kernel.shape[1] for kernel in kernels] + ([] if embed is None else [embed.shape[1]])
+    if set(outputs) != {size}:
+        raise UserError(f"mapping layers of {outputs} features; here all of them have the size of w, {size}")
     return {
         "label_size": 0 if embed is None else embed.shape[0],
         "latent_size": kernels[0].shape[0] - (0 if embed is None else embed.shape[1]),
@@ -108,67 +104,40 @@ def _mapping_fields(weights: Weights) -> Fields:
 
 
 def _synthesis_fields(weights: Weights) -> Fields:
-    sizes = _resolutions(weights, r"params\.synthesis\.b(\d+)\.conv1\.kernel")
-    last = _needed(weights, f"params.synthesis.b{sizes[-1]}.to_rgb.kernel")
-    colours = _count(weights, r"params\.synthesis\.b(\d+)\.to_rgb\.kernel")
+    sizes = resolutions(weights, r"params\.synthesis\.b(\d+)\.conv1\.kernel")
+    last = needed(weights, f"params.synthesis.b{sizes[-1]}.to_rgb.kernel")
+    colours = count(weights, r"params\.synthesis\.b(\d+)\.to_rgb\.kernel")
     is_residual = any(name.endswith(".skip.kernel") for name in weights)
     features = [weights[f"params.synthesis.b{size}.conv1.kernel"].shape[-1] for size in sizes]
     return {
         "image_size": sizes[-1],
         "channels": last.shape[-1],
-        **_widths(sizes, features),
+        **widths(sizes, features),
         "generator_architecture": "resnet" if is_residual else "skip" if colours == len(sizes) > 1 else "orig",
         "use_noise": any(name.endswith(".noise_strength") for name in weights),
     }
 
 
 def _discriminator_fields(weights: Weights) -> Fields:
-    smallest = _needed(weights, "params.b4.conv.kernel")
-    sizes = [4, *_resolutions(weights, r"params\.b(\d+)\.conv0\.kernel", 8)]
+    smallest = needed(weights, "params.b4.conv.kernel")
+    sizes = [4, *resolutions(weights, r"params\.b(\d+)\.conv0\.kernel", 8)]
     features = [smallest.shape[-1], *(weights[f"params.b{size}.conv0.kernel"].shape[-1] for size in sizes[1:])]
-    embed, outputs = weights.get("params.mapping.embed.kernel"), _needed(weights, "params.b4.out.kernel").shape[1]
+    embed, outputs = weights.get("params.mapping.embed.kernel"), needed(weights, "params.b4.out.kernel").shape[1]
     if outputs != (1 if embed is None else features[0]):
         raise UserError(f"a discriminator with {outputs} outputs; here it has 1, or {features[0]} with labels")
-    colours = _count(weights, r"params\.b(\d+)\.from_rgb\.kernel")
+    colours = count(weights, r"params\.b(\d+)\.from_rgb\.kernel")
     is_residual = any(name.endswith(".skip.kernel") for name in weights)
     fields = {
         "image_size": sizes[-1],
-        "channels": _needed(weights, f"params.b{sizes[-1]}.from_rgb.kernel").shape[2],
+        "channels": needed(weights, f"params.b{sizes[-1]}.from_rgb.kernel").shape[2],
         "label_size": 0 if embed is None else embed.shape[0],
-        **_widths(sizes, features),
+        **widths(sizes, features),
         "discriminator_architecture": "resnet" if is_residual else "skip" if colours == len(sizes) else "orig",
         "minibatch_std_channels": smallest.shape[2] - features[0],
     }
     if embed is not None:
-        fields["discriminator_mapping_layers"] = _count(weights, r"params\.mapping\.dense(\d+)\.kernel")
+        fields["discriminator_mapping_layers"] = count(weights, r"params\.mapping\.dense(\d+)\.kernel")
     return fields
-
-
-def _widths(sizes: list[int], features: list[int]) -> Fields:
-    """``channel_base`` and ``channel_max`` of ``min(channel_base // resolution, channel_max)``."""
-    most = max(features)
-    bases = [size * width for size, width in zip(sizes, features, strict=True) if width < most]
-    base = max(bases, default=sizes[-1] * most)
-    if [min(base // size, most) for size in sizes] != features:
-        raise UserError(f"layers of {features} features from 4 x 4 on, which no channel_base and channel_max give")
-    return {"channel_base": base, "channel_max": most}
-
-
-def _resolutions(weights: Weights, pattern: str, first: int = 4) -> list[int]:
-    sizes = sorted(int(match[1]) for name in weights if (match := re.fullmatch(pattern, name)))
-    if not sizes or len(sizes) > 12 or sizes != [first << k for k in range(len(sizes))]:
-        raise UserError(f"blocks of the sizes {sizes[:12]}; they must be {first}, {2 * first}, {4 * first} and so on")
-    return sizes
-
-
-def _count(weights: Weights, pattern: str) -> int:
-    return sum(1 for name in weights if re.fullmatch(pattern, name))
-
-
-def _needed(weights: Weights, name: str) -> np.ndarray:
-    if name not in weights:
-        raise UserError(f"a network without {name}")
-    return weights[name]
 
 
 def _taps(network: Network, name: str) -> Fields:

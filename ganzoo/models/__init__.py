@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ganzoo.config import replaced
 from ganzoo.errors import UserError, nearest
 from ganzoo.gan import GAN
-from ganzoo.models import dcgan, stylegan2, stylegan2_config
+from ganzoo.models import dcgan, stylegan, stylegan2, stylegan2_config, stylegan_config
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,27 @@ class Model:
     """Configs by name; ``tiny`` is there for tests."""
     default: str
     build: Callable[[Any], GAN]
-    complete: Callable[[Any, int, int], tuple[Any, int]] | None = None
-    """``(config, batch_size, devices) -> (config, batch_size)`` with a number for all that is open (None, or 0)."""
+    complete: Callable[..., tuple[Any, int]] | None = None
+    """``(config, batch_size, devices, *, transferred) -> (config, batch_size)`` with a number for all that is open
+    (None, or 0); a transferred run starts with the weights of another."""
 
 
 MODELS: Mapping[str, Model] = {
     "dcgan": Model(dcgan.DCGANConfig, dcgan.PRESETS, "torch", dcgan.dcgan),
+    "progan": Model(
+        stylegan_config.StyleGANConfig,
+        stylegan_config.PROGAN_PRESETS,
+        "paper",
+        partial(stylegan.stylegan, name="progan"),
+        stylegan_config.complete,
+    ),
+    "stylegan": Model(
+        stylegan_config.StyleGANConfig,
+        stylegan_config.PRESETS,
+        "ffhq1024",
+        stylegan.stylegan,
+        stylegan_config.complete,
+    ),
     "stylegan2": Model(
         stylegan2_config.StyleGAN2Config,
         stylegan2_config.PRESETS,

@@ -2,7 +2,7 @@
 
 Karras, Laine, Aittala, Hellsten, Lehtinen, Aila 2019, "Analyzing and Improving the Image Quality of StyleGAN",
 arXiv:1912.04958; with the settings and the training loop of Karras et al. 2020, "Training Generative Adversarial
-Networks with Limited Data", arXiv:2006.06676 (NVlabs/stylegan2-ada-pytorch, here without its augmentation).
+Networks with Limited Data", arXiv:2006.06676 (NVlabs/stylegan2-ada-pytorch), and with its augmentation if asked for.
 
 Where reality differs from the paper, this follows the code:
 
@@ -15,7 +15,9 @@ Where reality differs from the paper, this follows the code:
 Where this differs from the code:
 
 - a batch is the global batch: groups of the minibatch standard deviation, the averages of w and of path lengths and
-  the mixing cutoff are those of all devices, so one device and eight train the same model;
+  the mixing cutoff are those of all devices, so one device and eight train the same model; so are the signs of logits
+  that ADA counts, and the margin of its reflection;
+- p of ADA has an upper limit;
 - gradients of micro-batches are averaged, not summed (Adam with beta1 = 0 makes the same steps of both);
 - the labels of fakes are drawn from those of the batch, since a step sees no others.
 """
@@ -28,21 +30,23 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from jaxtyping import Array, Int
+from jaxtyping import Array
 
-from ganzoo import penalties
-from ganzoo.config import require
+from ganzoo import augment, penalties
+from ganzoo.augment.controller import watched
 from ganzoo.gan import GAN, Average, NetworkState, TrainState
 from ganzoo.losses import LOSSES
 from ganzoo.models.stylegan2_config import StyleGAN2Config, complete
-from ganzoo.nn.mapping import MappingNetwork, check_truncation, truncate
+from ganzoo.models.stylegan2_draws import draw, draw_latents, round_count
+from ganzoo.nn.mapping import MappingNetwork, mixed, truncate
 from ganzoo.nn.residual import ResidualDiscriminator, frozen
-from ganzoo.nn.synthesis import Noise, Synthesis
-from ganzoo.ops import collective, pixels, random
+from ganzoo.nn.synthesis import Noise, Synthesis, sampled
+from ganzoo.ops import collective, pixels
 from ganzoo.phases import (
     Loss,
     average_generator,
     chain,
+    control_augmentation,
     counted,
     drawn,
     every,
@@ -51,7 +55,7 @@ from ganzoo.phases import (
     scaled,
     summed,
 )
-from ganzoo.typing import Batch, Images, Key, Labels, Latents, Logits, Metrics, Params, PyTree, Scalar, Step, Styles
+from ganzoo.typing import Batch, Images, Key, Labels, Latents, Logits, Metrics, Params, Scalar, Step, Styles
 
 # Networks -----------------------------------------------------------------------------------------------------------
 
@@ -139,88 +143,18 @@ def discriminator(config: StyleGAN2Config) -> ResidualDiscriminator:
     )
 
 
-# Draws --------------------------------------------------------------------------------------------------------------
-
-
-def draw_latents(config: StyleGAN2Config, key: Key, indices: Int[Array, " n"]) -> Latents:
-    """Latents [N, z] ~ N(0, 1); the one with index i depends on the key and i alone."""
-    return random.for_indices(lambda key: jax.random.normal(key, (config.latent_size,)), key, indices)
-
-
-def draw_fakes(config: StyleGAN2Config, key: Key, batch: Batch, *, shrink: int = 1) -> dict[str, PyTree]:
-    """All that the fakes of one phase are made of, for as many images as the batch has, or ``shrink`` times fewer.
-
-    ``latents`` and ``mixed`` [N, z]; ``cutoff`` [N], the first style input that takes its style from ``mixed``;
-    ``noise``, keys [N], where the noise is random; ``label`` [N, k], drawn from those of the batch.
-    """
-    rounds = round_count(config, batch)
-    indices, whole = fake_indices(config, batch, shrink), collective.global_size(batch["image"].shape[0])
-    fakes = {
-        "latents": draw_latents(config, jax.random.fold_in(key, 0), indices),
-        "mixed": draw_latents(config, jax.random.fold_in(key, 1), indices),
-        "cutoff": random.for_indices(partial(_draw_cutoff, config), jax.random.fold_in(key, 2), indices % rounds),
-    }
-    if config.training_noise == "random":
-        fakes["noise"] = random.for_indices(lambda key: key, jax.random.fold_in(key, 3), indices)
-    if config.label_size:
-        draw = partial(jax.random.randint, shape=(), minval=0, maxval=whole)
-        chosen = random.for_indices(draw, jax.random.fold_in(key, 4), indices)
-        fakes["label"] = collective.gathered(batch["label"])[chosen]
-    return fakes
-
-
-def draw_path_noise(config: StyleGAN2Config, key: Key, batch: Batch) -> Images:
-    """Images of N(0, 1) noise, onto which the path length phase projects the gradients of the images."""
-    indices = fake_indices(config, batch, config.path_length_batch_shrink)
-    return random.for_indices(lambda key: random.normal(key, config.image_shape), key, indices)
-
-
-def _draw_cutoff(config: StyleGAN2Config, key: Key) -> Int[Array, ""]:
-    """With the probability of mixing one of 1 .. L - 1, else L, which does not mix."""
-    gate, place = jax.random.split(key)
-    cutoff = jax.random.randint(place, (), 1, config.style_count)
-    return jnp.where(jax.random.uniform(gate) < config.style_mixing, cutoff, config.style_count)
-
-
-def round_count(config: StyleGAN2Config, batch: Batch) -> int:
-    """The number of micro-batches of a batch; ``UserError`` where they, or the groups in them, do not divide it."""
-    whole, micro = collective.global_size(batch["image"].shape[0]), config.micro_batch
-    require(not micro or whole % micro == 0, "micro_batch", micro, f"divide the batch of {whole} images")
-    together, group = micro or whole, config.minibatch_std_group
-    fits = not group or not config.minibatch_std_channels or together % min(group, together) == 0
-    require(fits, "minibatch_std_group", group, f"divide the (micro-)batch of {together} images")
-    return whole // together
-
-
-def fake_indices(config: StyleGAN2Config, batch: Batch, shrink: int) -> Int[Array, " n"]:
-    """The positions of this device's fakes in the global batch of them, ``shrink`` times smaller than the batch."""
-    local = batch["image"].shape[0]
-    part = local // round_count(config, batch)
-    require(part % shrink == 0, "path_length_batch_shrink", shrink, f"divide the (micro-)batch of {part} images")
-    return collective.global_indices(local // shrink)
-
-
-def draw(config: StyleGAN2Config, batch: Batch, key: Key) -> Batch:
-    """The batch with the draws of one phase: ``fakes``, and for path lengths ``paths``, the first of them again."""
-    shrink = config.path_length_batch_shrink
-    return {
-        **batch,
-        "fakes": draw_fakes(config, key, batch),
-        "paths": draw_fakes(config, key, batch, shrink=shrink),
-        "path_noise": draw_path_noise(config, jax.random.fold_in(key, 5), batch),
-    }
-
-
 # Objective ----------------------------------------------------------------------------------------------------------
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class StyleGAN2State(TrainState):
-    """A train state that remembers how long paths are."""
+    """A train state that remembers how long paths are, and how strongly images are augmented."""
 
     path_length_mean: Any
     """float32 []: the running mean of path lengths."""
+    augment: Any = None
+    """``augment.Strength``; None where the augmentation has no p, or there is none."""
 
 
 Outcome = tuple[Scalar, tuple[StyleGAN2State, Metrics]]
@@ -242,9 +176,7 @@ class Game:
         map_to_styles = partial(self.generator.apply, variables, method="styles")
         ws, renewed = map_to_styles(fakes["latents"], labels, update_average=True, mutable=["statistics"])
         if self.config.style_mixing:
-            is_first = jnp.arange(ws.shape[1])[None] < fakes["cutoff"][:, None]
-            mixed = cast("Array", map_to_styles(fakes["mixed"], labels))
-            ws = jnp.where(is_first[:, :, None], ws, mixed)
+            ws = mixed(ws, cast("Array", map_to_styles(fakes["mixed"], labels)), fakes["cutoff"])
         return ws, replace(state, generator=replace(network, variables={**network.variables, **renewed}))
 
     def synthesise(self, params: Params, state: StyleGAN2State, ws: Styles, fakes: Batch) -> Images:
@@ -252,6 +184,13 @@ class Game:
         noise = fakes.get("noise", self.config.training_noise)
         variables = {"params": params, **state.generator.variables}
         return cast("Array", self.generator.apply(variables, ws, noise=noise, method="synthesise"))
+
+    def augmented(self, images: Images, state: StyleGAN2State, batch: Batch, kind: str) -> Images:
+        """The "real" or "fake" images as the discriminator is to see them."""
+        if self.config.augment == "none":
+            return images
+        p = None if state.augment is None else state.augment.p
+        return augment.AUGMENTATIONS[self.config.augment].apply(images, batch["augment"][kind], p)
 
     def judge(self, params: Params, images: Images, labels: Labels | None) -> Logits:
         """The discriminator's logits; its first layers get no gradient where they are frozen."""
@@ -264,7 +203,7 @@ class Game:
         del key
         fakes = batch["fakes"]
         ws, state = self.styles(params, state, fakes)
-        images = self.synthesise(params, state, ws, fakes)
+        images = self.augmented(self.synthesise(params, state, ws, fakes), state, batch, "fake")
         logits = self.judge(state.discriminator.params, images, fakes.get("label"))
         losses = LOSSES["non-saturating"].generator(logits, logits)
         return losses.mean(), (state, {"generator/loss": Average.of(losses)})
@@ -286,9 +225,10 @@ class Game:
         del key
         fakes = batch["fakes"]
         ws, state = self.styles(state.generator.params, state, fakes)
-        images = self.synthesise(state.generator.params, state, ws, fakes)
+        images = self.augmented(self.synthesise(state.generator.params, state, ws, fakes), state, batch, "fake")
         fake = self.judge(params, images, fakes.get("label"))
-        real = self.judge(params, pixels.scaled(batch["image"]), batch.get("label"))
+        images = self.augmented(pixels.scaled(batch["image"]), state, batch, "real")
+        real = self.judge(params, images, batch.get("label"))
         losses = LOSSES["non-saturating"].discriminator(real, fake)
         metrics = {
             "discriminator/loss": Average.of(losses),
@@ -296,15 +236,24 @@ class Game:
             "discriminator/fake": Average.of(fake),
             "discriminator/real_sign": Average.of(jnp.sign(real)),
         }
-        return losses.mean(), (state, metrics)
+        return losses.mean(), (_heard(state, real), metrics)
 
     def r1(self, params: Params, state: StyleGAN2State, batch: Batch, key: Key) -> Outcome:
-        """The weighted R1 penalty."""
+        """The weighted R1 penalty, of gradients with respect to the images before they are augmented."""
         del key
         images, labels = pixels.scaled(batch["image"]), batch.get("label")
-        penalty = penalties.zero_centred(lambda images: self.judge(params, images, labels), images)
+
+        def critic(images: Images) -> Logits:
+            return self.judge(params, self.augmented(images, state, batch, "real"), labels)
+
+        penalty, real = penalties.zero_centred_and_logits(critic, images)
         loss = penalty.mean() * (cast("float", self.config.r1_gamma) / 2)
-        return loss, (state, {"discriminator/r1": Average.of(penalty)})
+        return loss, (_heard(state, real), {"discriminator/r1": Average.of(penalty)})
+
+
+def _heard(state: StyleGAN2State, real: Logits) -> StyleGAN2State:
+    """The state with D's logits of real images counted, where they decide on the augmentation."""
+    return state if state.augment is None else replace(state, augment=watched(state.augment, real))
 
 
 # Recipe -------------------------------------------------------------------------------------------------------------
@@ -340,14 +289,16 @@ def phases(game: Game) -> dict[str, tuple[Step, int]]:
     """
     cfg = game.config
 
-    def phase(player: str, loss: Loss) -> Step:
+    def phase(player: str, loss: Loss, *which: str) -> Step:
         step = minimize(player, loss, optimizer(cfg, player), rounds=partial(round_count, cfg))
-        return drawn(partial(draw, cfg), step)
+        return drawn(partial(draw, cfg, frozenset(which)), step)
 
     def of(player: str, main: Loss, name: str, penalty: Loss, interval: int) -> dict[str, tuple[Step, int]]:
+        more = ("paths",) if name == "path length" else ()
         if interval:
-            return {player: (phase(player, main), 1), name: (phase(player, scaled(penalty, interval)), interval)}
-        return {player: (phase(player, summed(main, penalty)), 1)}
+            lazy = phase(player, scaled(penalty, interval), *more), interval
+            return {player: (phase(player, main, "fakes"), 1), name: lazy}
+        return {player: (phase(player, summed(main, penalty), "fakes", *more), 1)}
 
     result = {
         **of("generator", game.generator_main, "path length", game.path_length, cfg.path_length_interval),
@@ -358,15 +309,17 @@ def phases(game: Game) -> dict[str, tuple[Step, int]]:
 
 
 def train_step(game: Game) -> Step:
-    """G, its path lengths every 4th step, D, its R1 every 16th, then the average: each phase with latents of its own.
+    """G, its path lengths every 4th step, D, its R1 every 16th, then the average and the strength of the augmentation.
 
-    NVlabs/stylegan2-ada-pytorch, training_loop.py:199-305.
+    Each phase has latents of its own. NVlabs/stylegan2-ada-pytorch, training_loop.py:199-315.
     """
     cfg = game.config
     steps = [step if interval == 1 else every(interval, step) for step, interval in phases(game).values()]
     half_life = cast("float", cfg.average_half_life)
     average = average_generator(half_life=half_life, ramp=cfg.average_ramp, variables="newest")
-    return counted(chain(*steps, average))
+    control = augment.control(cfg)
+    control_p = [control_augmentation(control, interval=cfg.augment_interval)] if control else []
+    return counted(chain(*steps, average, *control_p))
 
 
 def play(config: StyleGAN2Config) -> Game:
@@ -412,6 +365,7 @@ def init(game: Game, key: Key) -> StyleGAN2State:
         discriminator=network("discriminator", jax.random.fold_in(key, 1)),
         average=jax.tree.map(jnp.copy, generator.weights),
         path_length_mean=jnp.float32(0),
+        augment=augment.start(cfg),
     )
 
 
@@ -430,28 +384,5 @@ def generate(
 
     ``psi`` and ``cutoff`` truncate, and ``noise`` chooses the noise, as in ``Generator``.
     """
-    check_truncation(psi, cutoff, game.config.style_count)
     network = state.average if averaged else state.generator.weights
-    variables = {"params": network["params"], **network["variables"]}
-    psi = None if isinstance(psi, int | float) and psi == 1 else psi  # not traced, so that nothing is computed for it
-    kind, keys = (noise, None) if isinstance(noise, str) else ("random", noise)
-    return _generate(game.generator, variables, latents, labels, psi, keys, cutoff=cutoff, noise=kind)
-
-
-@partial(jax.jit, static_argnums=0, static_argnames=("cutoff", "noise"))
-def _generate(
-    generator: Generator,
-    variables: PyTree,
-    latents: Latents,
-    labels: Labels | None,
-    psi: Any,
-    keys: Key | None,
-    *,
-    cutoff: int | None,
-    noise: str,
-) -> Images:
-    """One program, also where it is called outside of any: layer by layer would take minutes to compile."""
-    drawn = noise if keys is None else keys
-    psi = 1.0 if psi is None else psi
-    images = generator.apply(variables, latents, labels, psi=psi, cutoff=cutoff, noise=drawn)
-    return jnp.clip(cast("Array", images), -1, 1)
+    return sampled(game.generator, network, latents, labels, psi=psi, cutoff=cutoff, noise=noise)

@@ -23,13 +23,17 @@ def normal_init(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> A
 
 
 class EqualizedDense(nn.Module):
-    """``activation(x @ kernel * multiplier / sqrt(inputs) + bias * multiplier)``; kernel ~ N(0, 1) / multiplier."""
+    """``activation(x @ kernel * kernel_gain * multiplier / sqrt(inputs) + bias * multiplier)``.
+
+    The kernel is N(0, 1) / multiplier at first.
+    """
 
     features: int
     activation: str = "linear"
     use_bias: bool = True
     bias_init: float = 0.0
     lr_multiplier: float = 1.0
+    kernel_gain: float = 1.0
 
     @nn.compact
     def __call__(self, x: Float[Array, "n i"]) -> Float[Array, "n o"]:
@@ -38,7 +42,7 @@ class EqualizedDense(nn.Module):
         kernel = jnp.asarray(
             self.param("kernel", lambda key, shape: normal_init(key, shape) / multiplier, (inputs, self.features))
         )
-        y = x @ (kernel * (multiplier / inputs**0.5)).astype(x.dtype)
+        y = x @ (kernel * (self.kernel_gain * multiplier / inputs**0.5)).astype(x.dtype)
         if not self.use_bias:
             return bias_act(y, None, self.activation)
         bias = jnp.asarray(self.param("bias", nn.initializers.constant(self.bias_init / multiplier), (self.features,)))
@@ -48,7 +52,7 @@ class EqualizedDense(nn.Module):
 class EqualizedConv(nn.Module):
     """A convolution of the same size, or half or twice of it, with bias, activation, gain and clamp.
 
-    The kernel [height, width, I, O] (O, I where ``up`` > 1) is scaled by 1 / sqrt(height * width * I).
+    The kernel [height, width, I, O] (O, I where ``up`` > 1) is scaled by kernel_gain / sqrt(height * width * I).
     """
 
     features: int
@@ -62,6 +66,9 @@ class EqualizedConv(nn.Module):
     """Of the output, times the activation's own."""
     clamp: float | None = None
     """Limit of the output's magnitude, scaled by ``gain``."""
+    kernel_gain: float = 1.0
+    correlate: bool | None = None
+    """Whether the kernel is not turned around; None: not where the size grows, as in transposed convolutions."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n h2 w2 o"]:
@@ -71,12 +78,12 @@ class EqualizedConv(nn.Module):
         kernel = jnp.asarray(self.param("kernel", normal_init, (k, k, *channels)))
         y = conv_resample(
             x,
-            (kernel * (1 / (k * k * inputs) ** 0.5)).astype(x.dtype),
+            (kernel * (self.kernel_gain / (k * k * inputs) ** 0.5)).astype(x.dtype),
             resampling(self.taps, self.up, self.down),
             up=self.up,
             down=self.down,
             padding=(k // 2, k // 2),
-            correlate=self.up == 1,
+            correlate=self.up == 1 if self.correlate is None else self.correlate,
         )
         bias = jnp.asarray(self.param("bias", nn.initializers.zeros, (self.features,))) if self.use_bias else None
         gain = ACTIVATIONS[self.activation].gain * self.gain

@@ -7,13 +7,13 @@ import jax
 import jax.core
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ganzoo.config import require
 from ganzoo.nn.equalized import EqualizedDense
 from ganzoo.ops import collective
 from ganzoo.ops.statistics import pixel_norm
-from ganzoo.typing import AnyArray, Labels, Latents, Styles
+from ganzoo.typing import AnyArray, Key, Labels, Latents, Styles
 
 
 class MappingNetwork(nn.Module):
@@ -58,17 +58,38 @@ class MappingNetwork(nn.Module):
             features = self.style_size if i == self.layers - 1 else self.hidden_size or self.style_size
             x = EqualizedDense(features, self.activation, lr_multiplier=self.lr_multiplier, name=f"dense{i}")(x)
         if self.average_decay is not None:
-            average = self.variable("statistics", "w_average", jnp.zeros, (self.style_size,))
-            if update_average and not self.is_initializing():
-                mean = jax.lax.stop_gradient(collective.mean(jnp.mean(x, axis=0)))
-                average.value = mean + self.average_decay * (average.value - mean)
+            track_average(self, x, self.average_decay, update=update_average)
         return x if self.copies is None else jnp.repeat(x[:, None], self.copies, axis=1)
+
+
+def track_average(module: nn.Module, w: Float[Array, "n w_dim"], decay: float, *, update: bool) -> None:
+    """The running mean of w as ``statistics/w_average`` of a mapping network; ``update`` moves it to that of ``w``."""
+    average = module.variable("statistics", "w_average", jnp.zeros, (w.shape[1],))
+    if update and not module.is_initializing():
+        mean = jax.lax.stop_gradient(collective.mean(jnp.mean(w, axis=0)))
+        average.value = mean + decay * (average.value - mean)
 
 
 def at_least_float32(x: AnyArray) -> Array:
     """In float32, or in float64 where it is that already."""
     x = jnp.asarray(x)
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def mixing_cutoff(key: Key, probability: float, layers: int) -> Int[Array, ""]:
+    """The first style input that takes its style from a second latent: with ``probability`` one of 1 .. layers - 1.
+
+    Otherwise ``layers``, which mixes nothing. Karras et al. 2018, arXiv:1812.04948, section 3.1.
+    """
+    gate, place = jax.random.split(key)
+    cutoff = jax.random.randint(place, (), 1, layers)
+    return jnp.where(jax.random.uniform(gate) < probability, cutoff, layers)
+
+
+def mixed(ws: Styles, others: Styles, cutoff: Int[Array, " n"]) -> Styles:
+    """The styles [N, L, w] of the first latents up to each image's cutoff, and of the others from there on."""
+    is_first = jnp.arange(ws.shape[1])[None] < cutoff[:, None]
+    return jnp.where(is_first[:, :, None], ws, others)
 
 
 def truncate(

@@ -4,6 +4,7 @@ Karras et al. 2019, arXiv:1912.04958, figure 2 (d) and figure 7; numbers of NVla
 training/networks.py.
 """
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, TypeAlias, cast
 
@@ -15,12 +16,12 @@ from jaxtyping import Array, Float
 from ganzoo.config import require
 from ganzoo.errors import UserError
 from ganzoo.nn.equalized import EqualizedConv, EqualizedDense, normal_init, resampling
-from ganzoo.nn.mapping import at_least_float32
+from ganzoo.nn.mapping import at_least_float32, check_truncation
 from ganzoo.nn.pyramid import Level
 from ganzoo.ops import fir, random
 from ganzoo.ops.activations import ACTIVATIONS, bias_act
 from ganzoo.ops.modulation import modulated_conv
-from ganzoo.typing import Images, Key, Styles
+from ganzoo.typing import Images, Key, Labels, Latents, PyTree, Styles
 
 SQRT_HALF = 0.5**0.5
 
@@ -168,7 +169,8 @@ class Synthesis(nn.Module):
         """
         check_styles(ws, self.style_count)
         ws = at_least_float32(ws)
-        x, images, noises, first = None, None, self._noises(noise), 0
+        sizes = [(level.height, level.width) for i, level in enumerate(self.levels) for _ in range(1 if i == 0 else 2)]
+        x, images, added, first = None, None, noises(noise, sizes), 0
         for i, level in enumerate(self.levels):
             convolutions = 1 if i == 0 else 2
             is_low = i > 0 and i >= len(self.levels) - self.low_precision_levels
@@ -183,23 +185,23 @@ class Synthesis(nn.Module):
                 self.use_noise,
                 self.low_precision if is_low else ws.dtype,
                 name=f"b{level.resolution}",
-            )(x, images, ws[:, first : first + convolutions + 1], noises[first : first + convolutions])
+            )(x, images, ws[:, first : first + convolutions + 1], added[first : first + convolutions])
             first += convolutions
         return cast("Array", images)  # there is at least one size
 
-    def _noises(self, noise: Noise) -> list[Any]:
-        """For every convolution "const", "none", or noise [N, h, w, 1]: parts of one draw, which compiles quickly."""
-        sizes = [(level.height, level.width) for i, level in enumerate(self.levels) for _ in range(1 if i == 0 else 2)]
-        if isinstance(noise, str):
-            require(noise in ("const", "none"), "noise", noise, 'be "const", "none" or keys [N]')
-            return [noise] * len(sizes)
-        total = sum(height * width for height, width in sizes)
-        flat = jax.vmap(lambda key: random.normal(key, (total,)))(noise)
-        drawn, at = [], 0
-        for height, width in sizes:
-            drawn.append(flat[:, at : at + height * width].reshape(-1, height, width, 1))
-            at += height * width
-        return drawn
+
+def noises(noise: Noise, sizes: list[tuple[int, int]]) -> list[Any]:
+    """For layers of these sizes "const", "none", or noise [N, h, w, 1]: parts of one draw, which compiles quickly."""
+    if isinstance(noise, str):
+        require(noise in ("const", "none"), "noise", noise, 'be "const", "none" or keys [N]')
+        return [noise] * len(sizes)
+    total = sum(height * width for height, width in sizes)
+    flat = jax.vmap(lambda key: random.normal(key, (total,)))(noise)
+    drawn, at = [], 0
+    for height, width in sizes:
+        drawn.append(flat[:, at : at + height * width].reshape(-1, height, width, 1))
+        at += height * width
+    return drawn
 
 
 def check_styles(ws: Styles, style_count: int) -> None:
@@ -209,3 +211,50 @@ def check_styles(ws: Styles, style_count: int) -> None:
             f"ws of shape {tuple(ws.shape)}: this network takes [N, {style_count}, w], a style for each of its"
             f" {style_count} inputs (repeat one w along the second axis to use it for all)"
         )
+
+
+def sampled(
+    generator: nn.Module,
+    weights: Mapping[str, PyTree],
+    latents: Latents,
+    labels: Labels | None,
+    *rest: PyTree,
+    psi: Any,
+    cutoff: int | None,
+    noise: Noise,
+) -> Images:
+    """``generator(latents, labels, *rest)`` of a style-based generator, clipped to [-1, 1], as one program.
+
+    Called layer by layer outside of any program it would take minutes to compile.
+
+    Args:
+      generator: takes ``psi``, ``cutoff`` and ``noise`` as well.
+      weights: its params and variables, as in ``NetworkState.weights``.
+      latents: [N, z].
+      labels: [N, k] or None.
+      rest: what else it takes; may be traced.
+      psi: truncation, in [-1, 1]; 1 does not truncate.
+      cutoff: truncate the first so many style inputs only.
+      noise: "const", "none", or keys [N].
+    """
+    check_truncation(psi, cutoff, generator.config.style_count)
+    variables = {"params": weights["params"], **weights["variables"]}
+    psi = None if isinstance(psi, int | float) and psi == 1 else psi  # not traced, so that nothing is computed for it
+    kind, keys = (noise, None) if isinstance(noise, str) else ("random", noise)
+    return _sampled(generator, variables, (latents, labels, *rest), psi, keys, cutoff=cutoff, noise=kind)
+
+
+@partial(jax.jit, static_argnums=0, static_argnames=("cutoff", "noise"))
+def _sampled(
+    generator: nn.Module,
+    variables: PyTree,
+    inputs: tuple[PyTree, ...],
+    psi: Any,
+    keys: Key | None,
+    *,
+    cutoff: int | None,
+    noise: str,
+) -> Images:
+    drawn = noise if keys is None else keys
+    psi = 1.0 if psi is None else psi
+    return jnp.clip(cast("Array", generator.apply(variables, *inputs, psi=psi, cutoff=cutoff, noise=drawn)), -1, 1)

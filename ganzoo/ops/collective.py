@@ -34,6 +34,11 @@ def total(tree: PyTree) -> PyTree:
     return jax.lax.psum(tree, AXIS) if axis_is_bound() else tree
 
 
+def largest(tree: PyTree) -> PyTree:
+    """The maximum over devices of every leaf; not to be differentiated."""
+    return jax.lax.pmax(tree, AXIS) if axis_is_bound() else tree
+
+
 def differ(tree: PyTree) -> PyTree:
     """Mark replicated leaves as differing between devices; call it on parameters before differentiating.
 

@@ -1,4 +1,4 @@
-"""Convolutions that change the size of an image by FIR resampling, in the cheapest order of the two."""
+"""Changing the size of an image: by whole factors, and by convolutions with FIR resampling in the cheapest order."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -6,6 +6,19 @@ from jaxtyping import Array, Float
 from ganzoo.ops import fir
 from ganzoo.ops.conv import conv, conv_transpose
 from ganzoo.ops.fir import Filter, Pair, upfirdn
+
+
+def repeated(x: Float[Array, "_n _h _w _c"], factor: int) -> Float[Array, "_n _h2 _w2 _c"]:
+    """Every pixel ``factor`` times in both directions: [N, H, W, C] -> [N, H factor, W factor, C]."""
+    n, height, width, channels = x.shape
+    y = jnp.broadcast_to(x[:, :, None, :, None], (n, height, factor, width, factor, channels))
+    return y.reshape(n, height * factor, width * factor, channels)
+
+
+def averaged(x: Float[Array, "_n _h _w _c"], factor: int) -> Float[Array, "_n _h2 _w2 _c"]:
+    """The means of squares of ``factor`` by ``factor`` pixels: [N, H, W, C] -> [N, H / factor, W / factor, C]."""
+    n, height, width, channels = x.shape
+    return jnp.mean(x.reshape(n, height // factor, factor, width // factor, factor, channels), axis=(2, 4))
 
 
 def conv_resample(

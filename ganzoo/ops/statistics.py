@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from ganzoo.config import require
 from ganzoo.ops import collective
 
 EPSILON = 1e-8
@@ -15,6 +16,15 @@ def pixel_norm(x: Float[Array, "*_n _c"], epsilon: float = EPSILON) -> Float[Arr
     Karras et al. 2017, arXiv:1710.10196, section 4.2; the "normalised latent" of StyleGAN.
     """
     return x * lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + epsilon)
+
+
+def instance_norm(x: Float[Array, "_n _h _w _c"], epsilon: float = EPSILON) -> Float[Array, "_n _h _w _c"]:
+    """Every feature of every image with mean 0 and variance 1 over its places: ``(x - mean) / sqrt(var + epsilon)``.
+
+    Huang and Belongie 2017, arXiv:1703.06868, equation 8 without its style.
+    """
+    x = x - jnp.mean(x, axis=(1, 2), keepdims=True)
+    return x * lax.rsqrt(jnp.mean(jnp.square(x), axis=(1, 2), keepdims=True) + epsilon)
 
 
 def minibatch_stddev(
@@ -50,3 +60,9 @@ def minibatch_stddev(
     y = jnp.tile(jnp.mean(y, axis=(1, 2, 4)), (group, 1))  # [N, channels]
     mine = collective.local_part(y, local).reshape(local, 1, 1, channels)
     return jnp.concatenate([x, jnp.broadcast_to(mine, (local, height, width, channels)).astype(x.dtype)], axis=-1)
+
+
+def require_groups(together: int, group: int | None, channels: int) -> None:
+    """Raise ``UserError`` unless the groups of ``minibatch_stddev`` divide the images that are looked at together."""
+    fits = not group or not channels or together % min(group, together) == 0
+    require(fits, "minibatch_std_group", group, f"divide the (micro-)batch of {together} images")

@@ -8,6 +8,7 @@ import contextlib
 import shutil
 from collections.abc import Generator, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,22 +21,28 @@ except ImportError:  # before orbax moved it out of experimental
     from orbax.checkpoint.experimental import v1 as ocp
 
 from ganzoo.errors import UserError
+from ganzoo.gan import named_leaves
 from ganzoo.training.parallel import data_mesh, together
 from ganzoo.typing import PyTree, State
 
 MIB = 2**20
 SPARE_CHECKPOINTS = 3
+VALUE = "value"
+"""Under which name the value of a checkpoint is stored with it."""
 
 
 class Checkpoints:
     """The checkpoints of one run, named by the images seen. Use as a context manager, so that the last save ends."""
 
-    def __init__(self, folder: Path, *, keep_last: int = 2, keep_every: int = 0, read_only: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, keep_last: int = 2, keep_every: int = 0, keep_best: int = 0, read_only: bool = False
+    ) -> None:
         """
         Args:
           folder: made if it is not there.
           keep_last: how many of the newest are kept.
           keep_every: besides, one for every this many images is kept; 0 keeps none besides.
+          keep_best: instead, this many with the lowest values are kept; 0 for those by age.
           read_only: leave the folder of another run as it is, also what an interrupted save left there.
 
         Raises:
@@ -47,7 +54,12 @@ class Checkpoints:
         keep = [policies.LatestN(keep_last)]
         if keep_every:
             keep.append(policies.EveryNSteps(keep_every, exact_interval=False))
-        self._folder = folder
+        if keep_best:
+            best = policies.BestN(
+                get_metric_fn=_value, n=keep_best, reverse=True, keep_checkpoints_without_metrics=False
+            )
+            keep = [best]
+        self._folder, self._keep_best = folder, keep_best
         self._orbax = ocp.training.Checkpointer(
             str(folder.absolute()),
             preservation_policy=policies.AnyPreservationPolicy(keep),  # ty: ignore[invalid-argument-type]
@@ -68,8 +80,29 @@ class Checkpoints:
         """The newest checkpoint's images; None when there is none."""
         return self._orbax.latest.step if self._orbax.latest else None
 
-    def save(self, images: int, state: State) -> None:
+    @property
+    def values(self) -> dict[int, float]:
+        """The values that checkpoints were saved with, by images."""
+        return {found.step: _value(found.metrics) for found in self._orbax.checkpoints if found.metrics}
+
+    @property
+    def best(self) -> int | None:
+        """The images of the checkpoint with the lowest value; None when none has one."""
+        values = self.values
+        return min(values, key=values.__getitem__, default=None)
+
+    def among_best(self, value: float) -> bool:
+        """Whether a checkpoint of that value would be one of the ``keep_best``."""
+        rivals = sorted(self.values.values())
+        return len(rivals) < self._keep_best or value < rivals[self._keep_best - 1]
+
+    def save(self, images: int, state: State, value: float | None = None) -> None:
         """Save in the background; waits for the save before it. The caller may donate ``state`` at once.
+
+        Args:
+          images: seen by then.
+          state: is copied.
+          value: by which it is compared with others, lower is better; None where it is not.
 
         Raises:
           UserError: the disk has no room for it; the checkpoints that are there stay as they are.
@@ -82,7 +115,8 @@ class Checkpoints:
         # a copy, because the training step overwrites the donated state while the save goes on
         state = jax.tree.map(jnp.copy, state)
         with self._saving():
-            self._orbax.save_async(images, _storable(state), force=True)
+            metrics: dict[str, Any] | None = None if value is None else {VALUE: value}
+            self._orbax.save_async(images, _storable(state), force=True, metrics=metrics)
 
     def wait(self) -> None:
         """Wait until the save under way is on disk; ``UserError`` if it failed."""
@@ -99,22 +133,24 @@ class Checkpoints:
             where = f"a checkpoint could not be saved in {self._folder}"
             raise UserError(f"{where} ({_first_cause(error)}); {kept}") from error
 
-    def restore(self, like: State, mesh: Mesh | None = None) -> State:
-        """The newest checkpoint, on every device of the mesh.
+    def restore(self, like: State, mesh: Mesh | None = None, *, images: int | None = None) -> State:
+        """A checkpoint, on every device of the mesh.
 
         Args:
           like: a state, or its ``jax.eval_shape``, with the structure that is expected.
           mesh: may be other than that on which it was saved; all devices when absent.
+          images: which one; the newest when absent.
 
         Raises:
           UserError: the checkpoint cannot be read, or is of another model.
         """
         wanted = _storable(like)
-        with self._reading() as where:
-            found = self._metadata()
+        images = self.latest if images is None else images
+        with self._reading(images) as where:
+            found = self._metadata(images)
             self._require_same(where, wanted, found)
             whole = NamedSharding(mesh or data_mesh(), PartitionSpec())
-            leaves = self._load(wanted, whole)
+            leaves = self._load(images, wanted, whole)
         return jax.tree.unflatten(jax.tree.structure(like), [leaves[name] for name in wanted])
 
     def read(self) -> dict[str, np.ndarray]:
@@ -123,29 +159,31 @@ class Checkpoints:
         Raises:
           UserError: the checkpoint cannot be read.
         """
-        with self._reading():
-            found = self._metadata()
+        images = self.latest
+        with self._reading(images):
+            found = self._metadata(images)
             here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-            return {name: np.asarray(leaf) for name, leaf in self._load(found, here).items()}
+            return {name: np.asarray(leaf) for name, leaf in self._load(images, found, here).items()}
 
-    def _metadata(self) -> Mapping[str, PyTree]:
+    def _metadata(self, images: int | None) -> Mapping[str, PyTree]:
         """Name -> something with a shape and a dtype."""
-        found = self._orbax.metadata(self.latest).metadata
+        found = self._orbax.metadata(images).metadata
         if not isinstance(found, Mapping):
             raise FileNotFoundError("files in it are damaged or missing")
         return found
 
-    def _load(self, wanted: Mapping[str, PyTree], sharding: jax.sharding.Sharding) -> Mapping[str, PyTree]:
+    def _load(
+        self, images: int | None, wanted: Mapping[str, PyTree], sharding: jax.sharding.Sharding
+    ) -> Mapping[str, PyTree]:
         abstract = {
             name: jax.ShapeDtypeStruct(tuple(leaf.shape), leaf.dtype, sharding=sharding)
             for name, leaf in wanted.items()
         }
-        return self._orbax.load(self.latest, abstract)
+        return self._orbax.load(images, abstract)
 
     @contextlib.contextmanager
-    def _reading(self) -> Generator[str]:
+    def _reading(self, images: int | None) -> Generator[str]:
         """Within, what Orbax raises becomes a ``UserError``; yields how to speak of the checkpoint."""
-        images = self.latest
         where = f"checkpoint {images} in {self._folder}"
         try:
             yield where
@@ -169,6 +207,10 @@ class Checkpoints:
             if tuple(found[name].shape) != tuple(leaf.shape):
                 shapes = f"{tuple(found[name].shape)}, not {tuple(leaf.shape)}"
                 raise UserError(f"{where} is of another model: its {name} is {shapes}; {remedy}")
+
+
+def _value(metrics: PyTree) -> float:
+    return float(metrics[VALUE])
 
 
 def size_of(state: State) -> int:
@@ -198,11 +240,3 @@ def _first_cause(error: BaseException) -> str:
 def _storable(state: State) -> dict[str, PyTree]:
     """The leaves by name: a plain dict needs no class of ours to be read."""
     return dict(named_leaves(state))
-
-
-def named_leaves(tree: PyTree) -> list[tuple[str, PyTree]]:
-    """The leaves with their names: the way to each through the tree, with dots between."""
-    return [
-        (jax.tree_util.keystr(path, simple=True, separator="."), leaf)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    ]

@@ -1,8 +1,9 @@
-"""What is done every so many images: a guard against NaN, scalars, sample grids, checkpoints, the progress bar."""
+"""What is done every so many images: guard against NaN, scalars, sample grids, checkpoints, metrics, progress bar."""
 
 import json
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,15 @@ import jax
 
 from ganzoo.disk import write_whole
 from ganzoo.errors import UserError
-from ganzoo.grids import enlarged, grid, save_png
+from ganzoo.grids import enlarged, grid, save_png, save_slides
 from ganzoo.ops.pixels import stored
 from ganzoo.training.checkpoint import Checkpoints
 from ganzoo.training.loop import Hook, Moment
 
 DIVERGED = "/diverged"
+P_LIMIT = 0.8
+PATIENCE = 500_000
+"""Images over the limit until the warning, or a tenth of the run, if that is less."""
 
 
 class Diverged(UserError):
@@ -63,9 +67,12 @@ class Log(Hook):
 
     def at(self, moment: Moment) -> None:
         scalars = {name: value for name, value in sorted(moment.metrics.items()) if not name.endswith(DIVERGED)}
-        if not scalars:
-            return
-        row = {"images": moment.images, "step": moment.step, "images_per_s": round(moment.images_per_s, 2), **scalars}
+        if scalars:
+            self.write(moment, {"images_per_s": round(moment.images_per_s, 2), **scalars})
+
+    def write(self, moment: Moment, scalars: Mapping[str, float]) -> None:
+        """A row of scalars that other hooks found may stand beside those of the training."""
+        row = {"images": moment.images, "step": moment.step, **scalars}
         with self._file.open("a") as file:
             file.write(json.dumps(row) + "\n")
         for name, value in row.items() if self._board else ():
@@ -94,9 +101,45 @@ def keep_rows(file: Path, images: int) -> None:
     write_whole(file, "".join(kept).encode())
 
 
-class Samples(Hook):
-    """Grids of the same latents over time, ``samples/<images>.png``, and the last of them as ``samples.png``.
+class LeakWarning(Hook):
+    """Says so, once, when augmentation has been so strong for so long that it may leak into the samples.
 
+    Up to p of about 0.8 the generator can tell which images are likelier unaugmented. Karras et al. 2020,
+    arXiv:2006.06676, section 2.2.
+    """
+
+    def __init__(self, every: tuple[int, ...], patience: int, say: Callable[[str], None] = print) -> None:
+        """
+        Args:
+          every: images between two looks.
+          patience: images for which p has to stay over the limit.
+          say: receives the warning.
+        """
+        self.every = every
+        self._patience = patience
+        self._say = say
+        self._since: int | None = None
+        self._is_told = False
+
+    def at(self, moment: Moment) -> None:
+        p = moment.metrics.get("augment/p")
+        if p is None or p <= P_LIMIT:
+            self._since = None
+            return
+        self._since = moment.images if self._since is None else self._since
+        lasted = moment.images - self._since
+        if lasted >= self._patience and not self._is_told:
+            self._is_told = True
+            self._say(
+                f"warning: p of the augmentation has been over {P_LIMIT} for {lasted} images, and may leak into the"
+                f" samples; use more data, or --augment-p-max {P_LIMIT}"
+            )
+
+
+class Samples(Hook):
+    """Grids of the same latents over time, ``samples/<images>.png``.
+
+    At the end the last of them is written as ``samples.png``, enlarged, and all together as a film, ``samples.webp``.
     Pixels are ``x * 127.5 + 128``, clipped: never stretched.
     """
 
@@ -130,6 +173,7 @@ class Samples(Hook):
         save_png(folder / f"{moment.images:09d}.png", picture)
         if moment.last:
             save_png(self._folder / "samples.png", enlarged(picture))
+            save_slides(self._folder / "samples.webp", sorted(folder.glob("*.png")))
 
 
 class Save(Hook):
@@ -143,6 +187,72 @@ class Save(Hook):
         self._checkpoints.save(moment.images, moment.state)
         if moment.last:
             self._checkpoints.wait()
+
+
+class Evaluate(Hook):
+    """Metrics of the images that a state makes, and the checkpoints that are best by one of them.
+
+    What goes wrong in it is told in one line, and training goes on.
+    """
+
+    def __init__(
+        self,
+        every: int,
+        measure: Callable[[Moment], Mapping[str, float]],
+        say: Callable[[str], None],
+        total: int,
+        *,
+        rows: Path | None = None,
+        log: Log | None = None,
+        best: Checkpoints | None = None,
+        lower_is_better: bool = True,
+    ) -> None:
+        """
+        Args:
+          every: images between two evaluations.
+          measure: ``moment -> numbers by name``; must leave the state as it is.
+          say: receives a line of each evaluation.
+          total: images of the whole run; where it stops before, nothing is measured that is not due.
+          rows: the file to which ``measure`` adds a row; those past the start of a resumed run are dropped.
+          log: also gets the numbers, as ``metric/NAME``.
+          best: keeps the best states by the first number; not closed here.
+          lower_is_better: of the first number.
+        """
+        self.every = (every,)
+        self._measure, self._say, self._total = measure, say, total
+        self._rows, self._log, self._best = rows, log, best
+        self._sign = 1 if lower_is_better else -1
+
+    def start(self, moment: Moment) -> None:
+        self._before = moment.images
+        if self._rows and jax.process_index() == 0:
+            keep_rows(self._rows, moment.images)
+
+    def at(self, moment: Moment) -> None:
+        is_due = moment.images // self.every[0] > self._before // self.every[0]
+        self._before = moment.images
+        if not is_due and moment.images < self._total:
+            return  # a run that is asked to stop does so at once
+        start = time.perf_counter()
+        try:
+            numbers = self._measure(moment)
+            if self._log:
+                self._log.write(moment, {f"metric/{name}": number for name, number in numbers.items()})
+            self._keep(moment, next(iter(numbers.values())) * self._sign)
+        except Exception as error:  # whatever it is, the run is worth more
+            line = next(iter(str(error).splitlines()), "")
+            self._say(
+                f"metrics at {moment.images} images failed, training goes on: {type(error).__name__}: {line[:200]}"
+            )
+            return
+        told = "  ".join(f"{name} {number:.4g}" for name, number in numbers.items())
+        self._say(f"{moment.images:>9} images  {told}  ({time.perf_counter() - start:.0f} s)")
+
+    def _keep(self, moment: Moment, value: float) -> None:
+        """Save the state if it is among the best."""
+        if self._best and math.isfinite(value) and self._best.among_best(value):
+            self._best.save(moment.images, moment.state, value)
+            self._best.wait()
 
 
 class Progress(Hook):

@@ -1,4 +1,4 @@
-"""The training loop: the only one. It knows a compiled step, an iterator and hooks; no model and no device."""
+"""The training loop: the only one. It knows calls of compiled programs, and hooks; no model and no device."""
 
 import time
 from collections import deque
@@ -65,37 +65,44 @@ class Hook:
         """After the last ``at``, also when the loop was left by an error."""
 
 
+@dataclass(frozen=True)
+class Dispatch:
+    """One call of a compiled program."""
+
+    program: Step
+    """Takes ``payload`` in the place of a batch, and donates the state."""
+    payload: Any
+    steps: int
+    images: int
+    """Of all its steps."""
+
+
 def train(
-    step: Step,
-    payloads: Iterable[tuple[int, Any]],
+    dispatches: Iterable[Dispatch],
     state: State,
     key: Key,
     *,
     last_step: int,
-    batch_size: int,
     hooks: Sequence[Hook],
     stop: Callable[[], bool] = lambda: False,
 ) -> State:
     """Train until ``last_step`` or until ``stop()`` holds; return the last state.
 
     Args:
-      step: compiled; takes a payload in the place of a batch, donates the state.
-      payloads: (number of steps, payload) for each dispatch.
+      dispatches: what to call, in turn.
       state: is donated.
-      key: the run's key; the step derives all draws from it.
+      key: the run's key; the steps derive all draws from it.
       last_step: steps that the state has done at the end of the run.
-      batch_size: images per step.
       hooks: called in this order.
       stop: asked after each dispatch.
     """
-    done = first_step = int(state.step)
-    clock = _Clock(done * batch_size)
+    done, images = int(state.step), int(state.images)
+    clock, program = _Clock(images), None
     pending: list[Metrics] = []
     in_flight: deque[Metrics] = deque()
 
     def show(to: Sequence[Hook], last: bool) -> list[Metrics]:
         """Show the moment to hooks; return the metrics that none of them read."""
-        images = done * batch_size
         moment = Moment(images, done, state, clock.speed(images), last, pending)
         for hook in to:
             hook.at(moment)
@@ -104,23 +111,24 @@ def train(
 
     try:
         for hook in hooks:
-            hook.start(Moment(done * batch_size, done, state, 0.0, False, []))
-        for count, payload in payloads:
-            state, metrics = step(state, payload, key)
-            before, done = done, done + count
+            hook.start(Moment(images, done, state, 0.0, False, []))
+        for dispatch in dispatches:
+            state, metrics = dispatch.program(state, dispatch.payload, key)
+            before, images, done = images, images + dispatch.images, done + dispatch.steps
             pending.append(metrics)
             in_flight.append(metrics)
-            if before == first_step:
+            if dispatch.program is not program:
                 jax.block_until_ready(metrics)
-                clock.restart(done * batch_size)  # nor is compiling
+                program = dispatch.program
+                clock.restart(images)  # nor is compiling
             if len(in_flight) > IN_FLIGHT:  # the device stays busy, the host does not run away from it
                 jax.block_until_ready(in_flight.popleft())
             for hook in hooks:
-                hook.dispatched(done * batch_size)
+                hook.dispatched(images)
             if done >= last_step or stop():
                 show(hooks, last=True)
                 break
-            due = [hook for hook in hooks if _is_due(hook, before * batch_size, done * batch_size)]
+            due = [hook for hook in hooks if _is_due(hook, before, images)]
             if due:
                 pending = show(due, last=False)
     finally:

@@ -14,12 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from ganzoo.errors import UserError
-from ganzoo.training.checkpoint import Checkpoints, named_leaves
+from ganzoo.gan import named_leaves
+from ganzoo.training.checkpoint import Checkpoints
 from ganzoo.typing import State
 
 Fate = Literal["copied", "resized", "fresh"]
 WEIGHTS = ("generator.params.", "generator.variables.", "discriminator.params.", "discriminator.variables.", "average.")
 """What is taken over, by the beginnings of its names in a train state."""
+NETWORKS, COUNTERS = ("generator.", "discriminator.", "average."), ("step", "images")
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,12 @@ class Row:
     """The shape of its source; None where there is none."""
 
 
-def read_weights(source: Path) -> dict[str, np.ndarray]:
+def read_weights(source: Path, *, with_memory: bool = False) -> dict[str, np.ndarray]:
     """The weights of a run folder's newest checkpoint, or of an ``.npz`` file, by their names in a train state.
+
+    Args:
+      source: the folder or file.
+      with_memory: also what the state remembers besides networks, optimizers and counters, such as running means.
 
     Raises:
       UserError: there are none, or they cannot be read.
@@ -54,7 +60,8 @@ def read_weights(source: Path) -> dict[str, np.ndarray]:
     weights = {name: array for name, array in arrays.items() if name.startswith(WEIGHTS)}
     if not weights:
         raise UserError(f"{source} holds no weights: names must begin with {', '.join(WEIGHTS)}")
-    return weights
+    memory = {name: array for name, array in arrays.items() if not name.startswith(NETWORKS) and name not in COUNTERS}
+    return {**weights, **memory} if with_memory else weights
 
 
 def _read_npz(source: Path) -> dict[str, np.ndarray]:
@@ -68,7 +75,7 @@ def _read_npz(source: Path) -> dict[str, np.ndarray]:
         raise UserError(f"{source} is no .npz file of weights ({error}); give a run folder or an .npz file") from error
 
 
-def plan(shapes: State, weights: Mapping[str, np.ndarray]) -> list[Row]:
+def matches(shapes: State, weights: Mapping[str, np.ndarray]) -> list[Row]:
     """What ``transfer`` will do with each weight of a state, or of the shapes of one.
 
     Raises:
@@ -88,9 +95,9 @@ def transfer(state: State, weights: Mapping[str, np.ndarray]) -> State:
     """The state with every weight that has its like among ``weights``.
 
     An array of the same name and shape is copied. What is an image (noise buffers, the learned constant) and has the
-    same channels is resized by linear interpolation. All else stays as it is; ``plan`` tells.
+    same channels is resized by linear interpolation. All else stays as it is; ``matches`` tells.
     """
-    fates = {row.name: row.fate for row in plan(state, weights)}
+    fates = {row.name: row.fate for row in matches(state, weights)}
 
     def chosen(name: str, leaf: jax.Array) -> jax.Array:
         fate = fates.get(name, "fresh")

@@ -17,9 +17,8 @@ SHAPE = (8, 8, 1)
 KEY = jax.random.key(0)
 
 
-def feed(devices: int = 1, batch_size: int = 8, **config) -> Feed:
-    dataset = open_dataset(replace(DataConfig(), **config), SHAPE)
-    return Feed(dataset, batch_size=batch_size, seed=3, mesh=data_mesh(devices))
+def feed(devices: int = 1, **config) -> Feed:
+    return Feed(open_dataset(replace(DataConfig(), **config), SHAPE), seed=3, mesh=data_mesh(devices))
 
 
 def seen(feed: Feed, first: int, last: int, steps: int) -> np.ndarray:
@@ -32,7 +31,7 @@ def seen(feed: Feed, first: int, last: int, steps: int) -> np.ndarray:
     state = {"step": jnp.int32(0), "shown": jnp.zeros((last - first, 8, *SHAPE), jnp.uint8)}
     compiled = jit_step(feed.steps(step), feed.mesh, batch=feed.spec)
     counts = []
-    for count, payload in feed.payloads(first, last, steps):
+    for count, payload in feed.payloads(first, last, steps, batch_size=8, images=8 * first):
         state = jax.device_put(state, jax.NamedSharding(feed.mesh, jax.P()))
         state, metrics = compiled(state, payload, KEY)
         assert metrics["labels"].value == 8  # one-hot labels came along
@@ -81,4 +80,10 @@ def test_dispatches_are_cut_at_multiples_whatever_the_start() -> None:
 
 def test_a_batch_must_divide_among_the_devices() -> None:
     with pytest.raises(UserError, match="multiple of the 8 devices"):
-        feed(8, batch_size=12)
+        next(feed(8).payloads(0, 1, 1, batch_size=12, images=0))
+
+
+def test_another_batch_size_goes_on_where_the_last_one_stopped() -> None:
+    payloads = feed().payloads(5, 7, 1, batch_size=4, images=40)
+    indices = [np.asarray(payload["index"])[0] for _, payload in payloads]
+    np.testing.assert_array_equal(np.concatenate(indices), positions(3, 1797, 40, 8))

@@ -1,5 +1,6 @@
 """StyleGAN2's settings, sampling and draws: the published rows, the rules of "auto", truncation, and bad input."""
 
+import golden_cases
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -141,6 +142,33 @@ def test_mixed_precision_trains_and_stays_near_float32(low: str) -> None:
     assert all(leaf.dtype in (jnp.float32, jnp.int32, jnp.uint32) for leaf in jax.tree.leaves(after))
     for name in ("generator/loss", "discriminator/loss", "generator/path_length", "discriminator/r1"):
         assert b[name].value == pytest.approx(a[name].value, rel=0.1)
+
+
+# Augmentation -------------------------------------------------------------------------------------------------------
+
+
+def test_all_logits_of_reals_count_and_p_0_is_no_augmentation() -> None:
+    """Those of R1, too; before p moves, both losses are those of the model without augmentation."""
+    plain = stylegan2.play(ganzoo.create("stylegan2", "tiny").config)
+    game = stylegan2.play(stylegan2.replace(plain.config, augment="color"))
+    state, key = jax.jit(stylegan2.init, static_argnums=0)(game, jax.random.key(0)), jax.random.key(1)
+    batch = {"image": np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), np.uint8)}
+
+    def losses(state, key):
+        params, drawn = state.discriminator.params, stylegan2.draw(game.config, batch, key)
+        without = stylegan2.replace(state, augment=None)
+        found = []
+        for loss in ("discriminator_main", "r1"):
+            value, (state, _) = getattr(game, loss)(params, state, drawn, key)
+            expected, _ = getattr(plain, loss)(params, without, drawn, key)
+            found.append((value, expected, state.augment))
+        logits = game.judge(params, stylegan2.pixels.scaled(batch["image"]), None)
+        return found, jnp.sum(jnp.sign(logits))
+
+    found, signs = golden_cases.run(losses, state, key)
+    for i, (value, expected, strength) in enumerate(found, start=1):
+        assert float(value) == pytest.approx(float(expected), rel=1e-5)
+        assert (float(strength.count), float(strength.signs)) == (8 * i, i * float(signs))
 
 
 # Bad input ----------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ PHASES = {
 # Single phases ------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=["sg2/gan_skip_resnet_r32", "sg2/gan_cond_resnet_skip_r16"])
+@pytest.fixture(scope="module", params=["sg2/gan_cond_resnet_skip_r16"])
 def recorded(request: pytest.FixtureRequest) -> tuple:
     """A case with its game, state and batch; all phases start from the same state."""
     meta, golden = load(request.param)

@@ -11,8 +11,8 @@ from ganzoo.gan import Average
 from ganzoo.grids import grid
 from ganzoo.ops.pixels import stored
 from ganzoo.training.checkpoint import Checkpoints
-from ganzoo.training.hooks import Diverged, FiniteGuard, Log, Progress, Samples, Save, keep_rows
-from ganzoo.training.loop import Hook, Moment, train
+from ganzoo.training.hooks import Diverged, FiniteGuard, LeakWarning, Log, Progress, Samples, Save, keep_rows
+from ganzoo.training.loop import Dispatch, Hook, Moment, train
 
 NAN = float("nan")
 
@@ -82,9 +82,9 @@ def test_nothing_is_saved_of_a_run_that_diverged() -> None:
 
     shelf, last = Shelf(), Ended()
     hooks = [FiniteGuard((16,), shelf), Save(16, shelf), last]
-    payloads = [(1, jnp.float32(number == 2)) for number in range(5)]
+    dispatches = [Dispatch(counting, jnp.float32(number == 2), 1, 16) for number in range(5)]
     with pytest.raises(Diverged, match="before image 48"):
-        train(counting, payloads, Stepped(0), None, last_step=5, batch_size=16, hooks=hooks)
+        train(dispatches, Stepped(0), None, last_step=5, hooks=hooks)
     assert [images for images, _ in shelf.asked[:2]] == [16, 32]
     assert shelf.asked[2:] == ["wait"]
     assert last.ended
@@ -94,7 +94,7 @@ class Stepped:
     """A state that is only a step number."""
 
     def __init__(self, step: int) -> None:
-        self.step = step
+        self.step, self.images = step, 16 * step
 
 
 def counting(state, payload, key):
@@ -159,6 +159,17 @@ def test_a_resumed_log_goes_on_after_its_state(tmp_path) -> None:
     assert [row["images"] for row in rows(tmp_path)] == [64, 96]
 
 
+def test_a_warning_when_p_stays_over_the_limit() -> None:
+    told: list[str] = []
+    hook = LeakWarning((100,), patience=200, say=told.append)
+    for images, p in enumerate([0.9, 0.9, 0.7, 0.9, 0.9, 0.9, 0.9]):
+        assert bool(told) == (images > 5)
+        hook.at(moment(images=100 * images, augment__p=p))
+    assert len(told) == 1
+    assert "over 0.8 for 200 images" in told[0]
+    assert "--augment-p-max 0.8" in told[0]
+
+
 # Samples ------------------------------------------------------------------------------------------------------------
 
 
@@ -191,6 +202,8 @@ def test_the_beginning_is_shown_and_the_end_is_enlarged(tmp_path) -> None:
     assert names == ["000000000.png", "000000100.png", "000000200.png"]
     last = np.asarray(Image.open(tmp_path / "samples.png"))
     small = grid(stored(numbered(2, 64)), 8)[..., 0]
+    with Image.open(tmp_path / "samples.webp") as film:
+        assert film.size == small.shape[::-1]  # frames that look alike are one
     factor = len(last) // len(small)
     assert factor > 1
     np.testing.assert_array_equal(last[::factor, ::factor], small)

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import pytest
 
 from ganzoo.gan import Average
-from ganzoo.training.loop import Hook, Moment, train
+from ganzoo.training.loop import Dispatch, Hook, Moment, train
 
 BATCH = 10
 
@@ -13,7 +13,7 @@ class State:
     """A state that counts."""
 
     def __init__(self, step: int) -> None:
-        self.step = step
+        self.step, self.images = step, step * BATCH
 
 
 def step(state: State, payload: int, key: None) -> tuple[State, dict]:
@@ -44,8 +44,8 @@ class Recorder(Hook):
 
 
 def run(*hooks: Hook, first: int = 0, last: int = 10, cuts=(2, 2, 2, 2, 2), stop=lambda: False) -> State:
-    payloads = [(count, count) for count in cuts]
-    return train(step, payloads, State(first), None, last_step=last, batch_size=BATCH, hooks=hooks, stop=stop)
+    dispatches = [Dispatch(step, count, count, count * BATCH) for count in cuts]
+    return train(dispatches, State(first), None, last_step=last, hooks=hooks, stop=stop)
 
 
 def test_hooks_are_called_at_the_first_dispatch_past_their_images() -> None:

@@ -16,8 +16,9 @@ import jax
 import numpy as np
 import pytest
 
-from ganzoo.experiment import Experiment, experiments, run
+from ganzoo.experiment import run
 from ganzoo.models import MODELS
+from ganzoo.recipes import Experiment, experiments
 from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints
 

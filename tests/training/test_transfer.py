@@ -9,7 +9,7 @@ import pytest
 import ganzoo
 from ganzoo.errors import UserError
 from ganzoo.training.checkpoint import Checkpoints, named_leaves
-from ganzoo.training.transfer import plan, read_weights, table, transfer
+from ganzoo.training.transfer import matches, read_weights, table, transfer
 
 
 def state_of(seed: int = 0, **fields):
@@ -30,7 +30,7 @@ def by_name(state) -> dict[str, np.ndarray]:
 def test_the_same_model_is_copied_whole_but_not_its_optimizers(source) -> None:
     source = {**source, "generator.opt_state.1.0.count": np.asarray(99), "step": np.asarray(5)}
     fresh = state_of(0)
-    assert {row.fate for row in plan(fresh, source)} == {"copied"}
+    assert {row.fate for row in matches(fresh, source)} == {"copied"}
     ours, before = by_name(transfer(fresh, source)), by_name(fresh)
     for name, array in ours.items():
         is_weight = ".opt_state" not in name and name.startswith(("generator", "discriminator", "average"))
@@ -39,19 +39,19 @@ def test_the_same_model_is_copied_whole_but_not_its_optimizers(source) -> None:
 
 def test_a_larger_image_keeps_the_blocks_below(source) -> None:
     fresh = state_of(0, image_size=16, channel_base=48)
-    fates = {row.name: row.fate for row in plan(fresh, source)}
+    fates = {row.name: row.fate for row in matches(fresh, source)}
     assert fates["generator.params.synthesis.b8.conv0.kernel"] == "copied"
     assert fates["generator.params.synthesis.b16.conv0.kernel"] == "fresh"
     assert fates["discriminator.params.b16.from_rgb.kernel"] == "fresh"
     assert fates["discriminator.params.b4.dense.kernel"] == "copied"
-    lines = table(plan(fresh, source))
+    lines = table(matches(fresh, source))
     assert lines[0].split() == ["copied", "resized", "fresh"]
     assert next(line for line in lines if line.startswith("generator synthesis.b16")).split()[-3:-1] == ["-", "-"]
 
 
 def test_another_shape_resizes_what_is_an_image(source) -> None:
     fresh = state_of(0, image_size=(8, 12))
-    rows = {row.name: row for row in plan(fresh, source)}
+    rows = {row.name: row for row in matches(fresh, source)}
     assert rows["generator.params.synthesis.b4.constant"].fate == "resized"
     assert rows["generator.variables.noise.synthesis.b4.conv1.constant"].fate == "resized"
     assert rows["discriminator.params.b4.dense.kernel"].fate == "fresh"
@@ -64,7 +64,7 @@ def test_another_shape_resizes_what_is_an_image(source) -> None:
 
 
 def test_other_channels_leave_the_colours_fresh(source) -> None:
-    rows = {row.name: row.fate for row in plan(state_of(0, channels=1), source)}
+    rows = {row.name: row.fate for row in matches(state_of(0, channels=1), source)}
     assert rows["generator.params.synthesis.b8.to_rgb.kernel"] == "fresh"
     assert rows["generator.params.synthesis.b8.conv0.kernel"] == "copied"
 
@@ -73,7 +73,7 @@ def test_weights_of_another_model_are_refused() -> None:
     dcgan = ganzoo.create("dcgan", "tiny")
     weights = by_name(jax.jit(dcgan.init)(jax.random.key(0)))
     with pytest.raises(UserError, match="nothing fits"):
-        plan(state_of(0), weights)
+        matches(state_of(0), weights)
 
 
 def test_a_run_folder_and_an_npz_file_are_read(source, tmp_path: Path) -> None:

@@ -1,0 +1,142 @@
+"""DiffAugment: a few simple differentiable transforms of all that a discriminator sees, always on.
+
+Zhao, Liu, Lin, Zhu, Han 2020, "Differentiable Augmentation for Data-Efficient GAN Training", arXiv:2006.10738; numbers
+of mit-han-lab/data-efficient-gans, DiffAugment_pytorch.py. What is drawn is separate from what it does::
+
+    transforms = diffaugment.draw(key, diffaugment.Policy(), images.shape)
+    augmented = diffaugment.apply(images, transforms)
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from ganzoo.config import check_types, require_at_least
+from ganzoo.ops import random
+from ganzoo.typing import Images, Key
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Which transforms there are, and how far they go; the defaults are the published ones. 0 leaves one out."""
+
+    brightness: float = 0.5
+    """Largest number that is added to pixels in [-1, 1]."""
+    saturation: float = 1.0
+    """The distance to grey is multiplied by 1 +- at most this."""
+    contrast: float = 0.5
+    """The distance to the image's mean is multiplied by 1 +- at most this."""
+    translation: float = 0.125
+    """Largest shift in image sizes; zeros come in."""
+    cutout: float = 0.5
+    """Side of a square of zeros, in image sizes."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        require_at_least(0, self, *(field.name for field in fields(self)))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Transforms:
+    """What is done to each image, in this order; None where the policy has no such transform."""
+
+    brightness: Any = None
+    """[N]: added to the pixels."""
+    saturation: Any = None
+    """[N]: factor of the distance to grey."""
+    contrast: Any = None
+    """[N]: factor of the distance to the image's mean."""
+    translation: Any = None
+    """int32 [N, 2]: pixels down and to the right."""
+    cutout: Any = None
+    """int32 [N, 4]: rows and columns of the rectangle: first and past the last of each; it may lie partly outside."""
+
+
+def draw(key: Key, policy: Policy, shape: tuple[int, ...]) -> Transforms:
+    """Random transforms for a batch of images; those of an image depend on the key and its position alone.
+
+    Args:
+      key: of all of them.
+      policy: which, and how far.
+      shape: (N, H, W, C) of the images; under ``pmap`` and ``shard_map`` of this device's.
+    """
+    size = jnp.asarray(shape[1:3])
+
+    def one(key: Key) -> Transforms:
+        uniform = jax.random.uniform(key, (7,))
+        colour = 2 * uniform[:3] - 1
+        shift = (size * policy.translation + 0.5).astype(jnp.int32)
+        side = (size * policy.cutout + 0.5).astype(jnp.int32)
+        first = _whole(uniform[5:], size + 1 - side % 2) - side // 2
+        return Transforms(
+            brightness=colour[0] * policy.brightness if policy.brightness else None,
+            saturation=1 + colour[1] * policy.saturation if policy.saturation else None,
+            contrast=1 + colour[2] * policy.contrast if policy.contrast else None,
+            translation=_whole(uniform[3:5], 2 * shift + 1) - shift if policy.translation else None,
+            cutout=jnp.stack([first, first + side], axis=1).reshape(4) if policy.cutout else None,
+        )
+
+    return random.for_batch(one, key, shape[0])
+
+
+def _whole(uniform: Float[Array, " k"], count: Int[Array, " k"]) -> Int[Array, " k"]:
+    """Whole numbers from 0 to count - 1."""
+    return jnp.minimum((uniform * count).astype(jnp.int32), count - 1)
+
+
+def apply(images: Images, transforms: Transforms) -> Images:
+    """The images transformed.
+
+    Args:
+      images: [N, H, W, C] in [-1, 1]; colours are the first three channels, or the first one of fewer.
+      transforms: of ``draw`` for this shape.
+
+    Returns:
+      [N, H, W, C] in the same dtype, not confined to [-1, 1].
+    """
+    t = transforms
+    x = jnp.asarray(images, jnp.promote_types(images.dtype, jnp.float32))
+    count = 3 if images.shape[3] >= 3 else 1
+    colours = x[..., :count]
+    if t.brightness is not None:
+        colours = colours + _per_image(t.brightness)
+    if t.saturation is not None:
+        colours = _spread(colours, t.saturation, axes=(3,))
+    if t.contrast is not None:
+        colours = _spread(colours, t.contrast, axes=(1, 2, 3))
+    x = jnp.concatenate([colours, x[..., count:]], axis=3)
+    if t.translation is not None:
+        x = _shifted(_shifted(x, t.translation[:, 0], 1), t.translation[:, 1], 2)
+    if t.cutout is not None:
+        down, across = (_between(t.cutout[:, 2 * i : 2 * i + 2], images.shape[1 + i]) for i in (0, 1))
+        x = jnp.where((down[:, :, None] & across[:, None, :])[..., None], 0, x)
+    return x.astype(images.dtype)
+
+
+def _spread(x: Images, factor: Float[Array, " n"], axes: tuple[int, ...]) -> Images:
+    """The distance to the mean over some axes, multiplied."""
+    mean = jnp.mean(x, axis=axes, keepdims=True)
+    return mean + (x - mean) * _per_image(factor)
+
+
+def _shifted(x: Images, shift: Int[Array, " n"], axis: int) -> Images:
+    """Each image moved by whole pixels along the rows (1) or columns (2); what comes in is 0."""
+    places = jnp.arange(x.shape[axis])[None] - shift[:, None]
+    is_inside = (places >= 0) & (places < x.shape[axis])
+    shape = [x.shape[0], 1, 1, 1]
+    shape[axis] = x.shape[axis]
+    index = jnp.where(is_inside, places, 0).reshape(shape)
+    return jnp.where(is_inside.reshape(shape), jnp.take_along_axis(x, index, axis=axis), 0)
+
+
+def _between(ends: Int[Array, "n 2"], size: int) -> Any:
+    places = jnp.arange(size)[None]
+    return (places >= ends[:, :1]) & (places < ends[:, 1:])
+
+
+def _per_image(values: Float[Array, " n"]) -> Float[Array, "n 1 1 1"]:
+    return values[:, None, None, None]

@@ -1,0 +1,116 @@
+"""StyleGAN of the original: which arrays are one, the config that it had, and its weights under our names.
+
+Sizes, layers, widths and what there is are told by shapes and names; the rest by the arguments that the networks were
+built with, or by the original's defaults.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ganzoo.errors import UserError
+from ganzoo.interop.contents import Network
+from ganzoo.interop.shapes import Fields, Weights, count, needed, resolutions, widths
+from ganzoo.interop.stylegan_names import DISCRIMINATOR, GENERATOR, by_count, by_resolution
+
+SHARED = (
+    "image_size",
+    "channels",
+    "label_size",
+    "channel_base",
+    "channel_max",
+    "activation",
+    "blur_filter",
+    "progressive",
+)
+"""Fields that both networks have; where they differ, they are not those of one config."""
+
+
+def recognise(network: Network) -> str | None:
+    """ "generator" or "discriminator"; None where it is another model's."""
+    names = network.arrays
+    if any(name.startswith("G_synthesis/ToRGB_lod") for name in names):
+        return "generator"
+    is_judge = any(name.startswith("FromRGB_lod") for name in names) and "4x4/Dense1/weight" in names
+    return "discriminator" if is_judge else None
+
+
+def generator(network: Network) -> tuple[Fields, Weights]:
+    """The config fields that a generator tells, and its weights."""
+    weights = GENERATOR.to_ours(by_resolution(network.arrays))
+    return {**_mapping_fields(weights), **_synthesis_fields(weights), **_settings(network.settings)}, weights
+
+
+def discriminator(network: Network) -> tuple[Fields, Weights]:
+    """The config fields that a discriminator tells, and its weights."""
+    weights = DISCRIMINATOR.to_ours(by_resolution(network.arrays))
+    sizes = [4, *resolutions(weights, r"params\.b(\d+)\.conv0\.kernel", 8)]
+    smallest, outputs = needed(weights, "params.conv.kernel"), needed(weights, "params.out.kernel").shape[1]
+    features = [smallest.shape[-1], *(weights[f"params.b{size}.conv0.kernel"].shape[-1] for size in sizes[1:])]
+    fields: Fields = {
+        "image_size": sizes[-1],
+        "channels": needed(weights, f"params.from_rgb{sizes[-1]}.kernel").shape[2],
+        "label_size": 0 if outputs == 1 else outputs,
+        **widths(sizes, features),
+        "progressive": count(weights, r"params\.from_rgb(\d+)\.kernel") == len(sizes),
+        "minibatch_std_channels": smallest.shape[2] - features[0],
+        "minibatch_std_group": network.settings.get("mbstd_group_size", 4),
+    }
+    told = _settings(network.settings)
+    return {**fields, **{name: told[name] for name in ("activation", "blur_filter")}}, weights
+
+
+def originals(player: str, weights: Mapping[str, np.ndarray], taps: tuple[float, ...]) -> dict[str, np.ndarray]:
+    """A network's weights as the variables of NVlabs/stylegan; the blur is no variable there."""
+    del taps
+    return by_count((GENERATOR if player == "generator" else DISCRIMINATOR).to_theirs(weights))
+
+
+def _mapping_fields(weights: Weights) -> Fields:
+    layers = count(weights, r"params\.mapping\.dense(\d+)\.kernel")
+    kernels = [needed(weights, f"params.mapping.dense{i}.kernel") for i in range(layers)]
+    labels = weights.get("params.mapping.label_kernel")
+    size = len(needed(weights, "variables.statistics.mapping.w_average"))
+    hidden = {kernel.shape[1] for kernel in kernels[:-1]}
+    if len(hidden) > 1:
+        raise UserError(f"mapping layers of {sorted(hidden)} features; here all hidden ones have the same")
+    inputs = kernels[0].shape[0] if kernels else size
+    return {
+        "label_size": 0 if labels is None else labels.shape[0],
+        "latent_size": inputs if labels is None else labels.shape[1],
+        "style_size": size,
+        "mapping_layers": layers,
+        "mapping_features": hidden.pop() if hidden else size,
+    }
+
+
+def _synthesis_fields(weights: Weights) -> Fields:
+    sizes = resolutions(weights, r"params\.synthesis\.b(\d+)\.conv1\.kernel")
+    features = [weights[f"params.synthesis.b{size}.conv1.kernel"].shape[-1] for size in sizes]
+    return {
+        "image_size": sizes[-1],
+        "channels": needed(weights, f"params.synthesis.to_rgb{sizes[-1]}.kernel").shape[-1],
+        **widths(sizes, features),
+        "progressive": count(weights, r"params\.synthesis\.to_rgb(\d+)\.kernel") == len(sizes),
+        "initial_resolution": min(8, sizes[-1]),
+        "constant_input": "params.synthesis.b4.constant" in weights,
+        "use_noise": any(name.endswith(".noise_strength") for name in weights),
+        "use_styles": any(name.endswith(".affine.kernel") for name in weights),
+    }
+
+
+def _settings(settings: Mapping[str, Any]) -> Fields:
+    """Of G_style or D_basic."""
+    blur = settings.get("blur_filter", [1, 2, 1])
+    fused = {True: "always", False: "never"}
+    return {
+        "activation": settings.get("nonlinearity", "lrelu"),
+        "blur_filter": tuple(map(float, blur)) if blur else (),
+        "fused_scale": fused.get(settings.get("fused_scale", "auto"), "auto"),
+        "pixel_norm": bool(settings.get("use_pixel_norm", False)),
+        "instance_norm": bool(settings.get("use_instance_norm", True)),
+        "normalize_latents": bool(settings.get("normalize_latents", True)),
+        "mapping_lr_multiplier": float(settings.get("mapping_lrmul", 0.01)),
+        "style_average_decay": float(settings.get("dlatent_avg_beta") or 0.995),
+    }

@@ -1,0 +1,111 @@
+"""Perceptual path length: how much the image changes on a very short way between latents."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from ganzoo.metrics.extractors import Extractor
+from ganzoo.metrics.features import Pairs, pair_distances
+from ganzoo.ops.random import for_indices
+from ganzoo.typing import Key, Latents
+
+Space = Literal["z", "w"]
+Sampling = Literal["full", "end"]
+EPSILON = 1e-4
+LARGEST = 256
+"""Larger images are brought to about this many pixels, as far as whole factors go."""
+LATENT, OTHER, PLACE = range(3)
+"""What is drawn for each path."""
+
+
+def perceptual_path_length(
+    pairs: Pairs, extractor: Extractor, count: int, *, batch_size: int, mesh: jax.sharding.Mesh
+) -> float:
+    """The mean of ``|f(a) - f(b)|^2 / epsilon^2`` over pairs of images, without the lowest and the highest percent.
+
+    The published lengths are measured by LPIPS (Zhang et al. 2018) as f; only those can be compared with a paper.
+
+    Args:
+      pairs: ``indices [n] -> (images, images)`` at ``EPSILON`` from each other.
+      extractor: f; its images are not rounded.
+      count: of pairs.
+      batch_size: pairs at once; a multiple of the devices.
+      mesh: the devices.
+
+    Karras et al. 2019, arXiv:1812.04948, section 4.1.
+    """
+    distances = pair_distances(pairs, extractor, count, batch_size=batch_size, mesh=mesh, shrink=shrunk)
+    return filtered_mean(distances / EPSILON**2)
+
+
+def filtered_mean(distances: Float[np.ndarray, " n"]) -> float:
+    """The mean of those from the 1st percentile to the 99th."""
+    low = np.percentile(distances, 1, method="lower")
+    high = np.percentile(distances, 99, method="higher")
+    return float(np.mean(distances[(low <= distances) & (distances <= high)]))
+
+
+def endpoints(
+    draw: Callable[[Key, Int[Array, " n"]], Latents],
+    key: Key,
+    indices: Int[Array, " n"],
+    *,
+    space: Space,
+    sampling: Sampling,
+    styles: Callable[[Latents], Array] = lambda latents: latents,
+) -> tuple[Array, Array]:
+    """Two points at ``EPSILON`` from each other on the way between two latents.
+
+    Args:
+      draw: ``(key, indices) -> [n, z]``: latent i depends on the key and i alone.
+      key: of all draws.
+      indices: which paths.
+      space: on the sphere between latents z, or on the line between their styles w.
+      sampling: anywhere on the way ("full") or at its beginning ("end").
+      styles: ``[n, z] -> w``; by default the latents themselves.
+
+    Returns:
+      the styles of both points.
+    """
+    first, second = (draw(jax.random.fold_in(key, part), indices) for part in (LATENT, OTHER))
+    place = for_indices(jax.random.uniform, jax.random.fold_in(key, PLACE), indices)
+    t = place if sampling == "full" else jnp.zeros_like(place)
+    if space == "z":
+        ends = (on_sphere(first, second, t + shift) for shift in (0.0, EPSILON))
+        near, far = (styles(latents) for latents in ends)
+        return near, far
+    a, b = styles(first), styles(second)
+    t = jnp.expand_dims(t, tuple(range(1, a.ndim)))
+    return a + (b - a) * t, a + (b - a) * (t + EPSILON)
+
+
+def on_sphere(a: Latents, b: Latents, t: Float[Array, " n"]) -> Latents:
+    """``slerp``, as long as the latents are; that matters to networks that do not normalise them."""
+    norms = (jnp.linalg.norm(x, axis=-1, keepdims=True) for x in (a, b))
+    start, stop = norms
+    return slerp(a, b, t) * (start + (stop - start) * jnp.expand_dims(t, 1))
+
+
+def slerp(a: Latents, b: Latents, t: Float[Array, " n"]) -> Latents:
+    """The unit vector at t of the way from the direction of a to that of b. Shoemake 1985."""
+    a, b = (x / jnp.linalg.norm(x, axis=-1, keepdims=True) for x in (a, b))
+    cosine = jnp.sum(a * b, axis=-1, keepdims=True)
+    angle = jnp.expand_dims(t, 1) * jnp.arccos(cosine)
+    across = b - cosine * a
+    across = across / jnp.linalg.norm(across, axis=-1, keepdims=True)
+    point = a * jnp.cos(angle) + across * jnp.sin(angle)
+    return point / jnp.linalg.norm(point, axis=-1, keepdims=True)
+
+
+def shrunk(images: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
+    """Means over squares of pixels where the shorter side is a multiple of ``LARGEST``. NVlabs/stylegan3."""
+    n, height, width, channels = images.shape
+    factor = min(height, width) // LARGEST
+    if factor <= 1 or height % factor or width % factor:
+        return images
+    squares = images.reshape(n, height // factor, factor, width // factor, factor, channels)
+    return squares.mean((2, 4))

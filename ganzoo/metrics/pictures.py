@@ -1,0 +1,32 @@
+"""From what is sampled or stored to what a feature extractor sees: RGB in 0..255, by one rule for all channels."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, UInt8
+
+from ganzoo.typing import Images, ImagesUint8
+
+
+def quantized(images: Images | ImagesUint8) -> UInt8[Array, "n h w c"]:
+    """Images in [-1, 1] as a picture file would hold them: ``x * 127.5 + 128``, clipped and truncated; uint8 as it is.
+
+    Real images are stored in 8 bits, so generated ones are judged in 8 bits. NVlabs/stylegan3,
+    metrics/metric_utils.py:269.
+    """
+    if images.dtype == jnp.uint8:
+        return jnp.asarray(images)
+    return jnp.clip(jnp.asarray(images, jnp.float32) * 127.5 + 128, 0, 255).astype(jnp.uint8)
+
+
+def rgb(images: Float[Array, "n h w c"]) -> Float[Array, "n h w 3"]:
+    """Three channels in 0..255 of images with any number of them.
+
+    Grey (1) is repeated; alpha (the last of 2 or 4) is laid over white, as the data sets of this library do where no
+    alpha is asked for; of more than 4 channels, which are no colours, the first three are taken.
+    """
+    channels = images.shape[-1]
+    if channels in (2, 4):
+        opacity = images[..., -1:] / 255
+        images = images[..., :-1] * opacity + 255 * (1 - opacity)
+    if images.shape[-1] == 1:
+        return jnp.repeat(images, 3, axis=-1)
+    return images[..., :3]

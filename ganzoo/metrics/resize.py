@@ -1,0 +1,126 @@
+"""Bringing images to the size of a feature extractor exactly as the published numbers were made.
+
+The way of resizing changes FID in its first digit (Parmar et al. 2022, arXiv:2104.11222). Each one here is linear along
+each axis, so it is two matrix products; the matrices are computed once, on the host.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+Resize = Literal["tensorflow", "pytorch", "clean"]
+Filter = Literal["box", "bilinear", "bicubic", "lanczos"]
+
+
+def resized(images: Float[Array, "n h w c"], size: tuple[int, int], resize: Resize) -> Float[Array, "n h2 w2 c"]:
+    """Images in 0..255, stretched to ``size`` if they have another one.
+
+    Args:
+      images: [N, H, W, C].
+      size: (H2, W2).
+      resize: "tensorflow": bilinear without antialiasing, corner on corner: the graph of the original FID (Heusel et
+        al. 2017), torch-fidelity and NVlabs. "pytorch": the same, but centre on centre: pytorch-fid. "clean": bicubic
+        with antialiasing, as Pillow resizes floats, clipped to 0..255: clean-fid.
+
+    Returns:
+      [N, H2, W2, C], not rounded.
+    """
+    height, width = images.shape[1:3]
+    if (height, width) == tuple(size):
+        return images
+    matrices = {"tensorflow": corner_bilinear, "pytorch": centre_bilinear, "clean": antialiased}[resize]
+    return _product(images, matrices(height, size[0]), matrices(width, size[1]))
+
+
+def filtered(images: Float[Array, "n h w c"], size: tuple[int, int], name: Filter) -> Float[Array, "n h2 w2 c"]:
+    """Images in 0..255 resized by one of Pillow's antialiasing filters and clipped, but not rounded."""
+    height, width = images.shape[1:3]
+    return _product(images, antialiased(height, size[0], name), antialiased(width, size[1], name))
+
+
+def _product(images: Array, rows: np.ndarray, columns: np.ndarray) -> Array:
+    exact = jax.lax.Precision.HIGHEST
+    wide = jnp.einsum("nhwc,Ww->nhWc", images, jnp.asarray(columns, images.dtype), precision=exact)
+    result = jnp.einsum("nhwc,Hh->nHwc", wide, jnp.asarray(rows, images.dtype), precision=exact)
+    return jnp.clip(result, 0, 255)  # which only bicubic and Lanczos filters leave
+
+
+# Matrices [output pixels, input pixels] of one axis -----------------------------------------------------------------
+
+
+@cache
+def corner_bilinear(before: int, after: int) -> np.ndarray:
+    """Output i lies at ``i * before / after`` (TensorFlow 1, ``align_corners=False``), in float32 as there."""
+    return _between(np.arange(after, dtype=np.float32) * np.float32(before / after), before)
+
+
+@cache
+def centre_bilinear(before: int, after: int) -> np.ndarray:
+    """Output i lies at ``(i + 1/2) * before / after - 1/2`` (PyTorch, ``align_corners=False``)."""
+    positions = (np.arange(after, dtype=np.float32) + np.float32(0.5)) * np.float32(before / after) - np.float32(0.5)
+    return _between(np.maximum(positions, 0), before)
+
+
+def _between(positions: np.ndarray, size: int) -> np.ndarray:
+    """Each output is the mean of its two neighbours, weighted by nearness."""
+    low = np.minimum(np.floor(positions).astype(int), size - 1)
+    share = (positions - low).astype(np.float64)
+    matrix, rows = np.zeros((len(positions), size)), np.arange(len(positions))
+    np.add.at(matrix, (rows, low), 1 - share)
+    np.add.at(matrix, (rows, np.minimum(low + 1, size - 1)), share)
+    return matrix
+
+
+@cache
+def antialiased(before: int, after: int, name: Filter = "bicubic") -> np.ndarray:
+    """A filter around the centre of every output, as wide as an output pixel where the image shrinks (Pillow)."""
+    function, support = FILTERS[name]
+    scale = before / after
+    width = max(scale, 1.0)
+    matrix = np.zeros((after, before))
+    for i in range(after):
+        centre = (i + 0.5) * scale
+        first = max(int(centre - support * width + 0.5), 0)
+        last = min(int(centre + support * width + 0.5), before)
+        weights = [function((j - centre + 0.5) / width) for j in range(first, last)]
+        matrix[i, first:last] = np.array(weights) / sum(weights)
+    return matrix
+
+
+def _box(x: float) -> float:
+    return float(-0.5 < x <= 0.5)
+
+
+def _triangle(x: float) -> float:
+    return max(1 - abs(x), 0.0)
+
+
+def _cubic(x: float) -> float:
+    """Keys (1981) with a = -1/2."""
+    x = abs(x)
+    if x < 1:
+        return (1.5 * x - 2.5) * x * x + 1
+    return ((-0.5 * x + 2.5) * x - 4) * x + 2 if x < 2 else 0.0
+
+
+def _lanczos(x: float) -> float:
+    """sinc windowed by the middle lobe of a sinc three times as wide."""
+    if x == 0:
+        return 1.0
+    angle = math.pi * x
+    return 3 * math.sin(angle) * math.sin(angle / 3) / angle**2 if abs(x) < 3 else 0.0
+
+
+FILTERS: Mapping[str, tuple[Callable[[float], float], float]] = {
+    "box": (_box, 0.5),
+    "bilinear": (_triangle, 1.0),
+    "bicubic": (_cubic, 2.0),
+    "lanczos": (_lanczos, 3.0),
+}
+"""Filter and its support on each side, in pixels."""

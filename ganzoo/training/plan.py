@@ -1,0 +1,50 @@
+"""The plan of a run: which stage of a GAN takes which steps, on how many images. Arithmetic, so it resumes."""
+
+from dataclasses import dataclass
+
+from ganzoo.gan import GAN, Stage
+
+
+@dataclass(frozen=True)
+class Leg:
+    """A stretch of a run in one stage."""
+
+    stage: Stage
+    batch_size: int
+    first_step: int
+    first_image: int
+    """Images seen before its first step."""
+    last_step: int
+    """Steps that the run has done at its end."""
+
+    def images_at(self, step: int) -> int:
+        """Images seen before that step of it."""
+        return self.first_image + (step - self.first_step) * self.batch_size
+
+    @property
+    def last_image(self) -> int:
+        """Images seen at its end."""
+        return self.images_at(self.last_step)
+
+
+def plan(gan: GAN, batch_size: int, images: int) -> list[Leg]:
+    """The legs of a run over ``images`` images; the last step may go past them.
+
+    Args:
+      gan: of one stage or several.
+      batch_size: images of a step, where a stage does not say.
+      images: length of the run.
+    """
+    legs: list[Leg] = []
+    step = seen = 0
+    for stage in gan.stages or (Stage(gan.name, gan.step),):
+        size = stage.batch_size or batch_size
+        count = max(-(-(images - seen) // size), 0)
+        if stage.last_image is not None:
+            block = stage.interval * size
+            blocks = max((stage.last_image - seen) // block + 1, 0)
+            count = min(count, blocks * stage.interval)
+        if count:
+            legs.append(Leg(stage, size, step, seen, step + count))
+            step, seen = step + count, legs[-1].last_image
+    return legs

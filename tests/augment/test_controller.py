@@ -1,0 +1,129 @@
+"""How strongly to augment: the arithmetic of r_t and p, also over devices."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ganzoo import augment
+from ganzoo.augment import controller
+from ganzoo.errors import UserError
+from ganzoo.models.stylegan2_config import StyleGAN2Config, complete
+from ganzoo.phases import control_augmentation, counted
+
+SEEN = jnp.uint32(64)
+
+
+def strength(p: float, signs: float, count: float) -> controller.Strength:
+    return controller.Strength(*map(jnp.float32, (p, 0.0, signs, count)))
+
+
+@pytest.mark.parametrize(
+    ("p", "overfitting", "expected"),
+    [(0.2, 0.7, 0.2 + 64 / 1000), (0.2, 0.5, 0.2 - 64 / 1000), (0.01, 0.0, 0.0), (0.79, 1.0, 0.8), (0.3, 0.6, 0.3)],
+)
+def test_p_moves_by_the_sign_of_what_is_over_the_target(p: float, overfitting: float, expected: float) -> None:
+    """Whatever the distance is. Paper, section 3; exactly at the target it stays, and it stays in its bounds."""
+    control = controller.adaptive(images_per_unit=1000, p_max=0.8)
+    after = controller.controlled(strength(p, 1000 * overfitting, 1000), control, SEEN, 64)
+    assert float(after.p) == pytest.approx(expected, abs=1e-6)
+    assert float(after.overfitting) == pytest.approx(overfitting)
+    assert (float(after.signs), float(after.count)) == (0, 0)
+
+
+def test_published_speed() -> None:
+    """500,000 images from 0 to 1, in steps of 4 batches: 1,954 of them at batch 64."""
+    now, control = strength(0, 0, 0), controller.adaptive()
+    after = controller.controlled(replace(now, signs=jnp.float32(10), count=jnp.float32(10)), control, SEEN, 256)
+    assert float(after.p) == pytest.approx(256 / 500_000)
+
+
+def test_given_controls() -> None:
+    now = strength(0.9, 5, 5)
+    assert float(controller.start(controller.fixed(0.3)).p) == pytest.approx(0.3)
+    assert float(controller.controlled(now, controller.fixed(0.3), SEEN, 64).p) == pytest.approx(0.3)
+    ramp = controller.ramp(0.5, images=128)
+    assert float(controller.start(ramp).p) == 0
+    assert float(controller.controlled(now, ramp, SEEN, 64).p) == pytest.approx(0.25)
+    assert float(controller.controlled(now, ramp, jnp.uint32(10_000), 64).p) == pytest.approx(0.5)
+    stepped = controller.scheduled(lambda images: jnp.where(images < 100, 0.1, 0.7))
+    assert float(controller.controlled(now, stepped, SEEN, 64).p) == pytest.approx(0.1)
+
+
+def test_logits_of_all_devices_and_calls_are_counted() -> None:
+    logits = np.asarray([3.0, -1.0, 0.0, 2.0, 5.0, -2.0, 1.0, 1.0], np.float32)
+    once = controller.watched(strength(0, 0, 0), jnp.asarray(logits))
+    assert (float(once.signs), float(once.count)) == (3, 8)
+    twice = controller.watched(once, jnp.asarray(logits[:4]))
+    assert (float(twice.signs), float(twice.count)) == (4, 12)
+    over_devices = jax.pmap(partial(controller.watched, strength(0, 0, 0)), axis_name="data", out_axes=None)
+    assert jax.tree.map(float, over_devices(logits[:, None])) == jax.tree.map(float, once)
+
+
+def test_the_phase_moves_p_at_the_end_of_each_interval() -> None:
+    """As the original: after 4, 8, 12 ... steps; p is logged in every step, and r_t when it is known."""
+    phase = control_augmentation(controller.adaptive(images_per_unit=100), interval=4)
+
+    @jax.jit
+    def step(state, signs):
+        heard = replace(state.augment, signs=state.augment.signs + signs, count=state.augment.count + 1)
+        return counted(phase)(replace(state, augment=heard), {"image": jnp.zeros((5, 1))}, jax.random.key(0))
+
+    state, moved, logged = State(jnp.int32(0), jnp.uint32(0), strength(0, 0, 0)), [], []
+    for i in range(9):
+        state, metrics = step(state, jnp.float32(1.0 if i < 4 else 0.0))
+        moved.append(round(float(state.augment.p), 6))
+        logged.append((round(metrics["augment/p"].value, 6), float(metrics["augment/r_t"].count)))
+    assert moved == [0, 0, 0, 0.2, 0.2, 0.2, 0.2, 0, 0]
+    assert logged[:5] == [(0, 0), (0, 0), (0, 0), (0, 1), (0.2, 0)]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class State:
+    """The fields of a train state that the phase needs."""
+
+    step: jax.Array
+    images: jax.Array
+    augment: controller.Strength
+
+
+# Settings -----------------------------------------------------------------------------------------------------------
+
+WRONG = {
+    "augment_p": (0.5, "has no p"),
+    "augment_p_max": (1.5, r"be in \[0, 1\]"),
+    "augment_target": (1.0, "between -1 and 1"),
+    "augment_interval": (0, "at least 1"),
+    "augment_images": (0, "positive"),
+    "augment_ramp": (1000, "unless augment_p"),
+}
+
+
+@pytest.mark.parametrize("field", WRONG)
+def test_settings_that_cannot_be(field: str) -> None:
+    value, words = WRONG[field]
+    with pytest.raises(UserError, match=words):
+        StyleGAN2Config(image_size=16, **{field: value})
+
+
+def test_p_moves_faster_in_a_run_that_starts_with_other_weights() -> None:
+    config = StyleGAN2Config(image_size=16, augment="bgc")
+    assert complete(config, 8, 1)[0].augment_images == 500_000
+    assert complete(config, 8, 1, transferred=True)[0].augment_images == 100_000
+    given = replace(config, augment_images=7)
+    assert complete(given, 8, 1, transferred=True)[0] == given
+
+
+def test_only_what_has_a_p_has_a_strength() -> None:
+    def start(**fields) -> controller.Strength | None:
+        return augment.start(StyleGAN2Config(image_size=16, **fields))
+
+    assert start() is None
+    assert start(augment="diffaugment") is None
+    assert float(start(augment="bgc").p) == 0
+    assert float(start(augment="bgc", augment_p=0.4).p) == pytest.approx(0.4)
+    assert float(start(augment="bgc", augment_p=0.4, augment_ramp=1000).p) == 0
