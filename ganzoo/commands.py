@@ -212,7 +212,7 @@ class Interpolate:
     frames: int = 30
     """From one to the next."""
     space: Literal["w", "z"] = "w"
-    """Of styles, or of latents."""
+    """Of styles, or of latents, as always where the model has no styles."""
     way: paths.Way = "cubic"
     """Straight ("linear"), on the sphere ("slerp"), or by a smooth curve ("cubic")."""
     rows: int = 1
@@ -255,7 +255,7 @@ class Project:
     """A picture, or a folder or .zip of them; all are sought at once."""
     search: projection.ProjectionConfig = field(default_factory=projection.ProjectionConfig)
     label: Annotated[int | None, tyro.conf.arg(name="class")] = None
-    """The class of all pictures, for a conditional model."""
+    """The class of all pictures, for a conditional model; class 0 when absent."""
     out: Path = Path("projection")
     """The folder to write."""
 

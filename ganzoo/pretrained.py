@@ -19,8 +19,6 @@ from ganzoo.models import MODELS
 from ganzoo.run_folder import read_record
 
 PLAYERS = ("generator", "discriminator", "average")
-FOREIGN = (".pkl", ".pt", ".pth", ".safetensors")
-"""Ends of the names of files that are read by ``ganzoo.interop``."""
 
 
 def load(source: str | Path) -> tuple[GAN, TrainState]:
@@ -86,7 +84,7 @@ def read_start(source: str) -> dict[str, np.ndarray]:
     from ganzoo.training.transfer import read_weights
 
     path = located(source)
-    if path.is_dir() or not path.exists() or path.suffix not in FOREIGN:
+    if path.is_dir() or not path.exists() or path.suffix == ".npz":
         return read_weights(path)
     return interop.completed(read_model(path).weights)
 
@@ -113,7 +111,7 @@ def state_of(gan: GAN, weights: Mapping[str, np.ndarray]) -> TrainState:
         at = trees
         for parent in parents:
             at = at.setdefault(parent, {})
-        at[leaf] = jnp.asarray(array)
+        at[leaf] = jnp.asarray(array, jnp.float32)
 
     def network(player: str) -> dict[str, Any]:
         found = trees.get(player, {})

@@ -20,7 +20,7 @@ from ganzoo.interop.torch_files import check_directory, nested_storage, read_leg
 
 LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """The magic number of the older files of ``torch.save``, as the pickle that they begin with."""
-SPARE = 2**20
+SPARE = 16 * 2**20
 """Bytes that the arrays of a file may have beyond four times its size."""
 MAX_DEPTH = 16
 """Of modules in modules, and of what is told of a file."""
@@ -70,6 +70,8 @@ def read(path: Path) -> Contents:
     except (OSError, MemoryError) as error:
         reason = error.strerror if isinstance(error, OSError) else "there is not enough memory"
         raise UserError(f"{path} cannot be read: {reason or error}") from error
+    except Exception as error:  # whatever a reader of archives or headers raises for what it did not expect
+        raise UserError(f"{path}: damaged ({type(error).__name__}: {named(error, 100)})") from error
 
 
 def _read(path: Path, file: BinaryIO, size: int) -> Contents:
@@ -78,7 +80,9 @@ def _read(path: Path, file: BinaryIO, size: int) -> Contents:
     meter = Meter(bytes=4 * size + SPARE)
     if start[:2] == b"PK":
         check_directory(file, size)
-        if _is_npz(path):
+        if (expanded := _npz_size(path)) is not None:
+            if expanded > 4 * size + SPARE:
+                raise UserError(f"refused: arrays of {expanded} bytes, compressed into {size}")
             return _state_dicts("arrays of numpy.savez", _npz(path))
         return _state_dicts("file of torch.save", read_zip(file, size, meter))
     if start[8:9] == b"{":
@@ -119,7 +123,12 @@ def _snapshot(content: Any) -> Contents:
 def _module(module: PersistentObject) -> Network:
     arrays: dict[str, np.ndarray] = {}
     _gather(module, "", 0, arrays, [0])
-    return Network(module.class_name, arrays, plain(module.state.get("_init_kwargs", {})))
+    return Network(module.class_name, arrays, _settings(module.state.get("_init_kwargs")))
+
+
+def _settings(arguments: Any) -> dict[str, Any]:
+    found = plain(arguments)
+    return found if type(found) is dict else {}
 
 
 def _gather(module: Any, prefix: str, depth: int, arrays: dict[str, np.ndarray], visited: list[int]) -> None:
@@ -156,8 +165,8 @@ def _tensorflow_network(network: TensorFlowNetwork) -> Network:
     arrays: dict[str, np.ndarray] = {}
     _gather_variables(network, "", 0, arrays, [0])
     built_by = network.state.get("build_func_name")
-    settings = plain(network.state.get("static_kwargs", {}))
-    return Network(built_by if isinstance(built_by, str) else "", arrays, settings if type(settings) is dict else {})
+    settings = _settings(network.state.get("static_kwargs"))
+    return Network(built_by if isinstance(built_by, str) else "", arrays, settings)
 
 
 def _gather_variables(network: Any, prefix: str, depth: int, arrays: dict[str, np.ndarray], visited: list[int]) -> None:
@@ -234,13 +243,15 @@ def _safetensors(path: Path) -> Contents:
     return Contents("file of safetensors", networks, {}, metadata)
 
 
-def _is_npz(path: Path) -> bool:
+def _npz_size(path: Path) -> int | None:
+    """Bytes of all members of an ``.npz`` file; None of another archive."""
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-        return bool(names) and all(name.endswith(".npy") for name in names)
+            members = archive.infolist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError):
-        return False
+        return None
+    is_npz = members and all(member.filename.endswith(".npy") for member in members)
+    return sum(member.file_size for member in members) if is_npz else None
 
 
 def _npz(path: Path) -> dict[str, np.ndarray]:

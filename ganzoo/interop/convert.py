@@ -23,6 +23,14 @@ PLAYERS: Mapping[str, str] = {
 """Parts of a train state by the originals' names of networks."""
 
 
+NETWORKS: Mapping[str, str] = {
+    "average": "generator",
+    "generator": "generator",
+    "discriminator": "discriminator",
+}
+"""What each part is, the surest first: what it tells of the config is believed."""
+
+
 @dataclass(frozen=True)
 class Family:
     """How the networks of one model are recognised and converted."""
@@ -71,7 +79,8 @@ def family_of(network: Network) -> str | None:
 def convert(contents: Contents) -> Converted:
     """The model that the networks of a file are.
 
-    A discriminator of other widths than the generator's cannot be told in one config; it is left out, and noted.
+    A discriminator that the model here has not, or whose widths are not the generator's, which one config cannot tell,
+    is left out, and noted.
 
     Raises:
       UserError: there is no generator of a known model among them, or it has what the model here has not.
@@ -84,18 +93,19 @@ def convert(contents: Contents) -> Converted:
         raise UserError(f"no generator of a model that is known here ({', '.join(FAMILIES)}); it holds {found}")
     model = families[player] or ""
     family, weights, fields, notes = FAMILIES[model], {}, {}, []
-    for player in ("average", "generator", "discriminator"):
+    for player in NETWORKS:
         if player not in networks or families[player] != model:
             continue
-        told, arrays = _guarded(
-            family.discriminator if player == "discriminator" else family.generator, networks[player]
-        )
-        differing = [name for name in family.shared if name in told and name in fields and told[name] != fields[name]]
-        if differing and player == "discriminator":
-            notes.append(f"the discriminator is left out: another {', '.join(differing)} than the generator's")
+        try:
+            told, arrays = _guarded(getattr(family, NETWORKS[player]), networks[player])
+            differing = [name for name in family.shared if name in told and told[name] != fields.get(name, told[name])]
+            if differing:
+                raise UserError(f"another {', '.join(differing)} than the generator's")
+        except UserError as error:
+            if player != "discriminator":
+                raise
+            notes.append(f"the discriminator is left out: {error}")
             continue
-        if differing:
-            raise UserError(f"two generators with another {', '.join(differing)}")
         fields = {**told, **fields}
         weights.update({f"{player}.{name}": array for name, array in arrays.items()})
     return Converted(model, fields, weights, contents.facts, tuple(notes))

@@ -20,7 +20,7 @@ def describe(contents: Contents) -> list[str]:
     here with its config, then the facts.
     """
     lines = [contents.format]
-    width = max(map(len, contents.networks), default=0)
+    width = max((len(named(name)) for name in contents.networks), default=0)
     for name, network in contents.networks.items():
         values = sum(int(array.size) for array in network.arrays.values())
         kind = f" {named(network.kind)}" if network.kind else ""
@@ -45,9 +45,9 @@ def _model(contents: Contents) -> list[str]:
     try:
         converted = exchange.loaded(contents) if exchange.is_ours(contents) else convert(contents)
     except UserError as error:
-        return [f"  not to be loaded: {error}"]
-    own = [f"  {name}: {value}" for name, value in converted.fields.items()]
-    return [f"as {converted.model} of ganzoo:", *own, *(f"  note: {note}" for note in converted.notes),
+        return [f"  not to be loaded: {named(str(error), 300)}"]
+    own = [f"  {named(name)}: {named(str(value))}" for name, value in converted.fields.items()]
+    return [f"as {named(converted.model)} of ganzoo:", *own, *(f"  note: {note}" for note in converted.notes),
             *_told(converted.facts if exchange.is_ours(contents) else {}, "  ")]  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ganzoo.disk import write_whole
 from ganzoo.errors import UserError
-from ganzoo.interop.contents import Contents
+from ganzoo.interop.contents import Contents, plain
 from ganzoo.interop.convert import FAMILIES, PLAYERS, Converted
 from ganzoo.interop.machine import named
 
@@ -53,7 +53,7 @@ def loaded(contents: Contents) -> Converted:
     try:
         head = json.loads(contents.metadata[KEY])
         model, config, facts, version = (head[name] for name in ("model", "config", "facts", "version"))
-        if version != VERSION or not isinstance(model, str) or not isinstance(config, dict):
+        if version != VERSION or not isinstance(model, str) or not {type(config), type(facts)} <= {dict}:
             raise ValueError(f"version {version!r}")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"damaged: the text at its head is not as ganzoo writes it ({named(error)})") from error
@@ -62,7 +62,7 @@ def loaded(contents: Contents) -> Converted:
         for player, network in contents.networks.items()
         for name, array in network.arrays.items()
     }
-    return Converted(model, config, weights, facts)
+    return Converted(model, config, weights, plain(facts))
 
 
 def originals(converted: Converted, taps: tuple[float, ...]) -> dict[str, np.ndarray]:

@@ -56,7 +56,7 @@ def read_weights(source: Path, *, with_memory: bool = False) -> dict[str, np.nda
     elif source.is_file():
         arrays = _read_npz(source)
     else:
-        raise UserError(f"no weights at {source}: give a run folder or an .npz file")
+        raise UserError(f"no weights at {source}: give a run folder, an .npz or .safetensors file, or a pickle")
     weights = {name: array for name, array in arrays.items() if name.startswith(WEIGHTS)}
     if not weights:
         raise UserError(f"{source} holds no weights: names must begin with {', '.join(WEIGHTS)}")

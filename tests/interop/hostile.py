@@ -155,9 +155,11 @@ def files() -> dict[str, tuple[bytes, str]]:
     for _ in range(60):
         deep = persistent(dictionary(_modules=dictionary(m=deep)))
     large = nested(storage_file(100_000, bytes(400_000))) + b"\x94"
-    views = dictionary(**{f"w{i}": tensor(b"h\x00" if i else large, 0, shape(100_000), shape(1)) for i in range(20)})
+    views = dictionary(**{f"w{i}": tensor(b"h\x00" if i else large, 0, shape(100_000), shape(1)) for i in range(60)})
     object_array = io.BytesIO()
     np.save(object_array, np.array([Call(os.system, f"touch {CANARY}")], dtype=object), allow_pickle=True)
+    zeros = io.BytesIO()
+    np.savez_compressed(zeros, w=np.zeros(20 * 2**20, np.uint8))
     corrupt = bytearray(archive(zip_storage(4, shape(4), shape(1)), _0=floats))
     at = corrupt.rindex(floats)
     corrupt[at] ^= 1
@@ -280,6 +282,7 @@ def files() -> dict[str, tuple[bytes, str]]:
         "huge-directory": (b"PK\x05\x06" + bytes(8) + struct.pack("<II", 2**31, 0) + bytes(2), "table of contents"),
         "cut-archive": (archive(zip_storage(4, shape(4), shape(1)), _0=floats)[:-30], "truncated"),
         # other formats
+        "bomb-npz": (zeros.getvalue(), "compressed into"),
         "objects-npz": (npz(w=object_array.getvalue()), "damaged"),
         "huge-npz": (npz(w=npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1152921504606846976,)}")), "npz"),
         "code-npz": (npz(w=npy(f"{{'descr': {SOURCE}, 'fortran_order': False, 'shape': (1,)}}")), "npz"),

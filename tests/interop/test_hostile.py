@@ -76,6 +76,23 @@ def test_source_in_a_pickle_that_is_read_is_not_run(tmp_path: Path, monkeypatch:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_what_is_told_of_a_file_is_short_and_printable(tmp_path: Path) -> None:
+    """Facts and settings come from the file: of any shape, endless, or with control characters in them."""
+    array = hostile.numpy_array("f4", hostile.shape(1), hostile.raw(bytes(4)))
+    endless = b"]\x94h\x00a"
+    for settings in (
+        b"]",
+        endless,
+        hostile.text("\x1b[2J\n" * 10_000),
+        hostile.dictionary(**{"\n": hostile.number(1)}),
+    ):
+        state = hostile.dictionary(_parameters=hostile.dictionary(w=array), _init_kwargs=settings)
+        snapshot = hostile.dictionary(G_ema=hostile.persistent(state), facts=hostile.text("\n\x07"))
+        (tmp_path / "file.pkl").write_bytes(hostile.program(snapshot))
+        lines = interop.describe(interop.read(tmp_path / "file.pkl"))
+        assert all(line.isprintable() and len(line) < 400 for line in lines)
+
+
 @pytest.mark.parametrize("name", ["sg2_legacy_tf", "sg3_r", "torch"])
 def test_mutated_files_are_read_or_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever becomes of a byte: an error of ours or a result, and in neither case anything beside the file."""

@@ -125,7 +125,6 @@ def changed(tmp_path: Path, network: str, **arrays: np.ndarray | None) -> Conten
         ("G_ema", {"synthesis.b8.conv1.weight": np.ones((7, 7, 3, 3), np.float32)}, "no channel_base"),
         ("G_ema", {"mapping.fc0.weight": np.ones((3, 64), np.float32)}, "mapping layers of"),
         ("G_ema", {"mapping.fc0.weight": np.ones(3, np.float32)}, "which its layer cannot have"),
-        ("D", {"b4.out.weight": np.ones((5, 24), np.float32)}, "5 outputs"),
     ],
 )
 def test_what_is_no_stylegan2(tmp_path: Path, network, arrays, words) -> None:
@@ -143,6 +142,12 @@ def test_a_part_is_missing(tmp_path: Path) -> None:
 def test_other_models_are_read_but_not_loaded(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no generator of a model that is known here"):
         ganzoo.load(pickles.written("sg3_r", tmp_path))
+
+
+def test_a_discriminator_of_another_kind_is_left_out(tmp_path: Path) -> None:
+    converted = interop.convert(changed(tmp_path, "D", **{"b4.out.weight": np.ones((5, 24), np.float32)}))
+    assert "left out: a discriminator with 5 outputs" in converted.notes[0]
+    assert any(name.startswith("generator") for name in converted.weights)
 
 
 def test_a_wider_discriminator_is_left_out(tmp_path: Path) -> None:

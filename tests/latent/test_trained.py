@@ -53,14 +53,14 @@ def plain() -> Trained:
 def test_an_image_depends_on_its_seed_alone(trained: Trained) -> None:
     seeds = [5, 2**32 - 1, 7, 0, 9]
     latents, labels = trained.latents(seeds), trained.labels(5, 1)
-    for noise in ("const", "random"):
-        together = trained.images(latents, labels, psi=0.7, cutoff=2, noise=noise, seeds=seeds)
-        assert together.shape == (5, 8, 8, 3)
-        one = Trained(trained.gan, trained.state, batch=2)
-        alone = one.images(trained.latents([7]), one.labels(1, 1), psi=0.7, cutoff=2, noise=noise, seeds=[7])
-        np.testing.assert_allclose(together[2], alone[0], atol=1e-5)
-        split = one.images(latents, labels, psi=0.7, cutoff=2, noise=noise, seeds=seeds)
-        np.testing.assert_allclose(together, split, atol=1e-5)
+    options = {"psi": 0.7, "cutoff": 2, "noise": "random"}
+    together = trained.images(latents, labels, **options, seeds=seeds)
+    assert together.shape == (5, 8, 8, 3)
+    by_two = Trained(trained.gan, trained.state, batch=2)
+    split = by_two.images(latents, labels, **options, seeds=seeds)
+    np.testing.assert_allclose(together, split, atol=1e-5)
+    pair = by_two.images(trained.latents([7, 5]), by_two.labels(2, 1), **options, seeds=[7, 5])
+    np.testing.assert_allclose(together[[2, 0]], pair, atol=1e-5)
 
 
 def test_images_are_those_of_the_gan(trained: Trained, plain: Trained) -> None:
