@@ -143,6 +143,7 @@ def test_commands_refuse_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
         lines = capsys.readouterr().err.splitlines()
         assert len(lines) == 1
         assert words in lines[0]
+    path = str(pickles.written("sg1_legacy_tf", tmp_path))
     assert main(["inspect", path, "--arrays"]) == 0
     assert "G_ema  mapping.fc1.weight  float32  (64, 64)" in capsys.readouterr().out
 
