@@ -346,3 +346,24 @@ for level in gan.config.levels:
             print(f"{size:>7} {layer}   noise strength {block[layer]['noise_strength']:6.3f}")
 print(f"\nstandard deviation of a pixel over noise: {deviation.mean():.3f}, at most {deviation.max():.3f}")
 print(f"                             over latents: {np.asarray(images).std(axis=0).mean():.3f}")
+
+# %% [markdown]
+# ## Sliders
+#
+# All of this under your hands: with `ipywidgets` (in the extra `notebooks`) the sliders choose the latent, the digit,
+# `psi` and how many of the style inputs are truncated.
+
+
+# %%
+def explore(seed=0, digit=3, psi=0.7, cutoff=gan.config.style_count):
+    """Shows the image of one latent and digit, truncated at the first `cutoff` style inputs."""
+    z = gan.latents(sample_key, jnp.array([seed]))
+    show(gan.generate(state, z, jnp.eye(10)[jnp.array([digit])], psi=psi, cutoff=cutoff), columns=1)
+
+
+try:
+    from ipywidgets import interact
+except ImportError:
+    print("for sliders: pip install ipywidgets")
+else:
+    interact(explore, seed=(0, 999), digit=(0, 9), psi=(-1.0, 1.0, 0.05), cutoff=(0, gan.config.style_count))

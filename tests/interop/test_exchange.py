@@ -145,7 +145,7 @@ def test_commands_refuse_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
         assert words in lines[0]
     path = str(pickles.written("sg1_legacy_tf", tmp_path))
     assert main(["inspect", path, "--arrays"]) == 0
-    assert "G_ema  mapping.fc1.weight  float32  (64, 64)" in capsys.readouterr().out
+    assert "G_synthesis/4x4/Const/const  float32  (1, 16, 4, 4)" in capsys.readouterr().out
 
 
 # The Hub ------------------------------------------------------------------------------------------------------------
