@@ -13,8 +13,9 @@ from golden_cases import Case, assert_near, nchw, nhwc, run
 
 import ganzoo
 from ganzoo.errors import UserError
-from ganzoo.models.stylegan import Generator, MappingNetwork, Synthesis, play
+from ganzoo.models.stylegan import play
 from ganzoo.models.stylegan_config import PRESETS, PROGAN_PRESETS, StyleGANConfig
+from ganzoo.models.stylegan_networks import Generator, MappingNetwork, Synthesis
 
 FIELDS = {
     "resolution": "image_size",
@@ -264,7 +265,7 @@ def test_networks_that_do_not_grow_judge(case: Case) -> None:
         ({"image_size": 100}, "nearest is 104|nearest is 96"),
         ({"initial_resolution": 12}, "initial_resolution = 12: must be one of 4, 8"),
         ({"mapping_layers": 0, "style_size": 7}, "style_size = 7: must be 8"),
-        ({"use_styles": False}, "constant_input = True: must be False where use_styles is"),
+        ({"use_styles": False, "constant_input": True}, "constant_input = True: must be False where use_styles is"),
         ({"batch_sizes": (16, 0)}, "batch_sizes = .*: must hold numbers of at least 1"),
         ({"learning_rates": ()}, "learning_rates = .*: must hold at least one number"),
         ({"style_mixing": 2.0}, "style_mixing = 2.0: must be in"),

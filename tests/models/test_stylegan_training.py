@@ -14,8 +14,9 @@ from PIL import Image
 
 import ganzoo
 from ganzoo import experiment, recipes
-from ganzoo.models.stylegan import Epilogue, grow, play
+from ganzoo.models.stylegan import grow, play
 from ganzoo.models.stylegan_config import PRESETS
+from ganzoo.models.stylegan_networks import Epilogue
 from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints
 
