@@ -30,7 +30,7 @@ from ganzoo.data import Dataset, open_dataset
 from ganzoo.data.feed import Feed
 from ganzoo.errors import UserError
 from ganzoo.evaluation import Evaluator, evaluating
-from ganzoo.gan import GAN, parameter_count
+from ganzoo.gan import GAN, Stage, parameter_count
 from ganzoo.models import MODELS
 from ganzoo.pretrained import read_start
 from ganzoo.recipes import Experiment, TrainingConfig, completed
@@ -82,7 +82,7 @@ def run(
         check_folder(out, record, resume=resume)
         init_key, run_key, sample_key = jax.random.split(jax.random.key(settings.seed), 3)
         shapes = jax.eval_shape(gan.init, init_key)
-        legs = plan(gan, settings.batch_size, settings.images)
+        legs = plan(gan.stages or (Stage(gan.name, gan.step),), settings.batch_size, settings.images)
         costs = [check_leg(gan, leg, shapes, mesh) for leg in legs]
         weights = read_start(settings.init_from) if settings.init_from and not resume else None
         copied = matches(shapes, weights) if weights else []

@@ -1,8 +1,9 @@
 """The plan of a run: which stage of a GAN takes which steps, on how many images. Arithmetic, so it resumes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ganzoo.gan import GAN, Stage
+from ganzoo.gan import Stage
 
 
 @dataclass(frozen=True)
@@ -27,17 +28,17 @@ class Leg:
         return self.images_at(self.last_step)
 
 
-def plan(gan: GAN, batch_size: int, images: int) -> list[Leg]:
+def plan(stages: Sequence[Stage], batch_size: int, images: int) -> list[Leg]:
     """The legs of a run over ``images`` images; the last step may go past them.
 
     Args:
-      gan: of one stage or several.
+      stages: of the GAN, in turn.
       batch_size: images of a step, where a stage does not say.
       images: length of the run.
     """
     legs: list[Leg] = []
     step = seen = 0
-    for stage in gan.stages or (Stage(gan.name, gan.step),):
+    for stage in stages:
         size = stage.batch_size or batch_size
         count = max(-(-(images - seen) // size), 0)
         if stage.last_image is not None:

@@ -45,7 +45,7 @@ def test_the_published_table(devices: int, column: int) -> None:
 @pytest.mark.parametrize("devices", [1, 8])
 def test_stages_are_those_of_the_table(devices: int) -> None:
     config, batch_size = complete(PUBLISHED, 0, devices)
-    legs = plan(ganzoo.MODELS["stylegan"].build(config), batch_size, 25_000_000)
+    legs = plan(ganzoo.MODELS["stylegan"].build(config).stages, batch_size, 25_000_000)
     assert [leg.stage.name for leg in legs] == [f"{2**k}x{2**k}" for k in range(3, 11)]
     for images, resolution, *_ in TABLE:
         leg = next(leg for leg in legs if images <= leg.last_image)  # the one that leads past so many images
