@@ -12,7 +12,7 @@ from jaxtyping import Float
 BETA = 8.0
 
 
-def power_spectrum(batches: Iterable[Float[np.ndarray, "n h w c"]]) -> Float[np.ndarray, "h w"]:
+def power_spectrum(batches: Iterable[Float[np.ndarray, "_n h w c"]]) -> Float[np.ndarray, "h w"]:
     """The mean squared magnitude of the windowed Fourier transform, in units of white noise of variance 1.
 
     Args:

@@ -54,7 +54,7 @@ class Gathered:
     """float32, in the order of the images; None where only statistics were asked for."""
 
 
-def gathered(batches: Iterable[Float[np.ndarray, "n d"]], *, keep: bool) -> Gathered:
+def gathered(batches: Iterable[Float[np.ndarray, "_n d"]], *, keep: bool) -> Gathered:
     """The statistics of features that come in batches; with ``keep``, the features themselves too.
 
     Raises:

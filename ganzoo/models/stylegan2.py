@@ -296,8 +296,8 @@ def phases(game: Game) -> dict[str, tuple[Step, int]]:
     def of(player: str, main: Loss, name: str, penalty: Loss, interval: int) -> dict[str, tuple[Step, int]]:
         more = ("paths",) if name == "path length" else ()
         if interval:
-            lazy = phase(player, scaled(penalty, interval), *more), interval
-            return {player: (phase(player, main, "fakes"), 1), name: lazy}
+            steps = phase(player, main, "fakes"), phase(player, scaled(penalty, interval), *more)
+            return {player: (steps[0], 1), name: (steps[1], interval)}
         return {player: (phase(player, summed(main, penalty), "fakes", *more), 1)}
 
     result = {
