@@ -155,7 +155,7 @@ def test_all_logits_of_reals_count_and_p_0_is_no_augmentation() -> None:
     batch = {"image": np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), np.uint8)}
 
     def losses(state, key):
-        params, drawn = state.discriminator.params, stylegan2.draw(game.config, batch, key)
+        params, drawn = state.discriminator.params, stylegan2.draw(game.config, frozenset({"fakes"}), batch, key)
         without = stylegan2.replace(state, augment=None)
         found = []
         for loss in ("discriminator_main", "r1"):
