@@ -21,7 +21,7 @@ from ganzoo.errors import UserError
 from ganzoo.metrics import inception
 from ganzoo.models import stylegan2
 from ganzoo.training import parallel, report
-from ganzoo.typing import Batch, Key, Step
+from ganzoo.typing import Batch, State, Step
 
 
 @dataclass
@@ -65,18 +65,8 @@ def dcgan_steps(image_size: int, batch_size: int, dtype: str) -> Mapping[str, Ou
     gan = ganzoo.create("dcgan", "torch", image_size=image_size, dtype=dtype)
     images = np.random.default_rng(0).integers(0, 256, (batch_size, image_size, image_size, 3), dtype=np.uint8)
     batch = {"image": jnp.asarray(images)}
-    state, key = gan.init(jax.random.key(0)), jax.random.key(1)
-    compiled, *seconds = _compiled(parallel.jit_step(gan.step, parallel.data_mesh(1)), state, batch, key)
-
-    def run(dispatches: int) -> float:
-        nonlocal state
-        for _ in range(dispatches):
-            state, _ = compiled(state, batch, key)
-        jax.block_until_ready(state)
-        return 0.0
-
-    flops = dcgan_flops(gan.config, batch_size)
-    return {STEP: Ours(run, batch_size, 1, flops, *seconds, _peak_memory(compiled))}
+    states = [gan.init(jax.random.key(0))]
+    return {STEP: _training(gan.step, states, batch, dcgan_flops(gan.config, batch_size))}
 
 
 def dcgan_scan(image_size: int, batch_size: int, steps: int, dtype: str) -> Mapping[str, Ours]:
@@ -139,23 +129,9 @@ def stylegan2_phases(
     fields = stylegan2_config(image_size, channel_base, dtype)
     gan = ganzoo.create("stylegan2", "stylegan2", **fields, augment=augment)
     images = np.random.default_rng(0).integers(0, 256, (batch_size, *gan.image_shape), dtype=np.uint8)
-    batch, key, state = {"image": jnp.asarray(images)}, jax.random.key(1), jax.jit(gan.init)(jax.random.key(0))
-
-    def part(step: Any) -> Ours:
-        program = parallel.jit_step(lambda state, batch, key: (step(state, batch, key)[0], {}), parallel.data_mesh(1))
-        compiled, *seconds = _compiled(program, state, batch, key)
-
-        def run(dispatches: int) -> float:
-            nonlocal state
-            for _ in range(dispatches):
-                state, _ = compiled(state, batch, key)
-            jax.block_until_ready(state)
-            return 0.0
-
-        cost = report.flops(step, state, batch, key).least
-        return Ours(run, batch_size, 1, cost, *seconds, _peak_memory(compiled))
-
-    return {name: part(step) for name, (step, _) in stylegan2.phases(stylegan2.play(gan.config)).items()}
+    batch, states = {"image": jnp.asarray(images)}, [jax.jit(gan.init)(jax.random.key(0))]
+    steps = stylegan2.phases(stylegan2.play(gan.config)).items()
+    return {name: _training(step, states, batch) for name, (step, _) in steps}
 
 
 def stylegan_levels(image_size: int, channel_base: int, batch_size: int, dtype: str) -> Mapping[str, Ours]:
@@ -164,24 +140,24 @@ def stylegan_levels(image_size: int, channel_base: int, batch_size: int, dtype: 
         raise UserError(f"StyleGAN is trained in float32, not in {dtype}")
     gan = ganzoo.create("stylegan", "ffhq1024", image_size=image_size, channel_base=channel_base, batch_sizes=())
     images = np.random.default_rng(0).integers(0, 256, (batch_size, *gan.image_shape), dtype=np.uint8)
-    batch, key = {"image": jnp.asarray(images)}, jax.random.key(1)
-    return {stage.name: _stage(gan, stage.step, batch, key) for stage in gan.stages}
+    batch, init = {"image": jnp.asarray(images)}, jax.jit(gan.init)
+    # a level's work is the same at all levels of detail, so the states may be those of the beginning
+    return {stage.name: _training(stage.step, [init(jax.random.key(0))], batch) for stage in gan.stages}
 
 
-def _stage(gan: ganzoo.GAN, step: Step, batch: Batch, key: Key) -> Ours:
-    """A level's work is the same at all levels of detail, so the state may be that of the beginning."""
-    state = jax.jit(gan.init)(jax.random.key(0))
-    compiled, *seconds = _compiled(parallel.jit_step(step, parallel.data_mesh(1)), state, batch, key)
+def _training(step: Step, states: list[State], batch: Batch, flops: float | None = None) -> Ours:
+    """A step or phase from ``states[0]`` on, which several of them may hand on."""
+    key, batch_size = jax.random.key(1), len(batch["image"])
+    compiled, *seconds = _compiled(parallel.jit_step(step, parallel.data_mesh(1)), states[0], batch, key)
+    cost = report.flops(step, states[0], batch, key).least if flops is None else flops
 
     def run(dispatches: int) -> float:
-        nonlocal state
         for _ in range(dispatches):
-            state, _ = compiled(state, batch, key)
-        jax.block_until_ready(state)
+            states[0], _ = compiled(states[0], batch, key)
+        jax.block_until_ready(states[0])
         return 0.0
 
-    cost = report.flops(step, state, batch, key).least
-    return Ours(run, len(batch["image"]), 1, cost, *seconds, _peak_memory(compiled))
+    return Ours(run, batch_size, 1, cost, *seconds, _peak_memory(compiled))
 
 
 def stylegan2_sampling(image_size: int, channel_base: int, batch_size: int, dtype: str) -> Mapping[str, Ours]:
