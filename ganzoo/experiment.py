@@ -180,7 +180,7 @@ def check_training(experiment: Experiment[Any]) -> None:
 
 
 def check_leg(gan: GAN, leg: Leg, shapes: Any, mesh: Mesh) -> Flops:
-    """What a step of it costs, by tracing it; ``UserError`` where its batch suits the model or the devices not."""
+    """What a step of it costs, by tracing it; ``UserError`` where its batch does not suit the model or the devices."""
     size = leg.batch_size
     require(size % mesh.size == 0, "batch_size", size, f"be a multiple of {mesh.size} devices")
     batch = {"image": jax.ShapeDtypeStruct((size, *gan.image_shape), jnp.uint8)}

@@ -26,6 +26,13 @@ class NetworkState:
     """Collections that are not learned, such as ``{"batch_stats": ...}``; empty where there are none."""
     opt_state: PyTree
 
+    @classmethod
+    def fresh(cls, collections: Mapping[str, PyTree], start: Callable[[Params], PyTree]) -> "NetworkState":
+        """A network as its module's ``init`` made it; ``start(params)`` is the optimizer's ``init``."""
+        variables = dict(collections)
+        params = variables.pop("params")
+        return cls(params, variables, start(params))
+
     @property
     def weights(self) -> dict[str, PyTree]:
         """``{"params": ..., "variables": ...}``: what it takes to apply the network, and what is averaged."""

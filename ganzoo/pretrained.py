@@ -103,8 +103,8 @@ def state_of(gan: GAN, weights: Mapping[str, np.ndarray]) -> TrainState:
     Raises:
       UserError: an array is missing, is not the model's, or has another shape.
     """
-    weights = interop.completed(weights)
-    check_weights(gan, weights)
+    weights, shapes = interop.completed(weights), jax.eval_shape(gan.init, jax.random.key(0))
+    check_weights(gan.name, shapes, weights)
     trees: dict[str, Any] = {}
     for name, array in weights.items():
         *parents, leaf = name.split(".")
@@ -117,7 +117,6 @@ def state_of(gan: GAN, weights: Mapping[str, np.ndarray]) -> TrainState:
         found = trees.get(player, {})
         return {"params": found.get("params", {}), "variables": found.get("variables", {})}
 
-    shapes = jax.eval_shape(gan.init, jax.random.key(0))
     return type(shapes)(
         step=jnp.int32(0),
         images=jnp.uint32(0),
@@ -158,9 +157,8 @@ def pictures(path: Path, image_shape: tuple[int, int, int]) -> np.ndarray:
     return np.asarray(dataset.read(np.arange(len(dataset)))["image"])
 
 
-def check_weights(gan: GAN, weights: Mapping[str, np.ndarray]) -> None:
-    """Raise ``UserError`` unless the players that are there are whole, and nothing else is."""
-    shapes = jax.eval_shape(gan.init, jax.random.key(0))
+def check_weights(model: str, shapes: TrainState, weights: Mapping[str, np.ndarray]) -> None:
+    """Raise ``UserError`` unless the players that are there are whole, as in the model's state, and nothing else is."""
     expected = {
         name: tuple(leaf.shape)
         for name, leaf in named_leaves({
@@ -176,10 +174,10 @@ def check_weights(gan: GAN, weights: Mapping[str, np.ndarray]) -> None:
         if name in memory and weights[name].shape != memory[name]:
             raise UserError(f"{name} is {weights[name].shape}, where the model has {memory[name]}")
         if name not in expected and name not in memory:
-            raise UserError(f"{named(name)} is no weight of this {gan.name}")
+            raise UserError(f"{named(name)} is no weight of this {model}")
     for name, shape in expected.items():
         if name.startswith(tuple(f"{player}." for player in there)):
             if name not in weights:
-                raise UserError(f"{name} is missing; this is another {gan.name}, or a part of one")
+                raise UserError(f"{name} is missing; this is another {model}, or a part of one")
             if weights[name].shape != shape:
                 raise UserError(f"{name} is {weights[name].shape}, where the config says {shape}")

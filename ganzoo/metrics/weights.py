@@ -1,9 +1,7 @@
 """The file of FID's Inception weights: where it is looked for, whether it is the right one, and its tensors."""
 
 import hashlib
-import json
-import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -67,24 +65,16 @@ def load(path: Path, read: Read) -> tuple[dict[str, np.ndarray], str]:
 
 
 def read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    """The float tensors of a safetensors file: a length, a JSON header, and the bytes that it names.
+    """The float tensors of a safetensors file.
 
     Raises:
       UserError: the file is broken.
     """
-    types = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
-    content = path.read_bytes()
+    from safetensors import SafetensorError, safe_open
+
     try:
-        (length,) = struct.unpack_from("<Q", content)
-        if length > len(content) - 8:
-            raise ValueError("it ends within its header")
-        header: Mapping[str, Mapping[str, list[int]]] = json.loads(content[8 : 8 + length])
-        tensors = {}
-        for name, entry in header.items():
-            if entry.get("dtype") in types:
-                start, stop = (8 + length + offset for offset in entry["data_offsets"])
-                array = np.frombuffer(content[start:stop], np.dtype(types[str(entry["dtype"])]).newbyteorder("<"))
-                tensors[name] = array.reshape(entry["shape"])
-    except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+        with safe_open(path, framework="np") as file:
+            kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - it is no mapping
+            return {name: file.get_tensor(name) for name, kind in kinds.items() if kind in ("F64", "F32", "F16")}
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is no safetensors file ({error}); {remedy()}") from error
-    return tensors

@@ -425,9 +425,7 @@ def init(game: Game, key: Key) -> TrainState:
     latents, images = jnp.zeros((2, cfg.latent_size)), jnp.zeros((2, cfg.image_size, cfg.image_size, cfg.channels))
 
     def network(module: nn.Module, key: Key, inputs: Array) -> NetworkState:
-        variables = dict(module.init(key, inputs, labels, train=True))
-        params = variables.pop("params")
-        return NetworkState(params, variables, optimizer(cfg).init(params))
+        return NetworkState.fresh(module.init(key, inputs, labels, train=True), optimizer(cfg).init)
 
     generator = network(game.generator, jax.random.fold_in(key, 0), latents)
     return TrainState(

@@ -129,7 +129,10 @@ class Game:
         fake, state = self.fakes(state.generator.params, state, labels, batch, key)
         fake_logits, real_logits = (self.judge(params, state, images, labels) for images in (fake, real))
         losses = LOSSES[cfg.loss].discriminator(real_logits, fake_logits)
-        critic = partial(self._critic, params, state, labels)
+
+        def critic(images: Images) -> Logits:
+            return self.judge(params, state, images, labels)
+
         penalty, metrics = self._penalty(critic, real, fake, real_logits, jax.random.fold_in(key, 5))
         metrics = {
             **metrics,
@@ -138,9 +141,6 @@ class Game:
             "discriminator/fake": Average.of(fake_logits),
         }
         return losses.mean() + penalty, (state, metrics)
-
-    def _critic(self, params: Params, state: StyleGANState, labels: Labels | None, images: Images) -> Logits:
-        return self.judge(params, state, images, labels)
 
     def _penalty(
         self, critic: penalties.Critic, real: Images, fake: Images, logits: Logits, key: Key
@@ -259,9 +259,7 @@ def init(game: Game, key: Key) -> StyleGANState:
     inputs = {"generator": jnp.zeros((1, cfg.latent_size)), "discriminator": jnp.zeros((1, *cfg.image_shape))}
 
     def network(player: str, key: Key) -> NetworkState:
-        variables = dict(getattr(game, player).init(key, inputs[player], labels))
-        params = variables.pop("params")
-        return NetworkState(params, variables, optimizer(cfg, 0).init(params))
+        return NetworkState.fresh(getattr(game, player).init(key, inputs[player], labels), optimizer(cfg, 0).init)
 
     generator = network("generator", jax.random.fold_in(key, 0))
     return StyleGANState(

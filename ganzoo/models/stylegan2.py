@@ -353,9 +353,7 @@ def init(game: Game, key: Key) -> StyleGAN2State:
     inputs = {"generator": jnp.zeros((1, cfg.latent_size)), "discriminator": jnp.zeros((1, *cfg.image_shape))}
 
     def network(player: str, key: Key) -> NetworkState:
-        variables = dict(getattr(game, player).init(key, inputs[player], labels))
-        params = variables.pop("params")
-        return NetworkState(params, variables, optimizer(cfg, player).init(params))
+        return NetworkState.fresh(getattr(game, player).init(key, inputs[player], labels), optimizer(cfg, player).init)
 
     generator = network("generator", jax.random.fold_in(key, 0))
     return StyleGAN2State(
