@@ -293,6 +293,8 @@ def _guarded(command: Callable[[], Any]) -> int:
     except KeyboardInterrupt as stop:
         print(f"ganzoo: {stop or 'stopped'}", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:  # whoever reads the output, such as ``head``, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except SystemExit as leaving:
         return int(leaving.code or 0)
     return 0

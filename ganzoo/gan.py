@@ -6,7 +6,7 @@ parallel modes, checkpoints, sampling and the contract tests without another lin
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -57,6 +57,10 @@ class TrainState:
     # what is sampled
     average: PyTree
     """The generator's ``{"params": ..., "variables": ...}``, averaged over training."""
+
+    # what the discriminator sees
+    augment: Any = field(default=None, kw_only=True)
+    """``augment.Strength``; None where the augmentation has no p, or there is none."""
 
 
 @jax.tree_util.register_dataclass

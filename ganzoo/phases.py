@@ -185,11 +185,13 @@ def average_generator(
     return phase
 
 
-def control_augmentation(control: Control, *, interval: int) -> Step:
-    """At the end of every ``interval`` steps, let ``control`` move p of ``state.augment``.
+def control_augmentation(control: Control | None, *, interval: int) -> Step:
+    """At the end of every ``interval`` steps, let ``control`` move p of ``state.augment``; without one, do nothing.
 
     Adds two metrics: ``augment/p``, with which the step augmented, and ``augment/r_t``, of each interval.
     """
+    if control is None:
+        return lambda state, batch, key: (state, {})
 
     def phase(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
         del key

@@ -135,7 +135,7 @@ def _remembered(shapes: TrainState, weights: Mapping[str, np.ndarray]) -> dict[s
 
 
 def _memory(shapes: TrainState) -> dict[str, Any]:
-    common = {field.name for field in fields(TrainState)}
+    common = {field.name for field in fields(TrainState)} - {"augment"}
     return {field.name: getattr(shapes, field.name) for field in fields(shapes) if field.name not in common}
 
 

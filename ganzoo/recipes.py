@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
+from ganzoo import augment
+from ganzoo.augment import controller
 from ganzoo.config import check_types, differences, replaced, require, require_at_least, to_json
 from ganzoo.data import DataConfig
 from ganzoo.evaluation import ExtractorName, MetricsConfig
@@ -176,9 +178,11 @@ def completed(
         batch_size = training.batch_size or recorded.get("training", {}).get("batch_size", 0)
         training = replace(training, batch_size=batch_size)
     if model.complete:
-        transferred = bool(training.init_from)
-        config, batch_size = model.complete(config, training.batch_size, devices, transferred=transferred)
+        config, batch_size = model.complete(config, training.batch_size, devices)
         training = replace(training, batch_size=batch_size)
+    if augment.adapts(config) and config.augment_images is None:
+        images = controller.TRANSFERRED if training.init_from else controller.FRESH
+        config = replace(config, augment_images=images)
     require(training.batch_size >= 1, "batch_size", training.batch_size, "be at least 1")
     whole = replace(experiment, gan=config, training=training)
     found = differences(to_json(experiment), to_json(whole))

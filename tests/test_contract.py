@@ -19,27 +19,46 @@ KEY = jax.random.key(3)
 PLAIN = [(name, {}) for name in MODELS if name != "progan"]
 """Every model as its ``tiny`` preset has it. ProGAN is StyleGAN with other settings."""
 
+WIDE = {"label_size": 3, "image_size": (8, 10), "channels": 4}
+ADAPTIVE = {"augment": "color", "augment_target": -0.9, "augment_images": 64, "augment_interval": 2}
+
 VARIANTS = [
     *PLAIN,
     ("progan", {}),
-    ("dcgan", {"update": "alternate", "first_norm": "unit", "kernel_size": 5, "weight_decay": 1e-5, "label_size": 3}),
-    ("dcgan", {"loss": "relativistic", "sample_statistics": "batch", "latent_distribution": "uniform"}),
-    ("stylegan", {"label_size": 3, "image_size": (8, 10), "channels": 4, "progressive": False, "loss": "wasserstein"}),
+    (
+        "dcgan",
+        {
+            "update": "alternate",
+            "first_norm": "unit",
+            "kernel_size": 5,
+            "weight_decay": 1e-5,
+            "label_size": 3,
+            **ADAPTIVE,
+        },
+    ),
+    (
+        "dcgan",
+        {
+            "loss": "relativistic",
+            "sample_statistics": "batch",
+            "latent_distribution": "uniform",
+            "augment": "diffaugment",
+        },
+    ),
+    (
+        "stylegan",
+        {**WIDE, "progressive": False, "loss": "wasserstein", "augment": "color", "augment_p": 0.5},
+    ),
     (
         "stylegan2",
         {
-            "label_size": 3,
+            **WIDE,
             "micro_batch": 8,
-            "image_size": (8, 10),
-            "channels": 4,
             "path_length_interval": 0,
             "r1_interval": 0,
             "path_length_batch_shrink": 1,
             "minibatch_std_group": 0,
-            "augment": "color",
-            "augment_target": -0.9,
-            "augment_images": 64,
-            "augment_interval": 2,
+            **ADAPTIVE,
         },
     ),
 ]

@@ -4,13 +4,15 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+import jax
 
 from ganzoo.augment import ada, controller, diffaugment
-from ganzoo.augment.controller import Control, Strength
+from ganzoo.augment.controller import Control, Strength, watched
 from ganzoo.config import require, require_at_least, require_positive
-from ganzoo.typing import Images, Key, PyTree
+from ganzoo.typing import Images, Key, Logits, PyTree, State
 
 AugmentationName: TypeAlias = Literal[
     "none", "diffaugment", "blit", "geom", "color", "filter", "noise", "cutout", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc"
@@ -47,39 +49,42 @@ AUGMENTATIONS: Mapping[str, Augmentation] = {
 }
 """What ``augment`` of a config can be besides "none"."""
 
-
-@runtime_checkable
-class Settings(Protocol):
-    """The fields of a model's config that choose an augmentation."""
-
-    @property
-    def augment(self) -> AugmentationName: ...
-    @property
-    def augment_p(self) -> float | None: ...
-    @property
-    def augment_ramp(self) -> int: ...
-    @property
-    def augment_target(self) -> float: ...
-    @property
-    def augment_interval(self) -> int: ...
-    @property
-    def augment_images(self) -> int | None: ...
-    @property
-    def augment_p_max(self) -> float: ...
+SIGNED_LOSSES = ("minimax", "non-saturating", "hinge")
+"""Those under which a logit above 0 means "real"."""
 
 
-def has_p(config: Settings) -> bool:
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """The fields that choose an augmentation of what the discriminator sees; the config of every model extends it."""
+
+    augment: AugmentationName = "none"
+    """For limited data: "bgc" and the other sets of ADA, whose probability p adapts; or "diffaugment"."""
+    augment_p: float | None = None
+    """A fixed probability of each transform; None lets it adapt."""
+    augment_ramp: int = 0
+    """Images in which a given augment_p is reached from 0, in a straight line; 0 starts with it."""
+    augment_target: float = controller.TARGET
+    """Target of r_t, the mean sign of D's logits of reals, to which p adapts."""
+    augment_interval: int = controller.INTERVAL
+    """Steps from one change of p to the next."""
+    augment_images: int | None = None
+    """Images in which p can go from 0 to 1; None: 500,000, or 100,000 for a run that starts with other weights."""
+    augment_p_max: float = 1.0
+    """p does not adapt beyond this; over 0.8, augmentations can leak into the samples."""
+
+
+def has_p(config: AugmentConfig) -> bool:
     """Whether the augmentation has a probability."""
     return config.augment not in ("none", "diffaugment")
 
 
-def adapts(config: Settings) -> bool:
+def adapts(config: AugmentConfig) -> bool:
     """Whether p is to adapt to the overfitting of the discriminator."""
     return has_p(config) and config.augment_p is None
 
 
-def check(config: Settings) -> None:
-    """Raise ``UserError`` where a config asks for what cannot be."""
+def check(config: AugmentConfig, loss: str = "non-saturating") -> None:
+    """Raise ``UserError`` where a config, of a model that is trained by that loss, asks for what cannot be."""
     for name in ("augment_p", "augment_p_max"):
         value = getattr(config, name)
         require(value is None or 0 <= value <= 1, name, value, "be in [0, 1]")
@@ -92,9 +97,11 @@ def check(config: Settings) -> None:
     require(fits, "augment_p", config.augment_p, f"be None: augment = {config.augment!r} has no p")
     leads = config.augment_p is not None or not config.augment_ramp
     require(leads, "augment_ramp", config.augment_ramp, "be 0 unless augment_p says where it leads to")
+    must = f"be given: the signs of logits, to which p would adapt, say nothing under the {loss} loss"
+    require(not adapts(config) or loss in SIGNED_LOSSES, "augment_p", None, must)
 
 
-def control(config: Settings) -> Control | None:
+def control(config: AugmentConfig) -> Control | None:
     """The control of p that a config asks for; None where nothing has a p."""
     if not has_p(config):
         return None
@@ -106,7 +113,27 @@ def control(config: Settings) -> Control | None:
     return controller.fixed(config.augment_p)
 
 
-def start(config: Settings) -> Strength | None:
+def start(config: AugmentConfig) -> Strength | None:
     """What the state of a fresh run holds of it; None where nothing has a p."""
     chosen = control(config)
     return None if chosen is None else controller.start(chosen)
+
+
+def draws(config: AugmentConfig, key: Key, shape: tuple[int, ...]) -> dict[str, PyTree]:
+    """How the "real" and the "fake" images [N, H, W, C] of one phase are augmented; empty where they are not."""
+    if config.augment == "none":
+        return {}
+    draw = AUGMENTATIONS[config.augment].draw
+    return {name: draw(jax.random.fold_in(key, i), shape) for i, name in enumerate(("real", "fake"))}
+
+
+def augmented(config: AugmentConfig, images: Images, drawn: PyTree, strength: Strength | None) -> Images:
+    """The images as the discriminator is to see them, by one kind of what ``draws`` gave."""
+    if config.augment == "none":
+        return images
+    return AUGMENTATIONS[config.augment].apply(images, drawn, None if strength is None else strength.p)
+
+
+def heard(state: State, real: Logits) -> State:
+    """The train state with D's logits of real images counted, where they decide on the augmentation."""
+    return state if state.augment is None else replace(state, augment=watched(state.augment, real))

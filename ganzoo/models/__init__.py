@@ -8,7 +8,7 @@ from typing import Any
 from ganzoo.config import replaced
 from ganzoo.errors import UserError, nearest
 from ganzoo.gan import GAN
-from ganzoo.models import dcgan, stylegan, stylegan2, stylegan2_config, stylegan_config
+from ganzoo.models import dcgan, dcgan_config, stylegan, stylegan2, stylegan2_config, stylegan_config
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,11 @@ class Model:
     default: str
     build: Callable[[Any], GAN]
     complete: Callable[..., tuple[Any, int]] | None = None
-    """``(config, batch_size, devices, *, transferred) -> (config, batch_size)`` with a number for all that is open
-    (None, or 0); a transferred run starts with the weights of another."""
+    """``(config, batch_size, devices) -> (config, batch_size)`` with a number for all that is open (None, or 0)."""
 
 
 MODELS: Mapping[str, Model] = {
-    "dcgan": Model(dcgan.DCGANConfig, dcgan.PRESETS, "torch", dcgan.dcgan),
+    "dcgan": Model(dcgan_config.DCGANConfig, dcgan_config.PRESETS, "torch", dcgan.dcgan),
     "progan": Model(
         stylegan_config.StyleGANConfig,
         stylegan_config.PROGAN_PRESETS,

@@ -18,10 +18,10 @@ Where reality differs from the paper:
 - sizes other than 64 double the features once more for every further halving, as the 64-pixel networks do.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -29,131 +29,16 @@ import optax
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
-from ganzoo.config import check_types, require, require_at_least, require_positive
+from ganzoo import augment
 from ganzoo.gan import GAN, Average, NetworkState, TrainState
 from ganzoo.losses import LOSSES, AdversarialLoss
+from ganzoo.models.dcgan_config import BASE_SIZE, DCGANConfig
 from ganzoo.ops import collective, pixels, random
 from ganzoo.ops.conv import conv, conv_transpose
-from ganzoo.phases import average_generator, chain, counted, every, fitted, minimize, same_draws
+from ganzoo.phases import average_generator, chain, control_augmentation, counted, every, fitted, minimize, same_draws
 from ganzoo.typing import AnyArray, Batch, Images, Key, Labels, Latents, Logits, Metrics, Params, PyTree, Scalar, Step
 
-# Config -------------------------------------------------------------------------------------------------------------
-
-BASE_SIZE = 4
 REFERENCE_BATCH = 256
-
-
-@dataclass(frozen=True)
-class DCGANConfig:
-    """The networks and their training. The defaults are those of the PyTorch example."""
-
-    image_size: int = 64
-    """Height and width in pixels: a power of two from 16 to 256."""
-    channels: int = 3
-    """Channels of an image: 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA."""
-    label_size: int = 0
-    """Length of the label vectors (the number of classes); 0 trains without labels."""
-    latent_size: int = 100
-    """Length of the latent vector z."""
-    latent_distribution: Literal["normal", "uniform"] = "normal"
-    """z ~ N(0, 1) or z ~ U(-1, 1), for each component."""
-    generator_features: int = 64
-    """Channels of the generator's last hidden layer (ngf); they double with every halving of the size."""
-    discriminator_features: int = 64
-    """Channels of the discriminator's first layer (ndf); they double with every halving of the size."""
-    kernel_size: int = 4
-    """Height and width of the stride-2 convolutions: 4 or 5."""
-    first_norm: Literal["channel", "unit"] = "channel"
-    """Batch normalisation of the generator's first layer: one mean per channel, or one per unit."""
-    norm_epsilon: float = 1e-5
-    """Added to the variance in batch normalisation."""
-    norm_momentum: float = 0.1
-    """Share of the newest batch in the running statistics, which serve sampling only."""
-    sample_statistics: Literal["running", "batch"] = "running"
-    """Statistics with which images are sampled: the running ones, or those of a batch (a fixed reference batch of 256
-    latents of the classes in turn, so that no image depends on those sampled beside it)."""
-    loss: Literal["minimax", "non-saturating", "least-squares", "hinge", "wasserstein", "relativistic"] = (
-        "non-saturating"
-    )
-    """The adversarial loss."""
-    update: Literal["same-fakes", "alternate"] = "same-fakes"
-    """Each minibatch updates D and then G on the same fakes, or minibatches update G and D in turn."""
-    learning_rate: float = 2e-4
-    """Adam's step size, of both players."""
-    adam_beta1: float = 0.5
-    """Adam's decay of the gradient's mean, per step."""
-    adam_beta2: float = 0.999
-    """Adam's decay of the gradient's square, per step."""
-    adam_epsilon: float = 1e-8
-    """Added to the root of the squares in Adam."""
-    weight_decay: float = 0.0
-    """L2 penalty: this times each parameter is added to its gradient."""
-    average_half_life: float = 0.0
-    """Half-life in images of the generator's moving average, which is what is sampled; 0 samples the newest weights."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type of the activations; parameters, statistics and losses are always float32."""
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        size = self.image_size
-        require(16 <= size <= 256 and size & (size - 1) == 0, "image_size", size, "be 16, 32, 64, 128 or 256")
-        require(1 <= self.channels <= 4, "channels", self.channels, "be 1, 2, 3 or 4")
-        require(self.label_size >= 0, "label_size", self.label_size, "be 0 (no labels) or more")
-        require(self.kernel_size in (4, 5), "kernel_size", self.kernel_size, "be 4 or 5")
-        require_at_least(1, self, "latent_size", "generator_features", "discriminator_features")
-        require_at_least(0, self, "weight_decay", "average_half_life")
-        require_positive(self, "norm_epsilon", "learning_rate", "adam_epsilon")
-        require(0 < self.norm_momentum <= 1, "norm_momentum", self.norm_momentum, "be in (0, 1]")
-        for name in ("adam_beta1", "adam_beta2"):
-            require(0 <= getattr(self, name) < 1, name, getattr(self, name), "be in [0, 1)")
-
-    @property
-    def levels(self) -> int:
-        """The number of stride-2 convolutions between the images and the 4x4 features."""
-        return (self.image_size // BASE_SIZE).bit_length() - 1
-
-
-_TORCH = DCGANConfig()
-_PAPER = DCGANConfig(
-    latent_distribution="uniform",
-    kernel_size=5,
-    first_norm="unit",
-    norm_epsilon=1e-8,
-    sample_statistics="batch",
-    update="alternate",
-    weight_decay=1e-5,
-)
-
-
-def _preset(
-    lineage: DCGANConfig, pixels: int, colours: int, z: int, ngf: int, ndf: int, average: float = 0, labels: int = 0
-) -> DCGANConfig:
-    """A row of the table below."""
-    return replace(
-        lineage,
-        image_size=pixels,
-        channels=colours,
-        latent_size=z,
-        generator_features=ngf,
-        discriminator_features=ndf,
-        average_half_life=average,
-        label_size=labels,
-    )
-
-
-# fmt: off
-PRESETS: Mapping[str, DCGANConfig] = {
-    #                  lineage  pixels  colours    z  ngf  ndf  average (images)  labels
-    "paper":   _preset(_PAPER,      64,       3, 100, 128, 128),
-    "torch":   _preset(_TORCH,      64,       3, 100,  64,  64),
-    "cifar10": _preset(_TORCH,      32,       3, 100,  64,  64,           10_000),
-    "digits":  _preset(_TORCH,      32,       1,  64,  24,  24,            5_000,     10),
-    "tiny":    _preset(_TORCH,      16,       3,   8,   4,   4,              100),
-}
-# fmt: on
-"""``paper`` and ``torch`` are the published configurations; ``cifar10`` and ``digits`` are this library's settings of
-the Torch line for small images; ``tiny`` is for tests."""
-
 
 # Layers -------------------------------------------------------------------------------------------------------------
 
@@ -335,13 +220,21 @@ class Game:
         latents = draw_latents(self.config, key, collective.global_indices(batch["image"].shape[0]))
         return _train(self.generator, params, variables, latents, batch.get("label"))
 
+    def augmented(self, state: TrainState, batch: Batch, fakes: Images, key: Key) -> tuple[Images, Images]:
+        """The batch, scaled, and the fakes, as the discriminator is to see them."""
+        drawn = augment.draws(self.config, jax.random.fold_in(key, 6), fakes.shape)
+        apply = partial(augment.augmented, self.config, strength=state.augment)
+        reals = apply(pixels.scaled(batch["image"]), drawn=drawn.get("real"))
+        return reals, apply(fakes, drawn=drawn.get("fake"))
+
     def discriminator_loss(
         self, params: Params, state: TrainState, batch: Batch, key: Key
     ) -> tuple[Scalar, tuple[TrainState, Metrics]]:
         """The discriminator's loss on the batch and on as many fakes. The generator and its statistics stay."""
         labels, network = batch.get("label"), state.discriminator
         fakes, _ = self.fakes(state.generator.params, state.generator.variables, batch, key)
-        real, variables = _train(self.discriminator, params, network.variables, pixels.scaled(batch["image"]), labels)
+        reals, fakes = self.augmented(state, batch, fakes, key)
+        real, variables = _train(self.discriminator, params, network.variables, reals, labels)
         fake, variables = _train(self.discriminator, params, variables, fakes, labels)
         losses = self.loss.discriminator(real, fake)
         metrics = {
@@ -349,7 +242,8 @@ class Game:
             "discriminator/real": Average.of(nn.sigmoid(real)),
             "discriminator/fake": Average.of(nn.sigmoid(fake)),
         }
-        return losses.mean(), (replace(state, discriminator=replace(network, variables=variables)), metrics)
+        state = replace(state, discriminator=replace(network, variables=variables))
+        return losses.mean(), (augment.heard(state, real), metrics)
 
     def generator_loss(
         self, params: Params, state: TrainState, batch: Batch, key: Key
@@ -357,11 +251,11 @@ class Game:
         """The generator's loss on its fakes. The discriminator stays, but for its running statistics."""
         labels, judge = batch.get("label"), state.discriminator
         fakes, renewed = self.fakes(params, state.generator.variables, batch, key)
+        reals, fakes = self.augmented(state, batch, fakes, key)
         fake, variables = _train(self.discriminator, judge.params, judge.variables, fakes, labels)
         real = fake
         if self.loss.generator_sees_reals:
-            images = pixels.scaled(batch["image"])
-            real, variables = _train(self.discriminator, judge.params, variables, images, labels)
+            real, variables = _train(self.discriminator, judge.params, variables, reals, labels)
         losses = self.loss.generator(real, fake)
         state = replace(
             state,
@@ -397,7 +291,9 @@ def train_step(game: Game) -> Step:
         "same-fakes": same_draws(discriminator, generator),
         "alternate": chain(every(2, generator), every(2, discriminator, offset=1)),
     }[game.config.update]
-    return counted(chain(players, average_generator(half_life=game.config.average_half_life)))
+    average = average_generator(half_life=game.config.average_half_life)
+    adapt = control_augmentation(augment.control(game.config), interval=game.config.augment_interval)
+    return counted(chain(players, average, adapt))
 
 
 def dcgan(config: DCGANConfig) -> GAN:
@@ -434,6 +330,7 @@ def init(game: Game, key: Key) -> TrainState:
         generator=generator,
         discriminator=network(game.discriminator, jax.random.fold_in(key, 1), images),
         average=jax.tree.map(jnp.copy, generator.weights),
+        augment=augment.start(cfg),
     )
 
 

@@ -28,7 +28,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from ganzoo import penalties
+from ganzoo import augment, penalties
 from ganzoo.gan import GAN, Average, NetworkState, Stage, TrainState
 from ganzoo.losses import LOSSES
 from ganzoo.models.stylegan_config import StyleGANConfig
@@ -40,8 +40,8 @@ from ganzoo.nn.synthesis import Noise, sampled
 from ganzoo.ops import collective, pixels, random
 from ganzoo.ops.resample import averaged, repeated
 from ganzoo.ops.statistics import require_groups
-from ganzoo.phases import average_generator, chain, counted, fitted, minimize
-from ganzoo.typing import Batch, Images, Key, Labels, Latents, Logits, Metrics, Params, Scalar, Step
+from ganzoo.phases import average_generator, chain, control_augmentation, counted, fitted, minimize
+from ganzoo.typing import Batch, Images, Key, Labels, Latents, Logits, Metrics, Params, PyTree, Scalar, Step
 
 # Objective ----------------------------------------------------------------------------------------------------------
 
@@ -107,8 +107,11 @@ class Game:
             return scaled  # the first level has not faded in
         return blend(scaled, repeated(averaged(scaled, 2), 2), state.level_of_detail - self.halvings)
 
-    def judge(self, params: Params, state: StyleGANState, images: Images, labels: Labels | None) -> Logits:
-        """The discriminator's logits."""
+    def judge(
+        self, params: Params, state: StyleGANState, images: Images, labels: Labels | None, drawn: PyTree
+    ) -> Logits:
+        """The discriminator's logits of images that are augmented as was drawn."""
+        images = augment.augmented(self.config, images, drawn, state.augment)
         apply = partial(self.discriminator.apply, halvings=self.halvings)
         return cast("Array", apply({"params": params}, images, labels, state.level_of_detail))
 
@@ -118,20 +121,26 @@ class Game:
         if labels is not None:
             labels = random.rows_of_batch(jax.random.fold_in(key, 4), indices, labels)
         images, state = self.fakes(params, state, labels, batch, key)
-        logits = self.judge(state.discriminator.params, state, images, labels)
+        drawn = augment.draws(self.config, jax.random.fold_in(key, 6), images.shape)
+        logits = self.judge(state.discriminator.params, state, images, labels, drawn.get("fake"))
         losses = LOSSES[self.config.loss].generator(logits, logits)
         return losses.mean(), (state, {"generator/loss": Average.of(losses)})
 
     def discriminator_loss(self, params: Params, state: StyleGANState, batch: Batch, key: Key) -> Outcome:
-        """The loss of the config and its penalty, on fakes of the labels of the reals."""
+        """The loss of the config and its penalty, on fakes of the labels of the reals.
+
+        The penalty is of gradients with respect to images before they are augmented.
+        """
         cfg, labels, real = self.config, batch.get("label"), self.reals(state, batch["image"])
         require_groups(collective.global_size(len(real)), cfg.minibatch_std_group, cfg.minibatch_std_channels)
         fake, state = self.fakes(state.generator.params, state, labels, batch, key)
-        fake_logits, real_logits = (self.judge(params, state, images, labels) for images in (fake, real))
+        drawn = augment.draws(cfg, jax.random.fold_in(key, 6), real.shape)
+        fake_logits = self.judge(params, state, fake, labels, drawn.get("fake"))
+        real_logits = self.judge(params, state, real, labels, drawn.get("real"))
         losses = LOSSES[cfg.loss].discriminator(real_logits, fake_logits)
 
         def critic(images: Images) -> Logits:
-            return self.judge(params, state, images, labels)
+            return self.judge(params, state, images, labels, drawn.get("real"))
 
         penalty, metrics = self._penalty(critic, real, fake, real_logits, jax.random.fold_in(key, 5))
         metrics = {
@@ -140,7 +149,7 @@ class Game:
             "discriminator/real": Average.of(real_logits),
             "discriminator/fake": Average.of(fake_logits),
         }
-        return losses.mean() + penalty, (state, metrics)
+        return losses.mean() + penalty, (augment.heard(state, real_logits), metrics)
 
     def _penalty(
         self, critic: penalties.Critic, real: Images, fake: Images, logits: Logits, key: Key
@@ -218,7 +227,8 @@ def train_step(config: StyleGANConfig, halvings: int | None = None) -> Step:
         return jax.lax.switch(index, [level_step(config, k) for k in range(start + 1)], state, batch, key)
 
     one = at_any_level if halvings is None else level_step(config, halvings)
-    step = counted(chain(partial(grow, config), one))
+    adapt = control_augmentation(augment.control(config), interval=config.augment_interval)
+    step = counted(chain(partial(grow, config), one, adapt))
     return fitted(step, image_shape=config.image_shape, label_size=config.label_size)
 
 
@@ -269,6 +279,7 @@ def init(game: Game, key: Key) -> StyleGANState:
         discriminator=network("discriminator", jax.random.fold_in(key, 1)),
         average=jax.tree.map(jnp.copy, generator.weights),
         level_of_detail=jnp.float32(cfg.growth.start),
+        augment=augment.start(cfg),
     )
 
 

@@ -33,7 +33,6 @@ from flax import linen as nn
 from jaxtyping import Array
 
 from ganzoo import augment, penalties
-from ganzoo.augment.controller import watched
 from ganzoo.gan import GAN, Average, NetworkState, TrainState
 from ganzoo.losses import LOSSES
 from ganzoo.models.stylegan2_config import StyleGAN2Config, complete
@@ -149,12 +148,10 @@ def discriminator(config: StyleGAN2Config) -> ResidualDiscriminator:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class StyleGAN2State(TrainState):
-    """A train state that remembers how long paths are, and how strongly images are augmented."""
+    """A train state that remembers how long paths are."""
 
     path_length_mean: Any
     """float32 []: the running mean of path lengths."""
-    augment: Any = None
-    """``augment.Strength``; None where the augmentation has no p, or there is none."""
 
 
 Outcome = tuple[Scalar, tuple[StyleGAN2State, Metrics]]
@@ -187,10 +184,7 @@ class Game:
 
     def augmented(self, images: Images, state: StyleGAN2State, batch: Batch, kind: str) -> Images:
         """The "real" or "fake" images as the discriminator is to see them."""
-        if self.config.augment == "none":
-            return images
-        p = None if state.augment is None else state.augment.p
-        return augment.AUGMENTATIONS[self.config.augment].apply(images, batch["augment"][kind], p)
+        return augment.augmented(self.config, images, batch["augment"].get(kind), state.augment)
 
     def judge(self, params: Params, images: Images, labels: Labels | None) -> Logits:
         """The discriminator's logits; its first layers get no gradient where they are frozen."""
@@ -236,7 +230,7 @@ class Game:
             "discriminator/fake": Average.of(fake),
             "discriminator/real_sign": Average.of(jnp.sign(real)),
         }
-        return losses.mean(), (_heard(state, real), metrics)
+        return losses.mean(), (augment.heard(state, real), metrics)
 
     def r1(self, params: Params, state: StyleGAN2State, batch: Batch, key: Key) -> Outcome:
         """The weighted R1 penalty, of gradients with respect to the images before they are augmented."""
@@ -248,12 +242,7 @@ class Game:
 
         penalty, real = penalties.zero_centred_and_logits(critic, images)
         loss = penalty.mean() * (cast("float", self.config.r1_gamma) / 2)
-        return loss, (_heard(state, real), {"discriminator/r1": Average.of(penalty)})
-
-
-def _heard(state: StyleGAN2State, real: Logits) -> StyleGAN2State:
-    """The state with D's logits of real images counted, where they decide on the augmentation."""
-    return state if state.augment is None else replace(state, augment=watched(state.augment, real))
+        return loss, (augment.heard(state, real), {"discriminator/r1": Average.of(penalty)})
 
 
 # Recipe -------------------------------------------------------------------------------------------------------------
@@ -317,9 +306,8 @@ def train_step(game: Game) -> Step:
     steps = [step if interval == 1 else every(interval, step) for step, interval in phases(game).values()]
     half_life = cast("float", cfg.average_half_life)
     average = average_generator(half_life=half_life, ramp=cfg.average_ramp, variables="newest")
-    control = augment.control(cfg)
-    control_p = [control_augmentation(control, interval=cfg.augment_interval)] if control else []
-    return counted(chain(*steps, average, *control_p))
+    adapt = control_augmentation(augment.control(cfg), interval=cfg.augment_interval)
+    return counted(chain(*steps, average, adapt))
 
 
 def play(config: StyleGAN2Config) -> Game:

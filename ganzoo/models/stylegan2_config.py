@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ganzoo import augment
-from ganzoo.augment import AugmentationName, controller
+from ganzoo.augment import AugmentConfig
 from ganzoo.config import check_types, require, require_at_least, require_positive
 from ganzoo.nn.pyramid import Level, pyramid, size_of
 from ganzoo.ops.activations import ActivationName
@@ -14,7 +14,7 @@ Architecture = Literal["skip", "resnet", "orig"]
 
 
 @dataclass(frozen=True)
-class StyleGAN2Config:
+class StyleGAN2Config(AugmentConfig):
     """The networks and their training. The defaults are those of configuration F at 1024 x 1024."""
 
     image_size: int | tuple[int, int] = 1024
@@ -81,22 +81,6 @@ class StyleGAN2Config:
     """Probability with which a (micro-)batch mixes the styles of two latents."""
     style_average_decay: float = 0.995
     """Share of the old running average of w that one batch leaves."""
-
-    # augmentation of what the discriminator sees
-    augment: AugmentationName = "none"
-    """For limited data: "bgc" and the other sets of ADA, whose probability p adapts; or "diffaugment"."""
-    augment_p: float | None = None
-    """A fixed probability of each transform; None lets it adapt."""
-    augment_ramp: int = 0
-    """Images in which a given augment_p is reached from 0, in a straight line; 0 starts with it."""
-    augment_target: float = controller.TARGET
-    """Target of r_t, the mean sign of D's logits of reals, to which p adapts."""
-    augment_interval: int = controller.INTERVAL
-    """Steps from one change of p to the next."""
-    augment_images: int | None = None
-    """Images in which p can go from 0 to 1; None: 500,000, or 100,000 for a run that starts with other weights."""
-    augment_p_max: float = 1.0
-    """p does not adapt beyond this; over 0.8, augmentations can leak into the samples."""
 
     # optimizers
     generator_learning_rate: float | None = 2e-3
@@ -169,9 +153,7 @@ def auto_batch_size(image_size: int | tuple[int, int], devices: int) -> int:
     return max(min(devices * min(4096 // resolution, 32), 64), devices)
 
 
-def complete(
-    config: StyleGAN2Config, batch_size: int, devices: int, *, transferred: bool = False
-) -> tuple[StyleGAN2Config, int]:
+def complete(config: StyleGAN2Config, batch_size: int, devices: int) -> tuple[StyleGAN2Config, int]:
     """The config with a number for every None, and the batch size, chosen if it is 0.
 
     The rules of NVlabs/stylegan2-ada-pytorch's "auto", train.py:165-174: they are a start, not an optimum.
@@ -180,7 +162,6 @@ def complete(
       config: of any preset; what is not None stays.
       batch_size: of a step, over all devices.
       devices: how many share it.
-      transferred: whether the run starts with the weights of another.
     """
     height, width = size_of(config.image_size)
     batch_size = batch_size or auto_batch_size(config.image_size, devices)
@@ -194,8 +175,6 @@ def complete(
         "discriminator_learning_rate": rate,
         "average_half_life": 312.5 * batch_size,
     }
-    if augment.adapts(config):
-        chosen["augment_images"] = controller.TRANSFERRED if transferred else controller.FRESH
     missing = {name: value for name, value in chosen.items() if getattr(config, name) is None}
     return replace(config, **missing), batch_size
 

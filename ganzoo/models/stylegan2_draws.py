@@ -5,7 +5,7 @@ from functools import partial
 import jax
 from jaxtyping import Array, Int
 
-from ganzoo.augment import AUGMENTATIONS
+from ganzoo import augment
 from ganzoo.config import require
 from ganzoo.models.stylegan2_config import StyleGAN2Config
 from ganzoo.nn.mapping import mixing_cutoff
@@ -63,15 +63,6 @@ def fake_indices(config: StyleGAN2Config, batch: Batch, shrink: int) -> Int[Arra
     return collective.global_indices(local // shrink)
 
 
-def draw_augmentations(config: StyleGAN2Config, key: Key, batch: Batch) -> dict[str, PyTree]:
-    """How the real and the fake images of one phase are augmented, "real" and "fake"; empty where they are not."""
-    if config.augment == "none":
-        return {}
-    shape = (batch["image"].shape[0], *config.image_shape)
-    draw = AUGMENTATIONS[config.augment].draw
-    return {name: draw(jax.random.fold_in(key, i), shape) for i, name in enumerate(("real", "fake"))}
-
-
 def draw(config: StyleGAN2Config, which: frozenset[str], batch: Batch, key: Key) -> Batch:
     """The batch with the draws of one phase, and with ``augment`` where images are augmented.
 
@@ -79,7 +70,8 @@ def draw(config: StyleGAN2Config, which: frozenset[str], batch: Batch, key: Key)
     noise onto which the phase projects.
     """
     shrink = config.path_length_batch_shrink
-    drawn = {**batch, "augment": draw_augmentations(config, jax.random.fold_in(key, 6), batch)}
+    shape = (batch["image"].shape[0], *config.image_shape)
+    drawn = {**batch, "augment": augment.draws(config, jax.random.fold_in(key, 6), shape)}
     if "fakes" in which:
         drawn["fakes"] = draw_fakes(config, key, batch)
     if "paths" in which:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
+from ganzoo import augment
+from ganzoo.augment import AugmentConfig
 from ganzoo.config import check_types, require, require_at_least, require_positive
 from ganzoo.models.stylegan_growth import Growth
 from ganzoo.nn.pyramid import Level, pyramid, size_of
@@ -12,7 +14,7 @@ N = TypeVar("N", int, float)
 
 
 @dataclass(frozen=True)
-class StyleGANConfig:
+class StyleGANConfig(AugmentConfig):
     """The networks and their training. The defaults are those of configuration F of the paper on FFHQ, 1024 x 1024."""
 
     image_size: int | tuple[int, int] = 1024
@@ -125,6 +127,7 @@ class StyleGANConfig:
             fits = all(isinstance(number, int | type(least)) and number >= least for number in numbers or ())
             require(fits, name, numbers, f"hold numbers of at least {least}")
         require(bool(self.learning_rates), "learning_rates", self.learning_rates, "hold at least one number")
+        augment.check(self, self.loss)
         filters = not self.blur_filter or sum(self.blur_filter) > 0
         require(filters, "blur_filter", self.blur_filter, "have a positive sum, or be ()")
         enters = self.use_styles or not self.constant_input
@@ -196,18 +199,14 @@ BATCH_SIZES: Mapping[int, tuple[int, ...]] = {
 """Images of a step by the number of devices, at resolutions from 4 on. NVlabs/stylegan, train.py:46-49."""
 
 
-def complete(
-    config: StyleGANConfig, batch_size: int, devices: int, *, transferred: bool = False
-) -> tuple[StyleGANConfig, int]:
+def complete(config: StyleGANConfig, batch_size: int, devices: int) -> tuple[StyleGANConfig, int]:
     """The config with batch sizes for None, and the run's batch size, which is that of the full size.
 
     Args:
       config: of any preset; what is not None stays.
       batch_size: of a step, over all devices; 0 takes that of the table.
       devices: how many share it; between the numbers in the table the smaller one counts.
-      transferred: makes no difference.
     """
-    del transferred
     sizes = config.batch_sizes
     if sizes is None:
         table = BATCH_SIZES[max(count for count in BATCH_SIZES if count <= devices)]

@@ -11,8 +11,10 @@ import pytest
 from ganzoo import augment
 from ganzoo.augment import controller
 from ganzoo.errors import UserError
-from ganzoo.models.stylegan2_config import StyleGAN2Config, complete
+from ganzoo.models import MODELS
+from ganzoo.models.stylegan2_config import StyleGAN2Config
 from ganzoo.phases import control_augmentation, counted
+from ganzoo.recipes import completed, experiments
 
 SEEN = jnp.uint32(64)
 
@@ -103,19 +105,32 @@ WRONG = {
 }
 
 
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("field", WRONG)
-def test_settings_that_cannot_be(field: str) -> None:
+def test_settings_that_cannot_be(field: str, model: str) -> None:
     value, words = WRONG[field]
     with pytest.raises(UserError, match=words):
-        StyleGAN2Config(image_size=16, **{field: value})
+        MODELS[model].config(image_size=16, **{field: value})
 
 
-def test_p_moves_faster_in_a_run_that_starts_with_other_weights() -> None:
-    config = StyleGAN2Config(image_size=16, augment="bgc")
-    assert complete(config, 8, 1)[0].augment_images == 500_000
-    assert complete(config, 8, 1, transferred=True)[0].augment_images == 100_000
-    given = replace(config, augment_images=7)
-    assert complete(given, 8, 1, transferred=True)[0] == given
+@pytest.mark.parametrize("model", ["dcgan", "stylegan"])
+def test_p_cannot_adapt_to_logits_whose_sign_says_nothing(model: str) -> None:
+    config = partial(MODELS[model].config, image_size=16, augment="bgc", loss="wasserstein")
+    with pytest.raises(UserError, match=r"augment_p = None: must be given.*wasserstein"):
+        config()
+    assert config(augment_p=0.5).augment_p == 0.5
+
+
+@pytest.mark.parametrize("name", ["dcgan-torch", "stylegan-faces64", "stylegan2-auto"])
+def test_p_moves_faster_in_a_run_that_starts_with_other_weights(name: str) -> None:
+    def chosen(init_from: str, **fields: int) -> int | None:
+        experiment = experiments()[name]
+        gan = replace(experiment.gan, augment="bgc", **fields)
+        training = replace(experiment.training, init_from=init_from)
+        return completed(replace(experiment, gan=gan, training=training), 1)[0].gan.augment_images
+
+    assert (chosen(""), chosen("other.safetensors")) == (500_000, 100_000)
+    assert chosen("other.safetensors", augment_images=7) == 7
 
 
 def test_only_what_has_a_p_has_a_strength() -> None:

@@ -11,7 +11,7 @@ import pytest
 import ganzoo
 from ganzoo.errors import UserError
 from ganzoo.gan import NetworkState
-from ganzoo.models import dcgan
+from ganzoo.models import dcgan, dcgan_config
 from ganzoo.ops import pixels
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "dcgan" / "train.npz"
@@ -171,7 +171,7 @@ def test_paper_shapes() -> None:
 
 
 def test_published_settings() -> None:
-    torch, paper = dcgan.PRESETS["torch"], dcgan.PRESETS["paper"]
+    torch, paper = dcgan_config.PRESETS["torch"], dcgan_config.PRESETS["paper"]
     for config in (torch, paper):
         assert (config.learning_rate, config.adam_beta1, config.adam_beta2) == (2e-4, 0.5, 0.999)
         assert (config.adam_epsilon, config.loss, config.latent_size) == (1e-8, "non-saturating", 100)
