@@ -45,12 +45,12 @@ REST_SECONDS = 0.3
 # Measuring ----------------------------------------------------------------------------------------------------------
 
 
-def measure(name: str, dtype: str, rounds: int) -> dict[str, Any]:
-    """One row: both sides in turn, ``rounds`` times, and their medians; of several parts, the average step's sum."""
+def measure(name: str, dtype: str, rounds: int, *, alone: bool) -> dict[str, Any]:
+    """One row: both sides, or ours alone, in turn, ``rounds`` times, and their medians; of several parts, the average step's sum."""
     benchmark, threads, load = BENCHMARKS[name], len(os.sched_getaffinity(0)), os.getloadavg()[0]
     ours = benchmark.ours(dtype)
     without = benchmark.without(dtype) if benchmark.without else {}
-    parts, host, reference = {}, 0.0, benchmark.reference
+    parts, host, reference = {}, 0.0, None if alone else benchmark.reference
     with ExitStack() as open_processes:
         theirs = {
             side: open_processes.enter_context(Process(reference, dtype=dtype, threads=threads, **how))
@@ -174,6 +174,7 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="name the benchmarks, one a line")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to this file")
     parser.add_argument("--rounds", type=int, default=9, help="turns of each side (default: 9)")
+    parser.add_argument("--alone", action="store_true", help="without PyTorch")
     options = parser.parse_args(args)
     if options.list:
         for name, benchmark in BENCHMARKS.items():
@@ -181,7 +182,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return 0
     try:
         _check(options)
-        rows = _measure_all(options.names, options.rounds)
+        rows = _measure_all(options.names, options.rounds, alone=options.alone)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
@@ -203,14 +204,14 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError(f"--json {options.json}: there is no folder {options.json.parent}")
 
 
-def _measure_all(names: Sequence[str], rounds: int) -> list[dict[str, Any]]:
+def _measure_all(names: Sequence[str], rounds: int, *, alone: bool) -> list[dict[str, Any]]:
     """A row for each name and dtype: float32, and bfloat16 too on an accelerator."""
     keep_freed_memory()  # as the command does
     jax.config.update("jax_enable_compilation_cache", False)  # or compile_s would be the time of reading a file
-    if not reference_dcgan.available():
+    if not alone and not reference_dcgan.available():
         print("PyTorch is not installed: the reference side is skipped (pip install '.[benchmark]')")
     dtypes = ["float32"] if jax.default_backend() == "cpu" else ["float32", "bfloat16"]
-    return [measure(name, dtype, rounds) for name in names for dtype in dtypes]
+    return [measure(name, dtype, rounds, alone=alone) for name in names for dtype in dtypes]
 
 
 def _print(rows: Sequence[Mapping[str, Any]]) -> None:
