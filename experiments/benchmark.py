@@ -46,7 +46,7 @@ REST_SECONDS = 0.3
 
 
 def measure(name: str, dtype: str, rounds: int, *, alone: bool) -> dict[str, Any]:
-    """One row: both sides (or ours ``alone``) in turn, ``rounds`` times, and their medians, summed to an average step."""
+    """One row: both sides in turn (or ours ``alone``), ``rounds`` times, and their medians, summed to one step."""
     benchmark, threads, load = BENCHMARKS[name], len(os.sched_getaffinity(0)), os.getloadavg()[0]
     ours = benchmark.ours(dtype)
     without = benchmark.without(dtype) if benchmark.without else {}
