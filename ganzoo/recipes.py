@@ -140,7 +140,7 @@ def experiments() -> Mapping[str, Experiment[Any]]:
         "stylegan2-cifar": replace(published, images=100_000_000, batch_size=64),
         "stylegan2-auto": replace(published, batch_size=0),
         "stylegan2-faces64": TrainingConfig(
-            images=200_000,
+            images=64_000,
             batch_size=16,
             steps_per_dispatch=1,
             log_every=1_000,

@@ -211,12 +211,14 @@ _AUTO = StyleGAN2Config(
     average_half_life=None, minibatch_std_group=None, mapping_layers=2, average_ramp=0.05, low_precision_levels=4,
 )  # fmt: skip
 _SMALL = StyleGAN2Config(
-    image_size=64, channels=1, channel_base=4096, channel_max=128, latent_size=128, style_size=128, mapping_layers=4,
-    r1_gamma=1.0, average_half_life=5_000, average_ramp=0.05,
+    image_size=64, channels=1, channel_base=1024, channel_max=64, latent_size=128, style_size=128, mapping_layers=4,
+    r1_gamma=0.1, generator_learning_rate=2.5e-3, discriminator_learning_rate=2.5e-3, average_half_life=5_000,
+    average_ramp=0.05,
 )  # fmt: skip
 _TINY = replace(
     _SMALL, image_size=8, channels=3, channel_base=48, channel_max=8, latent_size=8, style_size=8, mapping_layers=2,
-    discriminator_mapping_layers=2, average_half_life=100, average_ramp=None,
+    discriminator_mapping_layers=2, r1_gamma=1.0, generator_learning_rate=2e-3, discriminator_learning_rate=2e-3,
+    average_half_life=100, average_ramp=None,
 )  # fmt: skip
 
 # fmt: off
