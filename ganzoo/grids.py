@@ -68,17 +68,14 @@ def save_slides(path: Path, frames: Sequence[Path], *, longest: int = 120, large
     for frame in frames:
         try:
             with Image.open(frame) as picture:
-                pictures.append(picture.convert("RGBA" if picture.mode in ("LA", "RGBA") else "RGB"))
+                small = picture.convert("RGBA" if picture.mode in ("LA", "RGBA") else "RGB")
         except OSError:
             continue
-    if not pictures:
-        return
-    for picture in pictures:
-        picture.thumbnail((largest, largest))
-    content = io.BytesIO()
-    durations = [100] * (len(pictures) - 1) + [2000]
-    pictures[0].save(content, format="webp", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
-    _write(path, content.getvalue())
+        small.thumbnail((largest, largest))
+        pictures.append(np.asarray(small))
+    if pictures:
+        durations = [100] * (len(pictures) - 1) + [2000]
+        _save(path, pictures, format="webp", save_all=True, duration=durations, loop=0)
 
 
 def _write(path: Path, content: bytes) -> None:
