@@ -8,6 +8,7 @@ Zhang et al. 2018, arXiv:1801.03924, section 3 and figure 3; the published versi
 This is a squared Euclidean distance, of features that are scaled by the root of ``w_lc / (H_l W_l)``.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ from ganzoo.typing import AnyArray, Images, PerExample
 
 Activations: TypeAlias = Float[Array, "n _h _w _c"]
 
+LPIPS = "lpips"
+"""As results name its features."""
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 """Of the colours in [-1, 1] before the first layer."""
 EPSILON = 1e-10
@@ -95,8 +98,10 @@ def lpips(files: Sequence[Path | str]) -> Lpips:
 
 
 def lpips_extractor(files: Sequence[Path | str]) -> Extractor:
-    """The features whose squared distances are LPIPS, for path lengths."""
-    return Extractor("lpips", _flat_features, lpips(files).weights, about={"files": ", ".join(map(str, files))})
+    """The features whose squared distances are LPIPS, for path lengths; the hash is of the arrays, not the files."""
+    weights = lpips(files).weights
+    content = b"".join(np.ascontiguousarray(leaf).tobytes() for leaf in jax.tree.leaves(weights))
+    return Extractor(LPIPS, _flat_features, weights, about={"sha256": hashlib.sha256(content).hexdigest()})
 
 
 # The distance -------------------------------------------------------------------------------------------------------
