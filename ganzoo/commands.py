@@ -17,6 +17,7 @@ from ganzoo.interop import hub, write_arrays
 from ganzoo.latent import directions, exporting, mixing, paths, projection, spectrum
 from ganzoo.latent.seeds import numbers
 from ganzoo.latent.trained import Draws, NoiseMode, Trained
+from ganzoo.metrics.lpips import lpips
 from ganzoo.ops.pixels import stored
 
 Positional = tyro.conf.Positional
@@ -256,10 +257,14 @@ class Project:
     search: projection.ProjectionConfig = field(default_factory=projection.ProjectionConfig)
     label: Annotated[int | None, tyro.conf.arg(name="class")] = None
     """The class of all pictures, for a conditional model; class 0 when absent."""
+    lpips: tuple[str, ...] = ()
+    """Files of weights, by which pictures are compared with LPIPS and not by their pixels: vgg16-397923af.pth of
+    torchvision and weights/v0.1/vgg.pth of the package lpips, or one file with the arrays of both."""
     out: Path = Path("projection")
     """The folder to write."""
 
     def run(self) -> None:
+        distance = lpips(self.lpips) if self.lpips else projection.pixel_distance
         trained = self.using.trained()
         trained.require_styles("project")
         targets = pretrained.pictures(Path(self.images), trained.gan.image_shape)
@@ -268,7 +273,8 @@ class Project:
         def tell(step: int, distance: float) -> None:
             print(f"step {step:5} of {self.search.steps}   distance {distance:.4f}")
 
-        found = projection.project(trained, targets / np.float32(127.5) - 1, self.search, labels=labels, told=tell)
+        images = targets / np.float32(127.5) - 1
+        found = projection.project(trained, images, self.search, labels=labels, distance=distance, told=tell)
         make_folder(self.out)
         made = stored(found.images)
         pairs = np.stack([targets, made], axis=1).reshape(-1, *targets.shape[1:])

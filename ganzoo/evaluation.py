@@ -28,6 +28,7 @@ from ganzoo.gan import GAN
 from ganzoo.metrics import cache, inception, suite, weights
 from ganzoo.metrics.extractors import INCEPTION, OFFLINE, Extractor, inception_extractor
 from ganzoo.metrics.features import extracted, index_batches
+from ganzoo.metrics.lpips import lpips_extractor
 from ganzoo.metrics.path_length import Sampling, Space, endpoints, perceptual_path_length
 from ganzoo.metrics.pictures import quantized
 from ganzoo.metrics.resize import Resize
@@ -74,6 +75,9 @@ class MetricsConfig:
     inception_resize: Resize = "tensorflow"
     """How images are brought to 299x299: "tensorflow" as in the original FID, NVlabs and torch-fidelity, "pytorch" as
     in pytorch-fid, "clean" (antialiased) as in clean-fid."""
+    lpips: tuple[str, ...] = ()
+    """Files of the LPIPS weights, as for `ganzoo project`, by which path lengths are those of the literature; without
+    them they are of the extractor. Large images may need a smaller metric_batch_size."""
     metric_batch_size: int = 64
     """Images at once, over all devices; does not change the result."""
     metric_seed: int = 0
@@ -157,6 +161,7 @@ class Evaluator:
             if name.startswith("ppl_w") and not _has_styles(gan):
                 raise UserError(f"{name}: {gan.name} has no styles w; ask for {name.replace('ppl_w', 'ppl_z')}")
         self.extractor = load_extractor(config, say)
+        self._path_extractor = lpips_extractor(config.lpips) if config.lpips else self.extractor
         self._pair_programs: dict[str, Callable] = {}
         self._batch_size = -(-config.metric_batch_size // mesh.size) * mesh.size
         key = jax.random.fold_in(jax.random.key(config.metric_seed), PURPOSE)
@@ -177,7 +182,7 @@ class Evaluator:
             numbers |= suite.measure(compared, evidence)
         for name in config.metrics:
             if name in suite.PATH_LENGTHS:
-                numbers[suite.title(name, self.extractor)] = self._path_length(state, name)
+                numbers[suite.title(name, self._path_extractor)] = self._path_length(state, name)
         return numbers
 
     @property
@@ -231,6 +236,7 @@ class Evaluator:
         return {
             "metrics": list(self.config.metrics),
             "extractor": self.extractor_about,
+            "path_lengths": {"name": self._path_extractor.name, **self._path_extractor.about},
             "real": real,
             "fake": fakes,
             "precision": how,
@@ -286,7 +292,7 @@ class Evaluator:
             return program(state, indices, self._labels(indices))
 
         return perceptual_path_length(
-            pairs, self.extractor, self.config.samples, batch_size=self._batch_size, mesh=self._mesh
+            pairs, self._path_extractor, self.config.samples, batch_size=self._batch_size, mesh=self._mesh
         )
 
 

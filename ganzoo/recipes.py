@@ -59,6 +59,8 @@ class TrainingConfig:
     """File of the Inception weights; by default it is looked for in $GANZOO_CACHE or ~/.cache/ganzoo."""
     inception_resize: Resize = "tensorflow"
     """How images are brought to Inception's size: as the original FID, pytorch-fid or clean-fid."""
+    lpips: tuple[str, ...] = ()
+    """Files of the LPIPS weights, by which path lengths are those of the literature."""
     keep_best: int = 0
     """Besides, so many checkpoints are kept that are best by the first of the metrics."""
 
@@ -79,7 +81,14 @@ class TrainingConfig:
     @property
     def evaluation(self) -> MetricsConfig | None:
         """What is measured during training; None for nothing."""
-        how = (self.metric_samples, self.metric_reals, self.extractor, self.inception, self.inception_resize)
+        how = (
+            self.metric_samples,
+            self.metric_reals,
+            self.extractor,
+            self.inception,
+            self.inception_resize,
+            self.lpips,
+        )
         return MetricsConfig(self.metrics, *how) if self.metrics else None
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import safetensors.numpy
+from metrics.test_lpips import ARRAYS
 from PIL import Image
 
 import ganzoo
@@ -98,6 +100,23 @@ def test_project_pictures_that_it_made(model: str, run) -> None:
     assert pictures(files["targets/seed0000.png"], (8, 8, 1)).shape == (1, 8, 8, 1)
 
 
+def test_project_by_lpips(model: str, run, capsys: pytest.CaptureFixture) -> None:
+    """With files of random weights, the network's in one and the distance's in the other."""
+    larger = written(Path(), "stylegan2", "tiny", image_size=16, channels=1)
+    for name, start in (("vgg16", "features"), ("vgg", "lin")):
+        safetensors.numpy.save_file(
+            {key: ARRAYS[key] for key in ARRAYS if key.startswith(start)}, f"{name}.safetensors"
+        )
+    Image.fromarray(np.add.outer(np.arange(0, 128, 8), np.arange(0, 128, 8)).astype(np.uint8)).save("target.png")
+    options = ("--steps", "30", "--style-samples", "50", "--no-optimise-noise")
+    options = (*options, "--lpips", "vgg16.safetensors", "vgg.safetensors")
+    files = run("project", larger, "--images", "target.png", *options)
+    with np.load(files["projection/projection.npz"]) as found:
+        assert found["distances"][-1] < 0.8 * found["distances"][0]
+    assert main(["project", model, "--images", "target.png", *options]) == 2
+    assert "LPIPS is of images of at least 16 pixels, not of 8x8" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("options", [(), ("--method", "closed-form", "--layers", "0-1", "--direction", "2")])
 def test_edit(model: str, run, options) -> None:
     files = run("edit", model, "--seeds", "0-1", "--steps", "3", *options)
@@ -136,6 +155,7 @@ REFUSED = {
     "interpolate {model} --seeds 1": "at least two",
     "interpolate {model} --seeds 0-1 --out film.avi": "must end in .webp, .gif or .mp4",
     "project {model} --images nowhere": "nowhere",
+    "project {model} --images nowhere --lpips vgg.pth": "no LPIPS weights at vgg.pth; LPIPS takes https://",
     "project {plain} --images nowhere": "no styles",
     "edit {model} --method closed-form --direction 8": "count = 9",
     "export {plain} --psi 0.5": "no styles to truncate",

@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from metrics.test_lpips import ARRAYS
 
 import ganzoo
 from ganzoo import evaluation
@@ -178,6 +179,19 @@ def test_the_seed_and_the_path_lengths(plain) -> None:
     assert first["pixels/ppl_z_full"] > 0
 
 
+def test_path_lengths_by_lpips(digits, tmp_path) -> None:
+    np.savez(tmp_path / "all.npz", **ARRAYS)
+    fields = {"metrics": ("ppl_z_end",), "samples": 20, "extractor": "pixels", "metric_batch_size": 20}
+    judge, gan = evaluator(digits, lpips=(str(tmp_path / "all.npz"),), **fields)
+    numbers = judge(parallel.jit_init(gan.init, parallel.data_mesh(1))(jax.random.key(0)))
+    assert list(numbers) == ["ppl_z_end"]
+    assert numbers["ppl_z_end"] > 0
+    assert judge.about["path_lengths"]["name"] == "lpips"
+    assert len(judge.about["path_lengths"]["sha256"]) == 64
+    with pytest.raises(UserError, match="no LPIPS weights at nowhere"):
+        evaluator(digits, lpips=("nowhere",), **fields)
+
+
 # One GAN on a data set ----------------------------------------------------------------------------------------------
 
 
@@ -293,5 +307,5 @@ def test_a_run_without_best_checkpoints(plain) -> None:
 
 def test_training_config_makes_a_metrics_config() -> None:
     assert TrainingConfig().evaluation is None
-    made = TrainingConfig(metrics=("kid",), metric_samples=77, inception_resize="clean").evaluation
-    assert made == MetricsConfig(("kid",), samples=77, inception_resize="clean")
+    made = TrainingConfig(metrics=("kid",), metric_samples=77, inception_resize="clean", lpips=("a",)).evaluation
+    assert made == MetricsConfig(("kid",), samples=77, inception_resize="clean", lpips=("a",))

@@ -133,6 +133,26 @@ class Tensor:
         return np.lib.stride_tricks.as_strided(content, self.shape, strides).copy()
 
 
+@dataclass
+class Parameter(Built):
+    """A ``torch.nn.Parameter`` as PyTorch wrote it before version 0.4, such as in the oldest files of torchvision."""
+
+    tensor: Tensor | None = None
+
+    def build(self, state: Any) -> None:
+        """Its tensor, and four things that are of use in training only."""
+        tensor, *rest = state
+        if not isinstance(tensor, Tensor) or len(rest) != 4:
+            raise UserError(f"refused: a parameter of {named(tensor)}")
+        self.tensor = tensor
+
+    def array(self) -> np.ndarray:
+        """Of NumPy."""
+        if self.tensor is None:
+            raise UserError("refused: a parameter without a tensor")
+        return self.tensor.array()
+
+
 @dataclass(frozen=True)
 class PersistentObject:
     """An object of ``torch_utils.persistence``: the name of its class and its attributes."""
@@ -156,7 +176,7 @@ class TensorFlowNetwork(Built):
 
 def as_array(thing: Any) -> np.ndarray | None:
     """The array of a record; None where it is no such record."""
-    return thing.array() if isinstance(thing, NumpyArray | Tensor) else None
+    return thing.array() if isinstance(thing, NumpyArray | Tensor | Parameter) else None
 
 
 def sizes(shape: Any) -> int:
@@ -197,6 +217,7 @@ def constructors(meter: Meter, load_storage: Callable[[Any], Storage] | None = N
         "torch._utils._rebuild_parameter": lambda data, requires_grad=True, hooks=None: data,
         "torch._utils._rebuild_tensor_v2": _tensor(meter),
         "torch._utils._rebuild_tensor": _tensor(meter),
+        "torch.nn.parameter.Parameter": Parameter,
         "torch.Size": _size,
         "torch_utils.persistence._reconstruct_persistent_obj": _persistent_object,
         "dnnlib.tflib.network.Network": TensorFlowNetwork,

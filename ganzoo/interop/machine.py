@@ -300,6 +300,7 @@ OPERATIONS: Mapping[str, Callable[[Machine, Any], None]] = {
     **dict.fromkeys(("BININT", "BININT1", "BININT2", "BINFLOAT"), _push),
     **dict.fromkeys(("LONG1", "LONG4"), _push_number),
     **dict.fromkeys(("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"), _push),
+    **dict.fromkeys(("SHORT_BINSTRING", "BINSTRING"), _push),  # of Python 2, as Latin-1
     **dict.fromkeys(("SHORT_BINBYTES", "BINBYTES", "BINBYTES8"), _push),
     # collections
     "EMPTY_TUPLE": _constant(tuple),

@@ -1,18 +1,20 @@
 """Projection: the styles, and the noise, of given images.
 
 Karras et al. 2019, arXiv:1912.04958, appendix D, whose schedules and noise regularisation these are; they measure the
-distance of images by LPIPS, here it is a function to be given, by default of the pixels at several scales.
+distance of images by LPIPS (``ganzoo.metrics.lpips``), here it is any function, by default of the pixels at several
+scales.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
 from ganzoo.config import check_types, require, require_at_least, require_positive
@@ -21,6 +23,14 @@ from ganzoo.typing import AnyArray, Images, Key, Labels, PerExample, PyTree, Sca
 
 Distance = Callable[[Images, Images], PerExample]
 """``(images, targets) -> [N]``, differentiable in the first."""
+
+
+@runtime_checkable
+class Prepared(Protocol):
+    """A distance that has weights, or much to make of the targets alone."""
+
+    def to(self, targets: Images) -> Partial:
+        """``images -> [N]``; what it holds is an argument of the compiled step, not a constant in it."""
 
 
 @dataclass(frozen=True)
@@ -93,33 +103,34 @@ def project(
       targets: [N, H, W, C] in [-1, 1], of the generator's size.
       config: the schedule.
       labels: [N, k], whose styles are the start; only for a conditional model.
-      distance: what is minimised; ``pixel_distance`` when absent.
+      distance: what is minimised, ``Prepared`` or not; ``pixel_distance`` when absent.
       told: hears the mean distance now and then.
 
     Raises:
-      UserError: the model has no styles, or the targets are of another size.
+      UserError: the model has no styles, or the targets are of another size, or of one that has no such distance.
     """
     cfg = config or ProjectionConfig()
     trained.require_styles("projection")
     shape = trained.gan.image_shape
     require(tuple(targets.shape[1:]) == shape, "targets", tuple(targets.shape[1:]), f"be images of {shape}")
-    count, key = len(targets), jax.random.key(cfg.seed)
+    targets, count, key = jnp.asarray(targets, jnp.float32), len(targets), jax.random.key(cfg.seed)
+    distance_to = _distance_to(targets, distance or pixel_distance)
     mean, deviation = style_statistics(trained, cfg, labels, count)
     noise = _noise(trained, key, count) if cfg.optimise_noise else {}
     copies = trained.gan.config.style_count if cfg.space == "w+" else 1
     found: dict[str, Any] = {"ws": jnp.repeat(jnp.asarray(mean)[:, None], copies, axis=1), "noise": noise}
     optimizer = optax.scale_by_adam()
     memory = optimizer.init(found)
-    search = _Search(trained, cfg, jnp.asarray(targets, jnp.float32), deviation, distance or pixel_distance)
-    step = jax.jit(partial(search.step, optimizer))
+    search = _Search(trained, cfg, targets, deviation)
+    step, given = jax.jit(partial(search.step, optimizer)), _Given(search.variables, distance_to)
     distances = []
     for i in range(cfg.steps):
-        found, memory, apart = step(search.variables, found, memory, jnp.int32(i), key)
+        found, memory, apart = step(given, found, memory, jnp.int32(i), key)
         distances.append(apart)
         if (i + 1) % 50 == 0 or i + 1 == cfg.steps:
             told(i + 1, float(apart.mean()))
     ws = jnp.repeat(found["ws"], trained.gan.config.style_count // copies, axis=1)
-    images = jax.jit(search.images)(search.variables, ws, found["noise"])
+    images = jax.jit(search.images)(given.variables, ws, found["noise"])
     return Projection(
         np.asarray(ws), jax.device_get(found["noise"]), np.clip(np.asarray(images), -1, 1), np.asarray(distances)
     )
@@ -183,15 +194,23 @@ def noise_regularity(maps: Sequence[Float[AnyArray, "_n _h _w"]]) -> Scalar:
 # The search ---------------------------------------------------------------------------------------------------------
 
 
+class _Given(NamedTuple):
+    """The arrays that stay the same from step to step."""
+
+    variables: PyTree
+    """Of the generator."""
+    distance_to: Partial
+    """``images -> [N]``, to the targets."""
+
+
 @dataclass(frozen=True)
 class _Search:
-    """What stays the same from step to step."""
+    """All else that stays the same."""
 
     trained: Trained
     config: ProjectionConfig
     targets: Array
     deviation: float
-    distance: Distance
 
     @property
     def variables(self) -> PyTree:
@@ -207,7 +226,7 @@ class _Search:
     def step(
         self,
         optimizer: optax.GradientTransformation,
-        variables: PyTree,
+        given: _Given,
         found: Mapping[str, Any],
         memory: PyTree,
         i: Array,
@@ -222,7 +241,7 @@ class _Search:
         def loss(found: Mapping[str, Any]) -> tuple[Scalar, PerExample]:
             count = self.trained.gan.config.style_count
             ws = jnp.repeat(found["ws"] + drawn, count // found["ws"].shape[1], axis=1)
-            apart = self.distance(shown(self.images(variables, ws, found["noise"]), self.targets), self.targets)
+            apart = given.distance_to(shown(self.images(given.variables, ws, found["noise"]), self.targets))
             maps = jax.tree.leaves(found["noise"])
             return jnp.sum(apart) + self.config.noise_weight * noise_regularity(maps), jnp.asarray(apart)
 
@@ -237,6 +256,14 @@ class _Search:
         down = jnp.minimum(1, (1 - share) / max(self.config.ramp_down, 1e-9))
         up = jnp.minimum(1, share / max(self.config.ramp_up, 1e-9))
         return self.config.learning_rate * (0.5 - 0.5 * jnp.cos(jnp.pi * down)) * up
+
+
+def _distance_to(targets: Images, distance: Distance) -> Partial:
+    return distance.to(targets) if isinstance(distance, Prepared) else Partial(_turned(distance), targets)
+
+
+def _turned(distance: Distance) -> Callable[[Images, Images], PerExample]:
+    return lambda targets, images: distance(images, targets)
 
 
 def _noise(trained: Trained, key: Key, count: int) -> PyTree:

@@ -17,6 +17,7 @@ from ganzoo.metrics.extractors import INCEPTION, Extractor
 from ganzoo.metrics.features import Sampler, extracted, sampled
 from ganzoo.metrics.frechet import frechet_distance
 from ganzoo.metrics.kernel import kernel_distance
+from ganzoo.metrics.lpips import LPIPS
 from ganzoo.metrics.neighbours import Manifolds, manifolds
 from ganzoo.metrics.path_length import Sampling, Space
 from ganzoo.metrics.score import inception_score
@@ -138,7 +139,9 @@ def measure(names: Sequence[str], evidence: Evidence) -> dict[str, float]:
 
 
 def title(name: str, extractor: Extractor) -> str:
-    """How a number is called in a result."""
+    """How a number is called in a result; the path lengths of the literature are of LPIPS alone."""
+    if name in PATH_LENGTHS:
+        return name if extractor.name == LPIPS else f"{extractor.name}/{name}"
     return OF_INCEPTION.get(name, name) if extractor.name == INCEPTION else f"{extractor.name}/{name}"
 
 

@@ -2,10 +2,12 @@
 
 import io
 import pickle
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
+import hostile
 import numpy as np
 import pickles
 import pytest
@@ -91,6 +93,35 @@ def test_files_of_torch_of_both_kinds(tmp_path: Path) -> None:
         torch.save({"G": tensors, "D": tensors, "epoch": 3}, tmp_path / "two.pt", _use_new_zipfile_serialization=newer)
         assert_read(tmp_path / "two.pt", ("G", "D"))
         assert interop.read(tmp_path / "two.pt").facts == {"epoch": 3}
+
+
+def parameter(*state: bytes) -> bytes:
+    """A parameter as PyTorch wrote it before version 0.4."""
+    return b"ctorch.nn.parameter\nParameter\n)\x81(" + b"".join(state) + b"tb"
+
+
+def test_the_oldest_files_of_torch(tmp_path: Path) -> None:
+    """Parameters with a state of their own, tensors without one, and the texts of Python 2, ``U`` and its length."""
+    magic, version = hostile.storage_file(0, b"")[:15], pickle.dumps(1001, 2)
+    system = pickle.dumps({"protocol_version": 1001, "little_endian": True, "type_sizes": {}}, 2)
+    storage = b"(U\x07storagectorch\nFloatStorage\nU\x010U\x03cpu" + hostile.number(6) + b"NtQ"
+    strides, zero = hostile.shape(3, 1), hostile.number(0)
+    tensor = hostile.call("torch._utils._rebuild_tensor", storage, zero, hostile.shape(2, 3), strides)
+    state = (tensor, b"\x88", hostile.call("collections.OrderedDict"), b"\x88", b"\x89")
+
+    def whole(made: bytes) -> bytes:
+        content = hostile.program(b"}(U\x01w" + made + b"U\x01v" + tensor + b"u", 2)
+        values = struct.pack("<q6f", 6, *range(6))
+        return b"".join([magic, version, system, content, hostile.program(b"](U\x010e", 2), values])
+
+    path = tmp_path / "old.pth"
+    path.write_bytes(whole(parameter(*state)))
+    array = interop.read(path).networks["G_ema"].arrays["w"]
+    np.testing.assert_array_equal(array, np.arange(6, dtype=np.float32).reshape(2, 3))
+    for made in (b"ctorch.nn.parameter\nParameter\n)\x81", parameter(zero, *state[1:]), parameter(tensor)):
+        path.write_bytes(whole(made))
+        with pytest.raises(UserError, match="refused: a parameter"):
+            interop.read(path)
 
 
 def test_tensors_that_view_and_convert(tmp_path: Path) -> None:
