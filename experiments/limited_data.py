@@ -125,7 +125,7 @@ def draw(runs: dict[str, Run], dataset: Dataset, count: int, file: Path) -> None
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    figure = pyplot.figure(figsize=(9, 7), layout="constrained")
+    figure: Any = pyplot.figure(figsize=(9, 7), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=(2, 3))
     overfitting, p = above.subplots(1, 2)
     for name, run in runs.items():

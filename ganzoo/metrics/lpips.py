@@ -40,8 +40,8 @@ SMALLEST = 16
 LEVELS = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
 """The convolutions up to each level, by their numbers in torchvision's ``features``."""
 REMEDY = (
-    "LPIPS takes https://download.pytorch.org/models/vgg16-397923af.pth and lpips/weights/v0.1/vgg.pth of"
-    " https://github.com/richzhang/PerceptualSimilarity, or one file with the arrays of both"
+    "LPIPS takes vgg16-397923af.pth, which is torchvision's VGG16_Weights.IMAGENET1K_V1, and lpips/weights/v0.1/vgg.pth"
+    " of https://github.com/richzhang/PerceptualSimilarity, or one file with the arrays of both"
 )
 
 
