@@ -6,6 +6,9 @@
 `--data` is a folder or a zip of images, such as the 400 Olivetti faces of AT&T Laboratories Cambridge; `--mirror` adds
 their mirror images. The run folder holds `samples.webp`, a film of how the pictures grow.
 `--help` explains every field.
+
+Hardware and time: 19 minutes on two CPU cores for 84,000 images, at 850, 280, 95 and 46 images a second at the four
+levels from 8x8 to 64x64, and 100 s of compilation. No FID is claimed.
 """
 
 import sys

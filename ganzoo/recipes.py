@@ -125,7 +125,7 @@ def experiments() -> Mapping[str, Experiment[Any]]:
         images=640, batch_size=16, steps_per_dispatch=1, log_every=160, sample_every=320, checkpoint_every=320
     )
     grown = TrainingConfig(
-        images=200_000, batch_size=0, steps_per_dispatch=1, log_every=1_000, sample_every=2_000, checkpoint_every=4_000
+        images=84_000, batch_size=0, steps_per_dispatch=1, log_every=1_000, sample_every=2_000, checkpoint_every=4_000
     )
     training = {
         "dcgan-paper": TrainingConfig(batch_size=128),
@@ -139,7 +139,7 @@ def experiments() -> Mapping[str, Experiment[Any]]:
         **{f"stylegan-{name}": replace(published, batch_size=0) for name in ("ffhq1024", "celebahq1024", "fixed")},
         "progan-paper": replace(published, images=14_000_000, batch_size=0),
         "stylegan-faces64": grown,
-        "progan-faces64": grown,
+        "progan-faces64": replace(grown, images=108_000),
         "stylegan-tiny": tiny,
         "progan-tiny": tiny,
         "stylegan2-stylegan2": published,

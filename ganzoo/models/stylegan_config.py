@@ -221,9 +221,9 @@ def complete(config: StyleGANConfig, batch_size: int, devices: int) -> tuple[Sty
 
 _PAPER = StyleGANConfig()
 _SMALL = StyleGANConfig(
-    image_size=64, channels=1, channel_base=4096, channel_max=128, latent_size=128, style_size=128, mapping_layers=4,
-    mapping_features=128, r1_gamma=1.0, initial_resolution=8, training_images=24_000, fading_images=12_000,
-    average_half_life=5_000, learning_rates=(2e-3,), batch_sizes=(64, 64, 32, 16, 16),
+    image_size=64, channels=1, channel_base=1024, channel_max=64, latent_size=128, style_size=128, mapping_layers=4,
+    mapping_features=128, r1_gamma=1.0, initial_resolution=8, training_images=12_000, fading_images=6_000,
+    average_half_life=5_000, learning_rates=(2e-3,), batch_sizes=(16,),
 )  # fmt: skip
 _TINY = replace(
     _SMALL, image_size=8, channels=3, channel_base=48, channel_max=8, latent_size=8, style_size=8, mapping_layers=2,
