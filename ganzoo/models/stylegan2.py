@@ -184,7 +184,7 @@ class Game:
 
     def augmented(self, images: Images, state: StyleGAN2State, batch: Batch, kind: str) -> Images:
         """The "real" or "fake" images as the discriminator is to see them."""
-        return augment.augmented(self.config, images, batch["augment"].get(kind), state.augment)
+        return augment.augmented(self.config, images, batch.get("augment", {}).get(kind), state.augment)
 
     def judge(self, params: Params, images: Images, labels: Labels | None) -> Logits:
         """The discriminator's logits; its first layers get no gradient where they are frozen."""
