@@ -10,6 +10,8 @@ from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).parent.parent
 
+# compiled in three quarters of the time to slower code, of which little is run; also in the processes that tests start
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".jax_cache")))
@@ -22,6 +24,14 @@ CHECKED = [
 
 with install_import_hook([f"ganzoo.{name}" for name in CHECKED], "typechecker.check"):
     import ganzoo.cli  # noqa: F401 - everything else is imported from here
+
+
+LONGEST = ("test_resume.py", "test_contract.py", "test_notebooks.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest come first, or one process would be left alone with one of them at the end."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(autouse=True)

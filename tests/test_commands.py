@@ -155,7 +155,7 @@ REFUSED = {
     "interpolate {model} --seeds 1": "at least two",
     "interpolate {model} --seeds 0-1 --out film.avi": "must end in .webp, .gif or .mp4",
     "project {model} --images nowhere": "nowhere",
-    "project {model} --images nowhere --lpips vgg.pth": "no LPIPS weights at vgg.pth; LPIPS takes https://",
+    "project {model} --images nowhere --lpips vgg.pth": "no LPIPS weights at vgg.pth; LPIPS takes vgg16",
     "project {plain} --images nowhere": "no styles",
     "edit {model} --method closed-form --direction 8": "count = 9",
     "export {plain} --psi 0.5": "no styles to truncate",

@@ -179,7 +179,7 @@ def test_the_published_names(suffix: str, saved) -> None:
     assert_weights([saved(f"all{suffix}", by_slice(ARRAYS))])
     only = {name: array for name, array in by_slice(ARRAYS).items() if "model" not in name or "lins." in name}
     assert_weights([saved(f"few{suffix}", only)])
-    with pytest.raises(UserError, match=r"weights of LPIPS lack lin0\.model\.1\.weight and 4 more; LPIPS takes https"):
+    with pytest.raises(UserError, match=r"weights of LPIPS lack lin0\.model\.1\.weight and 4 more; LPIPS takes vgg16"):
         lpips(files[:1])
     with pytest.raises(UserError, match=r"weights of LPIPS lack features\.0\.weight and 25 more"):
         lpips(files[1:])
@@ -206,7 +206,7 @@ def test_what_is_not_there_or_no_distance(tmp_path: Path) -> None:
         read_weights({name: array for name, array in ARRAYS.items() if name != "features.24.bias"})
     with pytest.raises(UserError, match=r"lin0\.model\.1\.weight has values below 0"):
         read_weights(ARRAYS | {"lin0.model.1.weight": -np.ones((1, 4, 1, 1), np.float32)})
-    with pytest.raises(UserError, match=r"no LPIPS weights at nowhere\.pth; LPIPS takes https://.*/v0\.1/vgg\.pth"):
+    with pytest.raises(UserError, match=r"no LPIPS weights at nowhere\.pth; LPIPS takes vgg16.*/v0\.1/vgg\.pth"):
         lpips(["nowhere.pth"])
     (tmp_path / "bad.pth").write_bytes(b"something else")
     with pytest.raises(UserError, match=r"bad\.pth: neither a pickle"):

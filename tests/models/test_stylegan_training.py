@@ -49,7 +49,7 @@ def test_penalties_are_those_of_images_of_full_size(state: Any, loss: str) -> No
     real, fake, logits, params = images(1, 8), images(2, 8), jnp.zeros(4), state.discriminator.params
 
     def at_half(real: Any, fake: Any) -> Any:
-        return half._penalty(lambda x: half.judge(params, state, x, None), real, fake, logits, KEY)[0]
+        return half._penalty(lambda x: half.judge(params, state, x, None, None), real, fake, logits, KEY)[0]
 
     def at_full_size(real: Any, fake: Any) -> Any:
         all_levels = partial(full.discriminator.apply, {"params": params}, labels=None, lod=state.level_of_detail)
@@ -76,7 +76,7 @@ def test_labels_choose_their_logit(state: Any) -> None:
     config = replace(CONFIG, label_size=3)
     gan = ganzoo.MODELS["stylegan"].build(config)
     params = gan.init(KEY).discriminator.params
-    judge = jax.jit(lambda labels: play(config, 0).judge(params, state, images(1, 16), labels))
+    judge = jax.jit(lambda labels: play(config, 0).judge(params, state, images(1, 16), labels, None))
     one_hot = np.eye(3, dtype=np.float32)
     logits = [judge(np.broadcast_to(row, (4, 3))) for row in one_hot]
     assert_near(judge(np.full((4, 3), 0.5, np.float32)), sum(logits) / 2)
