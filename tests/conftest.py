@@ -10,8 +10,6 @@ from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).parent.parent
 
-# compiled in three quarters of the time to slower code, of which little is run; also in the processes that tests start
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".jax_cache")))
