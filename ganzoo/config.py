@@ -42,6 +42,14 @@ def require_positive(config: Any, *names: str) -> None:
         require(0 < getattr(config, name) < math.inf, name, getattr(config, name), "be positive and finite")
 
 
+def require_share(config: Any, *names: str, below_one: bool = False) -> None:
+    """``require`` that fields are numbers in [0, 1], or in [0, 1); None passes, where a field may be None."""
+    for name in names:
+        value = getattr(config, name)
+        fits = value is None or (0 <= value < 1 if below_one else 0 <= value <= 1)
+        require(fits, name, value, f"be in [0, 1{')' if below_one else ']'}")
+
+
 def replaced(config: T, changes: Mapping[str, Any]) -> T:
     """``config`` with some fields changed; a misspelt field is answered with the nearest name."""
     known = [field.name for field in dataclasses.fields(config)]  # ty: ignore[invalid-argument-type]

@@ -11,7 +11,7 @@ import jax
 
 from ganzoo.augment import ada, controller, diffaugment
 from ganzoo.augment.controller import Control, Strength, watched
-from ganzoo.config import require, require_at_least, require_positive
+from ganzoo.config import require, require_at_least, require_positive, require_share
 from ganzoo.typing import Images, Key, Logits, PyTree, State
 
 AugmentationName: TypeAlias = Literal[
@@ -85,9 +85,7 @@ def adapts(config: AugmentConfig) -> bool:
 
 def check(config: AugmentConfig, loss: str = "non-saturating") -> None:
     """Raise ``UserError`` where a config, of a model that is trained by that loss, asks for what cannot be."""
-    for name in ("augment_p", "augment_p_max"):
-        value = getattr(config, name)
-        require(value is None or 0 <= value <= 1, name, value, "be in [0, 1]")
+    require_share(config, "augment_p", "augment_p_max")
     require(-1 < config.augment_target < 1, "augment_target", config.augment_target, "be between -1 and 1")
     require_at_least(0, config, "augment_ramp")
     require_at_least(1, config, "augment_interval")

@@ -17,8 +17,9 @@ import optax
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
-from ganzoo.config import check_types, require, require_at_least, require_positive
+from ganzoo.config import check_types, require, require_at_least, require_positive, require_share
 from ganzoo.latent.trained import Trained
+from ganzoo.ops.resample import averaged
 from ganzoo.typing import AnyArray, Images, Key, Labels, PerExample, PyTree, Scalar, Styles
 
 Distance = Callable[[Images, Images], PerExample]
@@ -69,8 +70,7 @@ class ProjectionConfig:
         require_at_least(1, self, "steps", "style_samples")
         require_positive(self, "learning_rate")
         require_at_least(0, self, "style_noise", "noise_weight", "seed")
-        for name in ("ramp_up", "ramp_down", "style_noise_until"):
-            require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "be in [0, 1]")
+        require_share(self, "ramp_up", "ramp_down", "style_noise_until")
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def pixel_distance(images: Images, targets: Images) -> PerExample:
     images, targets = jnp.asarray(images), jnp.asarray(targets)
     total = jnp.mean(jnp.square(images - targets), axis=(1, 2, 3))
     while min(images.shape[1:3]) >= 16 and images.shape[1] % 2 == images.shape[2] % 2 == 0:
-        images, targets = _halved(images), _halved(targets)
+        images, targets = averaged(images, 2), averaged(targets, 2)
         total += jnp.mean(jnp.square(images - targets), axis=(1, 2, 3))
     return total
 
@@ -187,7 +187,7 @@ def noise_regularity(maps: Sequence[Float[AnyArray, "_n _h _w"]]) -> Scalar:
                 total += jnp.sum(jnp.square(jnp.mean(map_ * jnp.roll(map_, 1, axis), axis=(1, 2))))
             if min(map_.shape[1:]) <= 8 or map_.shape[1] % 2 or map_.shape[2] % 2:
                 break
-            map_ = 2 * _halved(map_[..., None])[..., 0]
+            map_ = 2 * averaged(map_[..., None], 2)[..., 0]
     return total
 
 
@@ -280,12 +280,6 @@ def _normalised(maps: Float[Array, "n h w"]) -> Float[Array, "n h w"]:
     """Each of mean 0 and variance 1."""
     maps = maps - jnp.mean(maps, axis=(1, 2), keepdims=True)
     return maps * jax.lax.rsqrt(jnp.mean(jnp.square(maps), axis=(1, 2), keepdims=True) + 1e-12)
-
-
-def _halved(images: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
-    """Means of 2 x 2 pixels."""
-    n, h, w, c = images.shape
-    return images.reshape(n, h // 2, 2, w // 2, 2, c).mean(axis=(2, 4))
 
 
 def _index(rows: list[Any], row: np.ndarray) -> int:

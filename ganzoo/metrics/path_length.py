@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 from ganzoo.metrics.extractors import Extractor
 from ganzoo.metrics.features import Pairs, pair_distances
 from ganzoo.ops.random import for_indices
+from ganzoo.ops.resample import averaged
 from ganzoo.typing import Key, Latents
 
 Space = Literal["z", "w"]
@@ -103,9 +104,8 @@ def slerp(a: Latents, b: Latents, t: Float[Array, " n"]) -> Latents:
 
 def shrunk(images: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
     """Means over squares of pixels where the shorter side is a multiple of ``LARGEST``. NVlabs/stylegan3."""
-    n, height, width, channels = images.shape
+    height, width = images.shape[1:3]
     factor = min(height, width) // LARGEST
     if factor <= 1 or height % factor or width % factor:
         return images
-    squares = images.reshape(n, height // factor, factor, width // factor, factor, channels)
-    return squares.mean((2, 4))
+    return averaged(images, factor)

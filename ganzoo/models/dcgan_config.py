@@ -6,7 +6,7 @@ from typing import Literal
 
 from ganzoo import augment
 from ganzoo.augment import AugmentConfig
-from ganzoo.config import check_types, require, require_at_least, require_positive
+from ganzoo.config import check_types, require, require_at_least, require_positive, require_share
 
 BASE_SIZE = 4
 
@@ -72,8 +72,7 @@ class DCGANConfig(AugmentConfig):
         require_at_least(0, self, "weight_decay", "average_half_life")
         require_positive(self, "norm_epsilon", "learning_rate", "adam_epsilon")
         require(0 < self.norm_momentum <= 1, "norm_momentum", self.norm_momentum, "be in (0, 1]")
-        for name in ("adam_beta1", "adam_beta2"):
-            require(0 <= getattr(self, name) < 1, name, getattr(self, name), "be in [0, 1)")
+        require_share(self, "adam_beta1", "adam_beta2", below_one=True)
         augment.check(self, self.loss)
 
     @property

@@ -6,7 +6,7 @@ from typing import Literal
 
 from ganzoo import augment
 from ganzoo.augment import AugmentConfig
-from ganzoo.config import check_types, require, require_at_least, require_positive
+from ganzoo.config import check_types, require, require_at_least, require_positive, require_share
 from ganzoo.nn.pyramid import Level, pyramid, size_of
 from ganzoo.ops.activations import ActivationName
 
@@ -120,10 +120,8 @@ class StyleGAN2Config(AugmentConfig):
         require_positive(self, "mapping_lr_multiplier", "adam_epsilon")
         for name in ("mapping_layers", "discriminator_mapping_layers"):
             require(1 <= getattr(self, name) <= 8, name, getattr(self, name), "be 1 to 8")
-        for name in ("adam_beta1", "adam_beta2"):
-            require(0 <= getattr(self, name) < 1, name, getattr(self, name), "be in [0, 1)")
-        for name in ("style_mixing", "style_average_decay", "path_length_decay"):
-            require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "be in [0, 1]")
+        require_share(self, "adam_beta1", "adam_beta2", below_one=True)
+        require_share(self, "style_mixing", "style_average_decay", "path_length_decay")
         require(sum(self.resample_filter) > 0, "resample_filter", self.resample_filter, "have a positive sum")
         augment.check(self)
         finest = levels[-1].resolution

@@ -6,7 +6,7 @@ from typing import Literal, TypeVar
 
 from ganzoo import augment
 from ganzoo.augment import AugmentConfig
-from ganzoo.config import check_types, require, require_at_least, require_positive
+from ganzoo.config import check_types, require, require_at_least, require_positive, require_share
 from ganzoo.models.stylegan_growth import Growth
 from ganzoo.nn.pyramid import Level, pyramid, size_of
 
@@ -118,10 +118,8 @@ class StyleGANConfig(AugmentConfig):
             "r1_gamma", "gradient_penalty", "drift_penalty", "average_half_life",
         )  # fmt: skip
         require_positive(self, "mapping_lr_multiplier", "adam_epsilon")
-        for name in ("adam_beta1", "adam_beta2"):
-            require(0 <= getattr(self, name) < 1, name, getattr(self, name), "be in [0, 1)")
-        for name in ("style_mixing", "style_average_decay"):
-            require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "be in [0, 1]")
+        require_share(self, "adam_beta1", "adam_beta2", below_one=True)
+        require_share(self, "style_mixing", "style_average_decay")
         for name, least in (("batch_sizes", 1), ("learning_rates", 0.0)):
             numbers = getattr(self, name)
             fits = all(isinstance(number, int | type(least)) and number >= least for number in numbers or ())
