@@ -25,6 +25,8 @@ class AdversarialLoss:
     generator: Callable[[Logits, Logits], PerExample]
     generator_sees_reals: bool = False
     """Whether the generator's loss depends on the real logits; where it does not, they may be anything of the shape."""
+    sign_tells: bool = False
+    """Whether a logit above 0 means "real"."""
 
 
 # Minimax ------------------------------------------------------------------------------------------------------------
@@ -112,10 +114,10 @@ def relativistic_generator(real: Logits, fake: Logits) -> PerExample:
 
 
 LOSSES: Mapping[str, AdversarialLoss] = {
-    "minimax": AdversarialLoss(minimax_discriminator, minimax_generator),
-    "non-saturating": AdversarialLoss(minimax_discriminator, non_saturating_generator),
+    "minimax": AdversarialLoss(minimax_discriminator, minimax_generator, sign_tells=True),
+    "non-saturating": AdversarialLoss(minimax_discriminator, non_saturating_generator, sign_tells=True),
     "least-squares": AdversarialLoss(least_squares_discriminator, least_squares_generator),
-    "hinge": AdversarialLoss(hinge_discriminator, wasserstein_generator),
+    "hinge": AdversarialLoss(hinge_discriminator, wasserstein_generator, sign_tells=True),
     "wasserstein": AdversarialLoss(wasserstein_discriminator, wasserstein_generator),
     "relativistic": AdversarialLoss(relativistic_discriminator, relativistic_generator, generator_sees_reals=True),
 }

@@ -128,15 +128,15 @@ def state_of(gan: GAN, weights: Mapping[str, np.ndarray]) -> TrainState:
 
 
 def _remembered(shapes: TrainState, weights: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The fields of a model's own state; what the file does not hold is 0, such as the level of detail."""
+    """What a state remembers besides its networks; what the file does not hold is 0, such as the level of detail."""
     memory = _memory(shapes)
     leaves = [jnp.asarray(weights.get(name, np.zeros(leaf.shape, leaf.dtype))) for name, leaf in named_leaves(memory)]
     return jax.tree.unflatten(jax.tree.structure(memory), leaves)
 
 
 def _memory(shapes: TrainState) -> dict[str, Any]:
-    common = {field.name for field in fields(TrainState)} - {"augment"}
-    return {field.name: getattr(shapes, field.name) for field in fields(shapes) if field.name not in common}
+    others = ("step", "images", *PLAYERS)
+    return {field.name: getattr(shapes, field.name) for field in fields(shapes) if field.name not in others}
 
 
 def pictures(path: Path, image_shape: tuple[int, int, int]) -> np.ndarray:

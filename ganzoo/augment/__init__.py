@@ -29,6 +29,10 @@ class Augmentation:
     """``(images, draws, p) -> images``."""
 
 
+KINDS = ("real", "fake")
+"""Of images; the augmentation of each has draws of its own."""
+
+
 def _adaptive(pipeline: ada.Pipeline) -> Augmentation:
     return Augmentation(
         draw=lambda key, shape: ada.draw_numbers(key, pipeline, shape),
@@ -48,9 +52,6 @@ AUGMENTATIONS: Mapping[str, Augmentation] = {
     **{name: _adaptive(pipeline) for name, pipeline in ada.PIPELINES.items()},
 }
 """What ``augment`` of a config can be besides "none"."""
-
-SIGNED_LOSSES = ("minimax", "non-saturating", "hinge")
-"""Those under which a logit above 0 means "real"."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +84,14 @@ def adapts(config: AugmentConfig) -> bool:
     return has_p(config) and config.augment_p is None
 
 
-def check(config: AugmentConfig, loss: str = "non-saturating") -> None:
-    """Raise ``UserError`` where a config, of a model that is trained by that loss, asks for what cannot be."""
+def check(config: AugmentConfig, loss: str = "non-saturating", *, sign_tells: bool = True) -> None:
+    """Raise ``UserError`` where a config asks for what cannot be.
+
+    Args:
+      config: of the model.
+      loss: the name of its adversarial loss.
+      sign_tells: whether a logit above 0 means "real" under that loss.
+    """
     require_share(config, "augment_p", "augment_p_max")
     require(-1 < config.augment_target < 1, "augment_target", config.augment_target, "be between -1 and 1")
     require_at_least(0, config, "augment_ramp")
@@ -96,7 +103,7 @@ def check(config: AugmentConfig, loss: str = "non-saturating") -> None:
     leads = config.augment_p is not None or not config.augment_ramp
     require(leads, "augment_ramp", config.augment_ramp, "be 0 unless augment_p says where it leads to")
     must = f"be given: the signs of logits, to which p would adapt, say nothing under the {loss} loss"
-    require(not adapts(config) or loss in SIGNED_LOSSES, "augment_p", None, must)
+    require(not adapts(config) or sign_tells, "augment_p", None, must)
 
 
 def control(config: AugmentConfig) -> Control | None:
@@ -117,16 +124,15 @@ def start(config: AugmentConfig) -> Strength | None:
     return None if chosen is None else controller.start(chosen)
 
 
-def draws(config: AugmentConfig, key: Key, shape: tuple[int, ...]) -> dict[str, PyTree]:
-    """How the "real" and the "fake" images [N, H, W, C] of one phase are augmented; empty where they are not."""
+def draw(config: AugmentConfig, kind: str, key: Key, shape: tuple[int, ...]) -> PyTree:
+    """How the images [N, H, W, C] of a kind, "real" or "fake", are augmented in a phase; None where they are not."""
     if config.augment == "none":
-        return {}
-    draw = AUGMENTATIONS[config.augment].draw
-    return {name: draw(jax.random.fold_in(key, i), shape) for i, name in enumerate(("real", "fake"))}
+        return None
+    return AUGMENTATIONS[config.augment].draw(jax.random.fold_in(key, KINDS.index(kind)), shape)
 
 
 def augmented(config: AugmentConfig, images: Images, drawn: PyTree, strength: Strength | None) -> Images:
-    """The images as the discriminator is to see them, by one kind of what ``draws`` gave."""
+    """The images as the discriminator is to see them, by what ``draw`` gave."""
     if config.augment == "none":
         return images
     return AUGMENTATIONS[config.augment].apply(images, drawn, None if strength is None else strength.p)

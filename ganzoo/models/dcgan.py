@@ -220,12 +220,10 @@ class Game:
         latents = draw_latents(self.config, key, collective.global_indices(batch["image"].shape[0]))
         return _train(self.generator, params, variables, latents, batch.get("label"))
 
-    def augmented(self, state: TrainState, batch: Batch, fakes: Images, key: Key) -> tuple[Images, Images]:
-        """The batch, scaled, and the fakes, as the discriminator is to see them."""
-        drawn = augment.draws(self.config, jax.random.fold_in(key, 6), fakes.shape)
-        apply = partial(augment.augmented, self.config, strength=state.augment)
-        reals = apply(pixels.scaled(batch["image"]), drawn=drawn.get("real"))
-        return reals, apply(fakes, drawn=drawn.get("fake"))
+    def augmented(self, images: Images, kind: str, state: TrainState, key: Key) -> Images:
+        """The "real" or "fake" images as the discriminator is to see them."""
+        drawn = augment.draw(self.config, kind, jax.random.fold_in(key, 6), images.shape)
+        return augment.augmented(self.config, images, drawn, state.augment)
 
     def discriminator_loss(
         self, params: Params, state: TrainState, batch: Batch, key: Key
@@ -233,7 +231,8 @@ class Game:
         """The discriminator's loss on the batch and on as many fakes. The generator and its statistics stay."""
         labels, network = batch.get("label"), state.discriminator
         fakes, _ = self.fakes(state.generator.params, state.generator.variables, batch, key)
-        reals, fakes = self.augmented(state, batch, fakes, key)
+        fakes = self.augmented(fakes, "fake", state, key)
+        reals = self.augmented(pixels.scaled(batch["image"]), "real", state, key)
         real, variables = _train(self.discriminator, params, network.variables, reals, labels)
         fake, variables = _train(self.discriminator, params, variables, fakes, labels)
         losses = self.loss.discriminator(real, fake)
@@ -251,10 +250,11 @@ class Game:
         """The generator's loss on its fakes. The discriminator stays, but for its running statistics."""
         labels, judge = batch.get("label"), state.discriminator
         fakes, renewed = self.fakes(params, state.generator.variables, batch, key)
-        reals, fakes = self.augmented(state, batch, fakes, key)
+        fakes = self.augmented(fakes, "fake", state, key)
         fake, variables = _train(self.discriminator, judge.params, judge.variables, fakes, labels)
         real = fake
         if self.loss.generator_sees_reals:
+            reals = self.augmented(pixels.scaled(batch["image"]), "real", state, key)
             real, variables = _train(self.discriminator, judge.params, variables, reals, labels)
         losses = self.loss.generator(real, fake)
         state = replace(

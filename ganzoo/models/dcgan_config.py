@@ -7,6 +7,7 @@ from typing import Literal
 from ganzoo import augment
 from ganzoo.augment import AugmentConfig
 from ganzoo.config import check_types, require, require_at_least, require_positive, require_share
+from ganzoo.losses import LOSSES
 
 BASE_SIZE = 4
 
@@ -73,7 +74,7 @@ class DCGANConfig(AugmentConfig):
         require_positive(self, "norm_epsilon", "learning_rate", "adam_epsilon")
         require(0 < self.norm_momentum <= 1, "norm_momentum", self.norm_momentum, "be in (0, 1]")
         require_share(self, "adam_beta1", "adam_beta2", below_one=True)
-        augment.check(self, self.loss)
+        augment.check(self, self.loss, sign_tells=LOSSES[self.loss].sign_tells)
 
     @property
     def levels(self) -> int:

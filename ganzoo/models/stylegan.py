@@ -121,8 +121,8 @@ class Game:
         if labels is not None:
             labels = random.rows_of_batch(jax.random.fold_in(key, 4), indices, labels)
         images, state = self.fakes(params, state, labels, batch, key)
-        drawn = augment.draws(self.config, jax.random.fold_in(key, 6), images.shape)
-        logits = self.judge(state.discriminator.params, state, images, labels, drawn.get("fake"))
+        drawn = augment.draw(self.config, "fake", jax.random.fold_in(key, 6), images.shape)
+        logits = self.judge(state.discriminator.params, state, images, labels, drawn)
         losses = LOSSES[self.config.loss].generator(logits, logits)
         return losses.mean(), (state, {"generator/loss": Average.of(losses)})
 
@@ -134,13 +134,13 @@ class Game:
         cfg, labels, real = self.config, batch.get("label"), self.reals(state, batch["image"])
         require_groups(collective.global_size(len(real)), cfg.minibatch_std_group, cfg.minibatch_std_channels)
         fake, state = self.fakes(state.generator.params, state, labels, batch, key)
-        drawn = augment.draws(cfg, jax.random.fold_in(key, 6), real.shape)
-        fake_logits = self.judge(params, state, fake, labels, drawn.get("fake"))
-        real_logits = self.judge(params, state, real, labels, drawn.get("real"))
+        of_real, of_fake = (augment.draw(cfg, kind, jax.random.fold_in(key, 6), real.shape) for kind in augment.KINDS)
+        fake_logits = self.judge(params, state, fake, labels, of_fake)
+        real_logits = self.judge(params, state, real, labels, of_real)
         losses = LOSSES[cfg.loss].discriminator(real_logits, fake_logits)
 
         def critic(images: Images) -> Logits:
-            return self.judge(params, state, images, labels, drawn.get("real"))
+            return self.judge(params, state, images, labels, of_real)
 
         penalty, metrics = self._penalty(critic, real, fake, real_logits, jax.random.fold_in(key, 5))
         metrics = {

@@ -71,7 +71,8 @@ def draw(config: StyleGAN2Config, which: frozenset[str], batch: Batch, key: Key)
     """
     shrink = config.path_length_batch_shrink
     shape = (batch["image"].shape[0], *config.image_shape)
-    drawn = {**batch, "augment": augment.draws(config, jax.random.fold_in(key, 6), shape)}
+    augmentation = partial(augment.draw, config, key=jax.random.fold_in(key, 6), shape=shape)
+    drawn = {**batch, "augment": {kind: augmentation(kind) for kind in augment.KINDS}}
     if "fakes" in which:
         drawn["fakes"] = draw_fakes(config, key, batch)
     if "paths" in which:

@@ -7,6 +7,7 @@ from typing import Literal, TypeVar
 from ganzoo import augment
 from ganzoo.augment import AugmentConfig
 from ganzoo.config import check_types, require, require_at_least, require_positive, require_share
+from ganzoo.losses import LOSSES
 from ganzoo.models.stylegan_growth import Growth
 from ganzoo.nn.pyramid import Level, pyramid, size_of
 
@@ -125,7 +126,7 @@ class StyleGANConfig(AugmentConfig):
             fits = all(isinstance(number, int | type(least)) and number >= least for number in numbers or ())
             require(fits, name, numbers, f"hold numbers of at least {least}")
         require(bool(self.learning_rates), "learning_rates", self.learning_rates, "hold at least one number")
-        augment.check(self, self.loss)
+        augment.check(self, self.loss, sign_tells=LOSSES[self.loss].sign_tells)
         filters = not self.blur_filter or sum(self.blur_filter) > 0
         require(filters, "blur_filter", self.blur_filter, "have a positive sum, or be ()")
         enters = self.use_styles or not self.constant_input
