@@ -31,8 +31,8 @@ from ganzoo.cli import cache_compilations
 from ganzoo.data import DataConfig, Dataset, open_dataset, positions
 from ganzoo.errors import UserError
 from ganzoo.grids import grid
-from ganzoo.memory import keep_freed_memory
-from ganzoo.ops.pixels import stored
+from ganzoo.cli.process import keep_freed_memory
+from ganzoo.ops.pixels import to_uint8
 from ganzoo.training import parallel
 
 SIZE, BATCH, SHOWN = 16, 16, 24
@@ -47,8 +47,8 @@ SETTINGS: dict[str, Any] = {
     "r1_gamma": 0.01,
     "generator_learning_rate": 2.5e-3,
     "discriminator_learning_rate": 2.5e-3,
-    "average_half_life": 2_000,
-    "average_ramp": None,
+    "ema_half_life": 2_000,
+    "ema_ramp": None,
     "augment_images": 10_000,
 }
 """Of both runs, beside those of the preset "faces64"."""
@@ -59,7 +59,7 @@ class Run:
     """What is kept of a run: a point of each curve for every window, and samples at the end."""
 
     images: list[int]
-    overfitting: list[float]
+    r_t: list[float]
     p: list[float]
     samples: np.ndarray
 
@@ -84,7 +84,7 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"limited_data.py: error: {error}", file=sys.stderr)
         return 2
     options.out.mkdir(parents=True, exist_ok=True)
-    curves = {name: {"images": run.images, "r_t": run.overfitting, "p": run.p} for name, run in runs.items()}
+    curves = {name: {"images": run.images, "r_t": run.r_t, "p": run.p} for name, run in runs.items()}
     (options.out / "limited_data.json").write_text(json.dumps(curves) + "\n")
     draw(runs, dataset, options.count, options.out / "limited_data.png")
     return 0
@@ -108,11 +108,11 @@ def train(augment: str, dataset: Dataset, options: argparse.Namespace) -> Run:
             total = jax.tree.map(lambda *values: np.sum(values), *jax.device_get(pending))
             pending.clear()
             run.images.append((i + 1) * BATCH)
-            run.overfitting.append(total["discriminator/real_sign"].value)
+            run.r_t.append(total["discriminator/real_sign"].value)
             run.p.append(total["augment/p"].value if "augment/p" in total else 0.0)
             if len(run.images) % 10 == 0:
                 speed = (i + 1) / (time.perf_counter() - start)
-                print(f"{augment:5} {run.images[-1]:7} images   r_t {run.overfitting[-1]:5.2f}   p {run.p[-1]:.2f}"
+                print(f"{augment:5} {run.images[-1]:7} images   r_t {run.r_t[-1]:5.2f}   p {run.p[-1]:.2f}"
                       f"   {speed * BATCH:.0f} images/s", flush=True)  # fmt: skip
     run.samples = np.asarray(gan.sample(state, sample_key, SHOWN))
     return run
@@ -127,16 +127,16 @@ def draw(runs: dict[str, Run], dataset: Dataset, count: int, file: Path) -> None
 
     figure: Any = pyplot.figure(figsize=(9, 7), layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=(2, 3))
-    overfitting, p = above.subplots(1, 2)
+    r_t, p = above.subplots(1, 2)
     for name, run in runs.items():
-        overfitting.plot(np.divide(run.images, 1000), run.overfitting, label=name)
+        r_t.plot(np.divide(run.images, 1000), run.r_t, label=name)
         p.plot(np.divide(run.images, 1000), run.p, label=name)
-    overfitting.axhline(TARGET, color="grey", linewidth=0.8, linestyle="--")
-    overfitting.set(title="$r_t$, the mean sign of D(real)", xlabel="thousand images", ylim=(-0.2, 1.05))
+    r_t.axhline(TARGET, color="grey", linewidth=0.8, linestyle="--")
+    r_t.set(title="$r_t$, the mean sign of D(real)", xlabel="thousand images", ylim=(-0.2, 1.05))
     p.set(title="p, the probability of each transform", xlabel="thousand images", ylim=(-0.02, 1.02))
     p.legend(loc="upper left", frameon=False)
     shown = dataset.read(np.arange(SHOWN) * count // SHOWN)["image"]
-    pictures = {f"some of the {count} images": shown, **{name: stored(run.samples) for name, run in runs.items()}}
+    pictures = {f"some of the {count} images": shown, **{name: to_uint8(run.samples) for name, run in runs.items()}}
     for axes, (title, images) in zip(below.subplots(1, len(pictures)), pictures.items(), strict=True):
         axes.imshow(grid(images, 4)[..., 0], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         axes.set(title=title, xticks=[], yticks=[])

@@ -35,7 +35,7 @@ class Process:
         """
         Args:
           reference: what to build.
-          keep_freed_memory: with ``ganzoo.memory.keep_freed_memory``; as PyTorch comes, without.
+          keep_freed_memory: with ``ganzoo.cli.process.keep_freed_memory``; as PyTorch comes, without.
           how: further arguments, those of the run: dtype, channels_last, threads.
         """
         arguments = {**reference.arguments, **how}
@@ -70,7 +70,7 @@ def serve() -> None:
     """Build what the first line asks for, then take a turn for each further line."""
     wanted = json.loads(sys.stdin.readline())
     if wanted["keep_freed_memory"]:
-        from ganzoo.memory import keep_freed_memory
+        from ganzoo.cli.process import keep_freed_memory
 
         keep_freed_memory()
     built = getattr(importlib.import_module(wanted["module"]), wanted["function"])(**wanted["arguments"])

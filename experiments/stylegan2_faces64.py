@@ -14,7 +14,7 @@ Hardware and time: 25 minutes on two CPU cores, 64,000 images at 42 a second wit
 import sys
 
 from ganzoo.cli import run_script
-from ganzoo.recipes import experiments
+from ganzoo.runs.config import experiments
 
 if __name__ == "__main__":
     sys.exit(run_script(experiments()["stylegan2-faces64"]))

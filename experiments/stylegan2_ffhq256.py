@@ -14,7 +14,7 @@ import sys
 from dataclasses import replace
 
 from ganzoo.cli import run_script
-from ganzoo.recipes import experiments
+from ganzoo.runs.config import experiments
 
 if __name__ == "__main__":
     experiment = experiments()["stylegan2-paper256"]

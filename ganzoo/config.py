@@ -6,48 +6,75 @@ import math
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from ganzoo.errors import UserError, nearest
 
 T = TypeVar("T")
 
 
-def check_types(config: Any) -> None:
-    """Raise ``UserError`` where a field's value is not of its annotated type; call it first in ``__post_init__``."""
-    hints = typing.get_type_hints(type(config))
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """Limits of a number, as metadata of a field's annotation: ``Annotated[float, Range(0, 1)]``."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False
+    """Whether ``low`` itself is excluded."""
+    below: bool = False
+    """Whether ``high`` itself is excluded."""
+
+    def allows(self, value: float) -> bool:
+        """Return whether a finite number is within the limits."""
+        fits_low = value > self.low if self.above else value >= self.low
+        fits_high = value < self.high if self.below else value <= self.high
+        return fits_low and fits_high and math.isfinite(value)
+
+    def rule(self, value: float) -> str:
+        """Return what follows "must" in a message about ``value``."""
+        if self.high < math.inf and isinstance(value, int) and not self.below:
+            return f"be {self.low:g} to {self.high:g}"
+        if self.high < math.inf:
+            return f"be in {'(' if self.above else '['}{self.low:g}, {self.high:g}{')' if self.below else ']'}"
+        if self.above and self.low == 0:
+            return "be positive and finite"
+        least = "be 0 or more" if self.low == 0 else f"be at least {self.low:g}"
+        return f"{least}, and finite" if isinstance(value, float) else least
+
+
+Share: TypeAlias = Annotated[float, Range(0, 1)]
+"""A number in [0, 1]."""
+ShareBelowOne: TypeAlias = Annotated[float, Range(0, 1, below=True)]
+"""A number in [0, 1)."""
+Positive: TypeAlias = Annotated[float, Range(0, above=True)]
+"""A finite number above 0."""
+NonNegative: TypeAlias = Annotated[float, Range(0)]
+"""A finite number from 0 on."""
+Count: TypeAlias = Annotated[int, Range(1)]
+"""A whole number from 1 on."""
+CountOrZero: TypeAlias = Annotated[int, Range(0)]
+"""A whole number from 0 on."""
+
+
+def check_fields(config: Any) -> None:
+    """Raise ``UserError`` where a field's value is not of its annotated type or outside its ``Range``.
+
+    Call it first in ``__post_init__``.
+    """
+    hints = typing.get_type_hints(type(config), include_extras=True)
     for field in dataclasses.fields(config):
         value, hint = getattr(config, field.name), hints[field.name]
         if not _fits(value, hint):
             raise UserError(f"{field.name} = {value!r}: must be {_spoken(hint)}{_guess(value, hint)}")
+        for limits in _ranges(hint):
+            if value is not None:
+                require(limits.allows(value), field.name, value, limits.rule(value))
 
 
 def require(holds: bool, name: str, value: Any, must: str) -> None:
     """Raise ``UserError`` "name = value: must ..." unless ``holds``."""
     if not holds:
         raise UserError(f"{name} = {value!r}: must {must}")
-
-
-def require_at_least(low: int, config: Any, *names: str) -> None:
-    """``require`` that fields are finite numbers from ``low`` on."""
-    for name in names:
-        value = getattr(config, name)
-        must = "be 0 or more" if low == 0 else f"be at least {low}"
-        require(low <= value < math.inf, name, value, f"{must}, and finite" if isinstance(value, float) else must)
-
-
-def require_positive(config: Any, *names: str) -> None:
-    """``require`` that fields are finite numbers above 0."""
-    for name in names:
-        require(0 < getattr(config, name) < math.inf, name, getattr(config, name), "be positive and finite")
-
-
-def require_share(config: Any, *names: str, below_one: bool = False) -> None:
-    """``require`` that fields are numbers in [0, 1], or in [0, 1); None passes, where a field may be None."""
-    for name in names:
-        value = getattr(config, name)
-        fits = value is None or (0 <= value < 1 if below_one else 0 <= value <= 1)
-        require(fits, name, value, f"be in [0, 1{')' if below_one else ']'}")
 
 
 def replaced(config: T, changes: Mapping[str, Any]) -> T:
@@ -78,23 +105,49 @@ def from_json(kind: type[T], values: Mapping[str, Any]) -> T:
     return kind(**built)
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """One line ``name: old -> new`` for every field of two ``to_json`` results that is not equal."""
-    lines = []
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """A field of two configs that is not equal."""
+
+    field: str
+    """Its path, such as ``training.batch_size``."""
+    old: Any
+    new: Any
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.old!r} -> {self.new!r}"
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[Difference]:
+    """Return every field of two ``to_json`` results that is not equal; a missing one is "absent"."""
+    found = []
     for name in {**old, **new}:
         before, after = old.get(name, "absent"), new.get(name, "absent")
         if isinstance(before, Mapping) and isinstance(after, Mapping):
-            lines += differences(before, after, f"{prefix}{name}.")
+            found += differences(before, after, f"{prefix}{name}.")
         elif _plain(before) != _plain(after):
-            lines.append(f"{prefix}{name}: {before!r} -> {after!r}")
-    return lines
+            found.append(Difference(f"{prefix}{name}", before, after))
+    return found
 
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+def _ranges(hint: Any) -> list[Range]:
+    """Return the limits in an annotation, also those of a part of a union."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return [limits for part in typing.get_args(hint) for limits in _ranges(part)]
+    return [each for each in getattr(hint, "__metadata__", ()) if isinstance(each, Range)]
+
+
+def _bare(hint: Any) -> Any:
+    """Return an annotation without its metadata."""
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint
+
+
 def _fits(value: Any, hint: Any) -> bool:
+    hint = _bare(hint)
     origin = typing.get_origin(hint)
     if _is_choice(hint):
         return any(type(value) is type(choice) and value == choice for choice in typing.get_args(hint))
@@ -121,4 +174,5 @@ def _spoken(hint: Any) -> str:
         return "one of " + ", ".join(repr(choice) for choice in typing.get_args(hint))
     names = {int: "a whole number", float: "a number", str: "a text", bool: "True or False", type(None): "None"}
     parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    parts = [_bare(part) for part in parts]
     return " or ".join(names.get(part, str(part)) for part in parts)

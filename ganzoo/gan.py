@@ -1,79 +1,98 @@
-"""The contract: what a GAN is, and what its train state is made of.
+"""The contract: what a GAN is, what its train state is made of, and what tools may ask of it.
 
 A GAN is a record of pure functions. Everything that changes is in the state, everything in the state is an array, and
-every random number is derived from a key and a position. Whoever fills this record gets the command line, the
-parallel modes, checkpoints, sampling and the contract tests without another line.
+every random number is derived from a key and a position. A model that fills this record gets the command line, the
+parallel modes, checkpoints, sampling, metrics and the contract tests without another line. A model with styles fills
+``GAN.styles`` as well, and gets truncation, style mixing, interpolation in W, projection and editing.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Array, Float
 
-from ganzoo.typing import AnyArray, Images, Key, Labels, Latents, Params, PyTree, Step
+from ganzoo.errors import UserError
+from ganzoo.typing import AnyArray, Images, Key, Labels, Latents, Params, PyTree, Step, Styles
+
+NoiseInput: TypeAlias = Any
+"""``"const"`` (the network's own noise maps), ``"none"``, keys [N] (fresh noise for image i from key i alone), or noise
+maps: a tree like ``StyleSpace.noise_maps`` whose leaves are [N, h, w]."""
+
+
+# The train state ----------------------------------------------------------------------------------------------------
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class NetworkState:
-    """One player: what it learns, what it gathers, and its optimizer's memory."""
+class Network:
+    """One network: parameters, other variable collections, optimizer state."""
 
     params: Params
-    variables: PyTree
-    """Collections that are not learned, such as ``{"batch_stats": ...}``; empty where there are none."""
+    collections: PyTree
+    """Collections that are not learned, such as ``{"batch_stats": ...}``; empty where a network has none."""
     opt_state: PyTree
 
     @classmethod
-    def fresh(cls, collections: Mapping[str, PyTree], start: Callable[[Params], PyTree]) -> "NetworkState":
-        """A network as its module's ``init`` made it; ``start(params)`` is the optimizer's ``init``."""
-        variables = dict(collections)
-        params = variables.pop("params")
-        return cls(params, variables, start(params))
+    def create(cls, variables: Mapping[str, PyTree], init_optimizer: Callable[[Params], PyTree]) -> "Network":
+        """Split what a module's ``init`` returned, and start the optimizer by ``init_optimizer(params)``."""
+        collections = dict(variables)
+        params = collections.pop("params")
+        return cls(params, collections, init_optimizer(params))
 
     @property
-    def weights(self) -> dict[str, PyTree]:
-        """``{"params": ..., "variables": ...}``: what it takes to apply the network, and what is averaged."""
-        return {"params": self.params, "variables": self.variables}
+    def variables(self) -> dict[str, PyTree]:
+        """Flax's variables ``{"params": ..., **collections}``: ``module.apply(network.variables, ...)``."""
+        return self.with_params(self.params)
+
+    def with_params(self, params: Params) -> dict[str, PyTree]:
+        """Return Flax's variables with other parameters, such as those to be differentiated."""
+        return {"params": params, **self.collections}
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class TrainState:
-    """All that a run is at one moment; models with more to remember extend it with named fields."""
+    """Everything that changes during a run. A model with more to remember extends it by named fields."""
 
-    # how far the run is
+    # progress
     step: Any
     """int32 []: steps done; random draws and lazy phases derive from it."""
     images: Any
     """uint32 []: real images seen; half-lives and schedules derive from it."""
 
-    # the two players
-    generator: NetworkState
-    discriminator: NetworkState
+    # the two networks
+    generator: Network
+    discriminator: Network
 
     # what is sampled
-    average: PyTree
-    """The generator's ``{"params": ..., "variables": ...}``, averaged over training."""
+    ema: PyTree
+    """Exponential moving average of the generator, as Flax's variables: ``gan.generator.apply(state.ema, z)``."""
 
-    # what the discriminator sees
+    # augmentation
     augment: Any = field(default=None, kw_only=True)
-    """``augment.Strength``; None where the augmentation has no p, or there is none."""
+    """``augment.AugmentState``; None where the augmentation has no probability p."""
+
+
+def generator_variables(state: Any, *, ema: bool = True) -> PyTree:
+    """Return the variables of the generator: its EMA, or the weights of the last step."""
+    return state.ema if ema else state.generator.variables
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Average:
-    """A metric on its way: a sum and the number of values in it, so that averages of averages stay exact."""
+    """A metric: a sum and the number of values in it, so that averages of averages stay exact."""
 
     total: Any
     count: Any
 
     @classmethod
     def of(cls, values: AnyArray) -> "Average":
-        """The average over all elements of ``values``."""
+        """Return the average over all elements of ``values``."""
         return cls(jnp.sum(values, dtype=jnp.float32), jnp.float32(values.size))
 
     def __add__(self, other: "Average") -> "Average":
@@ -81,23 +100,63 @@ class Average:
 
     @property
     def value(self) -> float:
-        """The mean as a Python number; NaN when nothing was counted. Waits for the device."""
+        """The mean as a Python number, NaN when nothing was counted. Waits for the device."""
         return float(self.total) / float(self.count) if float(self.count) else float("nan")
+
+
+# The record ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a run with a program of its own: a level of progressive growing. Its state is that of any other."""
+    """A part of a run with a program of its own, such as a level of progressive growing."""
 
     name: str
-    """As it is told to a person, such as "8x8"."""
+    """How it is shown to people, such as "8x8"."""
     step: Step
     batch_size: int = 0
-    """Images of a step; 0 for those of the run."""
+    """Images of a step; 0 takes the batch size of the run."""
     last_image: int | None = None
-    """The next stage begins when more than so many images have been seen; None for the last stage."""
+    """The next stage begins when more than this many images have been seen; None for the last stage."""
     interval: int = 1
-    """It begins at a step that is a multiple of this."""
+    """The next stage begins at a step that is a multiple of this number."""
+
+
+@dataclass(frozen=True)
+class StyleSpace:
+    """What tools may ask of a style-based generator. Each function takes the train state, so it knows all that decides
+    on an image, such as the level of detail of a network that still grows."""
+
+    count: int
+    """L, the number of style inputs."""
+    map: Callable[..., Styles]
+    """``map(state, latents, labels=None, *, psi=1.0, cutoff=None, ema=True) -> ws [N, L, w]``, truncated towards the
+    mean w: fully at psi = 0, not at all at psi = 1, at the first ``cutoff`` style inputs only where that is given."""
+    synthesise: Callable[..., Images]
+    """``synthesise(state, ws, *, noise="const", ema=True) -> images [N, H, W, C]``, nominally in [-1, 1] but not
+    clipped. ``noise`` is a ``NoiseInput``."""
+    mean: Callable[..., Float[Array, " w_dim"]]
+    """``mean(state, *, ema=True) -> [w]``: the running mean of w over training."""
+    modulations: Callable[..., list[Float[Array, "w_dim _c"]]]
+    """``modulations(state, *, ema=True)``: the kernels [w, C] from w to the styles of each convolution, in the order
+    of the style inputs; empty where styles modulate no weights."""
+    noise_maps: Callable[..., PyTree]
+    """``noise_maps(state, *, ema=True)``: the network's own noise maps, a tree of [h, w]; empty without noise."""
+
+    def generate(
+        self,
+        state: Any,
+        latents: Latents,
+        labels: Labels | None = None,
+        *,
+        ema: bool = True,
+        psi: Any = 1.0,
+        cutoff: int | None = None,
+        noise: NoiseInput = "const",
+    ) -> Images:
+        """Return the images [N, H, W, C] of latents [N, z], clipped to [-1, 1]: ``map``, then ``synthesise``."""
+        ws = self.map(state, latents, labels, psi=psi, cutoff=cutoff, ema=ema)
+        return jnp.clip(self.synthesise(state, ws, noise=noise, ema=ema), -1, 1)
 
 
 @dataclass(frozen=True)
@@ -109,21 +168,28 @@ class GAN:
 
     name: str
     config: Any
-    """The frozen config dataclass that the record was made from."""
+    """The frozen config dataclass that the record was built from."""
     image_shape: tuple[int, int, int]
-    """(H, W, C) of the images that it takes and makes."""
+    """(H, W, C) of the images."""
     label_size: int
-    """k of the label vectors that it takes; 0 for an unconditional model."""
+    """k of the label vectors; 0 for an unconditional model."""
     generator: nn.Module
     discriminator: nn.Module
     init: Callable[[Key], Any]
     step: Step
     generate: Callable[..., Images]
-    """``generate(state, latents, labels=None, *, averaged=True) -> images`` from given latents [N, z]."""
+    """``generate(state, latents, labels=None, *, ema=True) -> images [N, H, W, C]`` in [-1, 1] from latents [N, z]; of
+    a model with styles also ``psi``, ``cutoff`` and ``noise``, as in ``StyleSpace``."""
     latents: Callable[[Key, jax.Array], Latents]
     """``latents(key, indices) -> [N, z]``: latent i depends on the key and i alone."""
+    styles: StyleSpace | None = None
+    """What tools may ask of a style-based generator; None for any other."""
     stages: tuple[Stage, ...] = ()
-    """Parts of a run, in turn, each of which computes in its time what ``step`` would; none where there is only one."""
+    """Parts of a run, in turn, each of which computes in its time what ``step`` would: one stage unless given."""
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            object.__setattr__(self, "stages", (Stage(self.name, self.step),))
 
     def sample(
         self,
@@ -133,39 +199,86 @@ class GAN:
         *,
         first: int = 0,
         labels: Labels | None = None,
-        averaged: bool = True,
+        ema: bool = True,
+        psi: Any = 1.0,
+        cutoff: int | None = None,
+        noise: NoiseInput = "const",
     ) -> Images:
-        """The images number ``first`` to ``first + count`` of a key.
+        """Generate the images ``first`` to ``first + count - 1`` of a key.
 
-        Image i depends on the key and i alone, not on those sampled beside it.
+        Image i depends on the key and i alone, not on the images sampled beside it.
 
         Args:
           state: a train state.
           key: of the latents.
-          count: how many; static under ``jit``.
-          first: the number of the first one.
-          labels: [count, k]; image i is of class i modulo k (one-hot) when a conditional model is given none.
-          averaged: by the averaged weights rather than the newest.
+          count: number of images; static under ``jit``.
+          first: number of the first image.
+          labels: [count, k]; without labels, image i of a conditional model is of class i modulo k (one-hot).
+          ema: use the EMA of the generator rather than the weights of the last step.
+          psi: truncation, in [-1, 1]; 1 does not truncate. Needs a model with styles, as do the next two.
+          cutoff: truncate only the first ``cutoff`` style inputs.
+          noise: a ``NoiseInput``.
 
         Returns:
           [count, H, W, C] in [-1, 1].
+
+        Raises:
+          UserError: truncation or noise is asked of a model without styles.
         """
         indices = first + jnp.arange(count)
         if labels is None and self.label_size:
             labels = jax.nn.one_hot(indices % self.label_size, self.label_size)
-        return self.generate(state, self.latents(key, indices), labels, averaged=averaged)
+        latents = self.latents(key, indices)
+        if self.styles is not None:
+            return self.generate(state, latents, labels, ema=ema, psi=psi, cutoff=cutoff, noise=noise)
+        is_plain = isinstance(psi, int | float) and psi == 1 and cutoff is None and isinstance(noise, str)
+        if not is_plain or noise != "const":
+            raise UserError(f"psi, cutoff and noise: {self.name} has no styles to truncate; leave them out")
+        return self.generate(state, latents, labels, ema=ema)
 
     def __repr__(self) -> str:
         return f"GAN({self.name!r}, image_shape={self.image_shape}, label_size={self.label_size})"
 
 
-def parameter_count(params: Mapping[str, Any]) -> int:
-    """The number of learned values in a tree."""
+# Models -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A config of a model that has a name, with the data and the run settings that belong to it."""
+
+    config: Any
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of ``ganzoo.data.DataConfig`` that differ from ``DataConfig(data="")``."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of ``ganzoo.runs.TrainingConfig`` that differ from its defaults."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A kind of GAN: all that the command line, the registry and the contract tests need to know of it."""
+
+    name: str
+    config: type
+    """The frozen config dataclass."""
+    build: Callable[[Any], GAN]
+    """``config -> GAN``."""
+    presets: Mapping[str, Preset]
+    """By name; ``tiny`` is small enough for tests."""
+    default: str
+    """The preset that stands for the model where none is named."""
+    fill_defaults: Callable[[Any, int, int], tuple[Any, int]] | None = None
+    """``(config, batch_size, devices) -> (config, batch_size)`` with a number for every field that is None, and for a
+    batch size of 0; None where a config leaves nothing open."""
+
+
+def parameter_count(params: Params) -> int:
+    """Return the number of learned values in a tree."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def named_leaves(tree: PyTree) -> list[tuple[str, PyTree]]:
-    """The leaves with their names: the way to each through the tree, with dots between."""
+    """Return the leaves with their names: the path to each through the tree, joined by dots."""
     return [
         (jax.tree_util.keystr(path, simple=True, separator="."), leaf)
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)

@@ -2,12 +2,12 @@
 
 A train step is a composition such as::
 
-    step = counted(chain(
-        minimize("generator", generator_loss, adam),
-        minimize("discriminator", discriminator_loss, adam),
-        every(16, minimize("discriminator", r1, adam)),
-        average_generator(half_life=10_000),
-    ))
+    step = train_step(
+        minimize("generator", objectives.generator(networks, losses.non_saturating), adam),
+        minimize("discriminator", objectives.discriminator(networks, losses.non_saturating), adam),
+        every(16, minimize("discriminator", objectives.r1(networks, gamma=10), adam)),
+        update_ema(half_life=10_000),
+    )
 
 and any function of that type can stand in the place of any of them.
 """
@@ -15,44 +15,38 @@ and any function of that type can stand in the place of any of them.
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool
 
-from ganzoo import ema
-from ganzoo.augment.controller import Control, controlled
+from ganzoo.augment import controller
+from ganzoo.augment.controller import Control
+from ganzoo.draws import round_count
 from ganzoo.errors import UserError
 from ganzoo.gan import Average
-from ganzoo.ops import collective
-from ganzoo.typing import Batch, Key, Metrics, Params, PyTree, Scalar, State, Step
+from ganzoo.objectives import Objective, Outcome
+from ganzoo.ops import collective, ema
+from ganzoo.typing import Batch, Key, Metrics, Params, PyTree, State, Step
 
-Loss = Callable[[Params, State, Batch, Key], tuple[Scalar, tuple[State, Metrics]]]
-"""``(params, state, batch, key) -> (loss, (state, metrics))``: the mean loss over this device's examples, the state
-with renewed statistics (the same on all devices) and per-example metrics (this device's own)."""
-
-
-def chain(*phases: Step) -> Step:
-    """One phase after the other, each with draws of its own: the position is folded into the key."""
-
-    def placed(position: int, phase: Step) -> Step:
-        return lambda state, batch, key: phase(state, batch, jax.random.fold_in(key, position))
-
-    return same_draws(*(placed(position, phase) for position, phase in enumerate(phases)))
+Loss: TypeAlias = Callable[[Params, State, Batch, Key], Outcome]
+"""``(params, state, batch, key) -> (loss, (state, metrics))``, see ``objectives.Outcome``; an ``Objective`` is one."""
 
 
-def same_draws(*phases: Step) -> Step:
-    """One phase after the other, all with the same key, so that equal draws give equal latents.
+def chain(*phases: Step, share_key: bool = False) -> Step:
+    """Return the step that takes one phase after the other.
 
-    This is how two players are updated on the same fakes; the compiler then generates them once.
+    Each phase has draws of its own: its position is folded into the key. With ``share_key`` all get the same key, so
+    that equal draws give equal latents: this is how two networks are updated on the same fakes, which the compiler
+    then generates once.
     """
 
     def chained(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
         metrics: dict[str, Average] = {}
-        for phase in phases:
-            state, new = phase(state, batch, key)
+        for position, phase in enumerate(phases):
+            state, new = phase(state, batch, key if share_key else jax.random.fold_in(key, position))
             metrics = _merge(metrics, new)
         return state, metrics
 
@@ -60,7 +54,7 @@ def same_draws(*phases: Step) -> Step:
 
 
 def every(n: int, phase: Step, *, offset: int = 0) -> Step:
-    """The phase at steps ``offset``, ``offset + n``, ``offset + 2 n``...; in the others its metrics count nothing."""
+    """Return the phase taken at steps ``offset + k n`` only; in other steps its metrics count nothing."""
 
     def lazily(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
         _, shapes = jax.eval_shape(phase, state, batch, key)
@@ -70,77 +64,44 @@ def every(n: int, phase: Step, *, offset: int = 0) -> Step:
     return lazily
 
 
-def drawn(draw: Callable[[Batch, Key], Batch], phase: Step) -> Step:
-    """The phase on ``draw(batch, key)``: a batch that holds its random numbers, so that micro-batches divide them."""
-    return lambda state, batch, key: phase(state, draw(batch, key), key)
+def minimize(network: str, loss: Loss, optimizer: optax.GradientTransformation, *, micro_batch: int = 0) -> Step:
+    """Return the phase that takes one optimizer step of ``state.<network>`` on a loss; the other network stays.
 
-
-def scaled(loss: Loss, factor: float) -> Loss:
-    """The loss times a number; its metrics stay as they are."""
-
-    def product(params: Params, state: State, batch: Batch, key: Key) -> tuple[Scalar, tuple[State, Metrics]]:
-        value, rest = loss(params, state, batch, key)
-        return value * factor, rest
-
-    return product
-
-
-def summed(*losses: Loss) -> Loss:
-    """The sum of losses, each on the state that the one before left."""
-
-    def total(params: Params, state: State, batch: Batch, key: Key) -> tuple[Scalar, tuple[State, Metrics]]:
-        values, metrics = [], {}
-        for loss in losses:
-            value, (state, new) = loss(params, state, batch, key)
-            values.append(value)
-            metrics = _merge(metrics, new)
-        return sum(values[1:], values[0]), (state, metrics)
-
-    return total
-
-
-def minimize(
-    player: str,
-    loss: Loss,
-    optimizer: optax.GradientTransformation,
-    *,
-    rounds: Callable[[Batch], int] = lambda batch: 1,
-) -> Step:
-    """One optimizer step of ``state.<player>`` on ``loss``; the other player is left as it is.
-
-    Gradients and metrics are combined over devices here, so a loss need not know of any. Adds two metrics:
-    ``<player>/gradient_norm``, and ``<player>/diverged``, which is 1 in the phase that turned finite parameters of
-    both players into a gradient or parameters that are not.
+    Gradients and metrics are combined over devices here, so a loss need not know of any device. Adds two metrics:
+    ``<network>/gradient_norm``, and ``<network>/diverged``, which is 1 in the first phase in which this network's
+    gradients or parameters become non-finite.
 
     Args:
-      player: "generator" or "discriminator".
-      loss: see ``Loss``.
-      optimizer: its state is that of the player; several phases of a player may share it.
-      rounds: ``rounds(batch)`` micro-batches are taken one after the other, and their gradients averaged; micro-batch
-        r of R holds the examples r, r + R, r + 2 R ... of every leaf of the batch, so that devices need not exchange
-        any. What the loss computes over a batch, and its renewed state, is that of one micro-batch after the other.
+      network: "generator" or "discriminator".
+      loss: an ``Objective``, or any ``Loss``.
+      optimizer: its state is in ``state.<network>``; several phases of a network may share it.
+      micro_batch: images, over all devices, whose gradients are computed at once and then averaged; 0 is the whole
+        batch. Of R micro-batches, number r holds the examples r, r + R, r + 2 R ... of every leaf of the batch, so that
+        devices need not exchange any. What a loss computes over a batch is then computed over a micro-batch.
     """
 
     def phase(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
         before = state
-        params = collective.differ(getattr(state, player).params)
-        gradients, (state, metrics) = _gradients(loss, params, state, batch, key, rounds(batch))
+        rounds = round_count(batch, micro_batch)
+        batch = loss.with_draws(batch, key) if isinstance(loss, Objective) else batch
+        params = collective.differ(getattr(state, network).params)
+        gradients, (state, metrics) = _gradients(loss, params, state, batch, key, rounds)
         gradients = collective.mean(gradients)
         metrics = collective.total(metrics)
 
-        network = getattr(state, player)
-        updates, opt_state = optimizer.update(gradients, network.opt_state, network.params)
-        network = replace(network, params=optax.apply_updates(network.params, updates), opt_state=opt_state)
+        old = getattr(state, network)
+        updates, opt_state = optimizer.update(gradients, old.opt_state, old.params)
+        new = replace(old, params=optax.apply_updates(old.params, updates), opt_state=opt_state)
 
         norm = optax.tree.norm(gradients)
         was_healthy = _is_finite(before.generator.params) & _is_finite(before.discriminator.params)
-        diverged = was_healthy & ~(jnp.isfinite(norm) & _is_finite(network.params))
+        diverged = was_healthy & ~(jnp.isfinite(norm) & _is_finite(new.params))
         metrics = {
             **metrics,
-            f"{player}/gradient_norm": Average.of(norm),
-            f"{player}/diverged": Average.of(diverged.astype(jnp.float32)),
+            f"{network}/gradient_norm": Average.of(norm),
+            f"{network}/diverged": Average.of(diverged.astype(jnp.float32)),
         }
-        return replace(state, **{player: network}), metrics
+        return replace(state, **{network: new}), metrics
 
     return phase
 
@@ -148,14 +109,16 @@ def minimize(
 def _gradients(
     loss: Loss, params: Params, state: State, batch: Batch, key: Key, rounds: int
 ) -> tuple[Params, tuple[State, Metrics]]:
-    """The gradients averaged over micro-batches, the state after the last one, and the sums of their metrics."""
-    gradient = jax.grad(loss, has_aux=True)
+    """Return gradients averaged over micro-batches, the state after the last one, and the sums of their metrics."""
+    drawn_loss = loss.loss if isinstance(loss, Objective) else loss
+    arguments = (lambda batch, key: (batch,)) if isinstance(loss, Objective) else (lambda batch, key: (batch, key))
+    gradient = jax.grad(drawn_loss, has_aux=True)
     if rounds == 1:
-        return gradient(params, state, batch, key)
+        return gradient(params, state, *arguments(batch, key))
 
     def one(carry: tuple[State, Params], part: tuple[PyTree, Key]) -> tuple[tuple[State, Params], Metrics]:
         state, total = carry
-        gradients, (state, metrics) = gradient(params, state, *part)
+        gradients, (state, metrics) = gradient(params, state, *arguments(*part))
         return (state, jax.tree.map(jnp.add, total, gradients)), metrics
 
     parts = jax.tree.map(lambda leaf: leaf.reshape(-1, rounds, *leaf.shape[1:]).swapaxes(0, 1), batch)
@@ -166,29 +129,31 @@ def _gradients(
     return mean, (state, jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), metrics))
 
 
-def average_generator(
-    *, half_life: float, ramp: float | None = None, variables: Literal["averaged", "newest"] = "averaged"
-) -> Step:
-    """Move ``state.average`` towards the generator; see ``ganzoo.ema.decay`` for the two numbers (in images).
+def update_ema(*, half_life: float, ramp: float | None = None, collections: Literal["ema", "copy"] = "ema") -> Step:
+    """Return the phase that moves ``state.ema`` towards the generator.
 
-    ``variables``, which are not learned, are averaged too, or are those of the newest generator.
+    Args:
+      half_life: in images, see ``ganzoo.ops.ema.decay``.
+      ramp: likewise.
+      collections: whether what is not learned is averaged, too, or copied from the generator.
     """
 
     def phase(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
         del key
-        newest, decay = state.generator.weights, ema.decay(half_life, _batch_size(batch), state.images, ramp=ramp)
-        average = ema.update(state.average, newest, decay)
-        if variables == "newest":
-            average = {**average, "variables": newest["variables"]}
-        return replace(state, average=average), {}
+        decay = ema.decay(half_life, _batch_size(batch), state.images, ramp=ramp)
+        average = ema.update(state.ema, state.generator.variables, decay)
+        if collections == "copy":
+            average = {**state.generator.variables, "params": average["params"]}
+        return replace(state, ema=average), {}
 
     return phase
 
 
-def control_augmentation(control: Control | None, *, interval: int) -> Step:
-    """At the end of every ``interval`` steps, let ``control`` move p of ``state.augment``; without one, do nothing.
+def adapt_augmentation(control: Control | None, *, interval: int) -> Step:
+    """Return the phase that, at the end of every ``interval`` steps, updates p of ``state.augment`` by ``control``.
 
-    Adds two metrics: ``augment/p``, with which the step augmented, and ``augment/r_t``, of each interval.
+    Without a control it does nothing. Adds two metrics: ``augment/p``, the probability of this step, and
+    ``augment/r_t`` of each interval.
     """
     if control is None:
         return lambda state, batch, key: (state, {})
@@ -197,50 +162,64 @@ def control_augmentation(control: Control | None, *, interval: int) -> Step:
         del key
         size, now = _batch_size(batch), state.augment
         is_due = (state.step + 1) % interval == 0
-        due = controlled(now, control, state.images + jnp.asarray(size, state.images.dtype), interval * size)
+        due = controller.adapt(now, control, state.images + jnp.asarray(size, state.images.dtype), interval * size)
         share = is_due.astype(jnp.float32)
-        metrics = {"augment/p": Average.of(now.p), "augment/r_t": Average(share * due.overfitting, share)}
+        metrics = {"augment/p": Average.of(now.p), "augment/r_t": Average(share * due.r_t, share)}
         return replace(state, augment=jax.tree.map(partial(jnp.where, is_due), due, now)), metrics
 
     return phase
 
 
-def counted(phase: Step) -> Step:
-    """A whole train step: the step number is folded into the run's key, and steps and images are counted."""
+def train_step(*phases: Step) -> Step:
+    """Return a whole train step: the phases in turn, with the step number folded into the run's key, then counted."""
+    chained = chain(*phases)
 
     def step(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
         done, images = state.step, state.images
-        state, metrics = phase(state, batch, jax.random.fold_in(key, done))
+        state, metrics = chained(state, batch, jax.random.fold_in(key, done))
         images = images + jnp.asarray(_batch_size(batch), images.dtype)
         return replace(state, step=done + 1, images=images), metrics
 
     return step
 
 
-def fitted(step: Step, *, image_shape: tuple[int, int, int], label_size: int) -> Step:
-    """The step behind a check of the batch, made while tracing; the batch loses labels that the model does not use.
+def checked(
+    step: Step,
+    *,
+    image_shape: tuple[int, int, int],
+    label_size: int,
+    check_size: Callable[[int], None] = lambda size: None,
+) -> Step:
+    """Return the step behind a check of the batch, made while tracing; labels that the model does not use are dropped.
+
+    Args:
+      step: of the model.
+      image_shape: (H, W, C).
+      label_size: k; 0 for an unconditional model.
+      check_size: raises ``UserError`` where the global batch size does not suit the model.
 
     Raises:
       UserError: images are not [N, *image_shape] or labels not [N, label_size].
     """
 
-    def checked(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
+    def checking(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
         found = tuple(batch["image"].shape)
         if found[1:] != image_shape:
             raise UserError(f"images of shape {found[1:]}: this model takes {image_shape} (H, W, C)")
+        check_size(_batch_size(batch))
         if not label_size:
-            return step(state, {"image": batch["image"]}, key)
+            return step(state, {name: value for name, value in batch.items() if name != "label"}, key)
         wanted = (found[0], label_size)
         if "label" not in batch or tuple(batch["label"].shape) != wanted:
             given = f"labels of shape {tuple(batch['label'].shape)}" if "label" in batch else "no labels"
             raise UserError(f"a batch with {given}: this model is conditional and takes {wanted} (N, label_size)")
         return step(state, batch, key)
 
-    return checked
+    return checking
 
 
 def scanned(step: Step) -> Step:
-    """The step over a stack of batches: every leaf of its batch has a leading axis [K], and metrics are summed.
+    """Return the step over a stack of K batches: every leaf has a leading axis [K], and metrics are summed.
 
     Compiled, this is K steps in one dispatch. One step alone is compiled without a loop: on a CPU, XLA runs what is
     inside a loop on fewer threads, which costs networks of many small layers up to two thirds of their speed.

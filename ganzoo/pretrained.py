@@ -12,11 +12,11 @@ import numpy as np
 from ganzoo import interop
 from ganzoo.config import from_json, to_json
 from ganzoo.errors import UserError, nearest
-from ganzoo.gan import GAN, NetworkState, TrainState, named_leaves
+from ganzoo.gan import GAN, Network, TrainState, named_leaves
 from ganzoo.interop import Converted, hub
 from ganzoo.interop.machine import named
 from ganzoo.models import MODELS
-from ganzoo.run_folder import read_record
+from ganzoo.runs.folder import read_record
 
 PLAYERS = ("generator", "discriminator", "average")
 
@@ -59,7 +59,7 @@ def read_model(path: Path) -> Converted:
       UserError: as ``load``.
     """
     if path.is_dir():
-        from ganzoo.training.transfer import read_weights  # Orbax takes long to import
+        from ganzoo.runs.transfer import read_weights  # Orbax takes long to import
 
         experiment = read_record(path / "config.json")["experiment"]
         converted = Converted(
@@ -81,7 +81,7 @@ def read_start(source: str) -> dict[str, np.ndarray]:
 
     Of a run folder or an ``.npz`` file they are taken as they are; of anything else, as ``load`` reads it.
     """
-    from ganzoo.training.transfer import read_weights
+    from ganzoo.runs.transfer import read_weights
 
     path = located(source)
     if path.is_dir() or not path.exists() or path.suffix == ".npz":
@@ -120,8 +120,8 @@ def state_of(gan: GAN, weights: Mapping[str, np.ndarray]) -> TrainState:
     return type(shapes)(
         step=jnp.int32(0),
         images=jnp.uint32(0),
-        generator=NetworkState(**network("generator"), opt_state=()),
-        discriminator=NetworkState(**network("discriminator"), opt_state=()),
+        generator=Network(**network("generator"), opt_state=()),
+        discriminator=Network(**network("discriminator"), opt_state=()),
         average=network("average"),
         **_remembered(shapes, weights),
     )
@@ -163,7 +163,7 @@ def check_weights(model: str, shapes: TrainState, weights: Mapping[str, np.ndarr
         name: tuple(leaf.shape)
         for name, leaf in named_leaves({
             **{player: getattr(shapes, player).weights for player in PLAYERS[:2]},
-            "average": shapes.average,
+            "average": shapes.ema,
         })
     }  # fmt: skip
     memory = {name: tuple(leaf.shape) for name, leaf in named_leaves(_memory(shapes))}

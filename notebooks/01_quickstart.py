@@ -37,8 +37,8 @@ import ganzoo
 from ganzoo import phases
 from ganzoo.data import DataConfig, open_dataset, positions
 from ganzoo.grids import enlarged, grid
-from ganzoo.ops.pixels import stored
-from ganzoo.recipes import experiments
+from ganzoo.ops.pixels import to_uint8
+from ganzoo.runs.config import experiments
 from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints
 
@@ -50,7 +50,7 @@ K = 25  # steps per dispatch, once we come to that
 def show(images, columns):
     """Shows images, uint8 or in [-1, 1], as a grid; outside of Jupyter, says how large it is."""
     images = np.asarray(images)
-    pixels = enlarged(grid(images if images.dtype == np.uint8 else stored(images), columns), 680)
+    pixels = enlarged(grid(images if images.dtype == np.uint8 else to_uint8(images), columns), 680)
     try:
         from IPython.display import display
     except ImportError:
@@ -73,7 +73,7 @@ gan = ganzoo.create(
     generator_features=16,
     discriminator_features=16,
     learning_rate=5e-4,
-    average_half_life=2_000,
+    ema_half_life=2_000,
 )
 print(gan)
 print("fields:", ", ".join(field.name for field in dataclasses.fields(gan)))
@@ -114,7 +114,7 @@ show(first_fifty["image"], columns=10)
 
 # %% [markdown]
 # Inside the step, `uint8` becomes numbers in [-1, 1] by `x / 127.5 - 1`; generated images are brought back by
-# `x * 127.5 + 128`, clipped to 0..255 and truncated (`ganzoo.ops.pixels.stored`). Pictures are never stretched to
+# `x * 127.5 + 128`, clipped to 0..255 and truncated (`ganzoo.ops.pixels.to_uint8`). Pictures are never stretched to
 # their own minimum and maximum, so grey in a grid means grey in the model's output.
 #
 # The order of the data is arithmetic. `positions` says which images stand at given places of an endless sequence of
@@ -180,7 +180,7 @@ def batches(first):
 @jax.jit
 def preview(state):
     """The first ten samples with the averaged weights, and with the newest ones."""
-    return gan.sample(state, sample_key, 10), gan.sample(state, sample_key, 10, averaged=False)
+    return gan.sample(state, sample_key, 10), gan.sample(state, sample_key, 10, ema=False)
 
 
 film = [preview(state)]
@@ -207,7 +207,7 @@ show(np.concatenate([averaged for averaged, _ in film]), columns=10)
 
 # %% [markdown]
 # By default `sample` uses the moving average of the generator's weights, which changes slowly and is usually the
-# better generator. `averaged=False` takes the newest weights. The same samples over time with those take shape sooner,
+# better generator. `ema=False` takes the newest weights. The same samples over time with those take shape sooner,
 # because the average still remembers the beginning; later on, their strokes are less even.
 
 # %%
@@ -294,17 +294,17 @@ print(hinge.config.loss, "instead of", gan.config.loss)
 # %%
 def variety(state, batch, key):
     """The mean standard deviation of the pixels over the samples, relative to that over the real images."""
-    samples = hinge.generate(state, hinge.latents(key, jnp.arange(BATCH)), batch["label"], averaged=False)
+    samples = hinge.generate(state, hinge.latents(key, jnp.arange(BATCH)), batch["label"], ema=False)
     reals = batch["image"] / 127.5 - 1
     ratio = jnp.std(samples, axis=0).mean() / jnp.std(reals, axis=0).mean()
     return state, {"variety": ganzoo.Average.of(ratio)}
 
 
-watched = parallel.scan_step(phases.chain(hinge.step, phases.every(K, variety)), mesh)
+count_signs = parallel.scan_step(phases.chain(hinge.step, phases.every(K, variety)), mesh)
 
 hinge_state = jax.jit(hinge.init)(init_key)
 for i in range(0, STEPS // 2, K):
-    hinge_state, metrics = watched(hinge_state, batches(i), run_key)
+    hinge_state, metrics = count_signs(hinge_state, batches(i), run_key)
     if i // K % 6 == 5:
         loss = metrics["discriminator/loss"].value
         print(f"step {i + K:5}   discriminator loss {loss:.3f}   variety {metrics['variety'].value:.2f}")
@@ -327,7 +327,7 @@ show(sample(hinge_state, sample_key, count=100)[:20], columns=10)  # the network
 # ```
 #
 # Experiments are frozen dataclasses as well: a model's config, the data, and the training. You can take one, replace
-# what you like, and hand it to `ganzoo.experiment.run`.
+# what you like, and hand it to `ganzoo.runs.run.run`.
 
 # %%
 for name, experiment in experiments().items():

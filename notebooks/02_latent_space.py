@@ -41,7 +41,7 @@ from PIL import Image
 import ganzoo
 from ganzoo.data import DataConfig, open_dataset, positions
 from ganzoo.grids import enlarged, grid
-from ganzoo.ops.pixels import stored
+from ganzoo.ops.pixels import to_uint8
 from ganzoo.training import parallel
 
 STEPS = int(os.environ.get("GANZOO_NOTEBOOK_STEPS", "1200"))
@@ -51,7 +51,7 @@ BATCH = 32
 def show(images, columns):
     """Shows images, uint8 or in [-1, 1], as a grid; outside of Jupyter, says how large it is."""
     images = np.asarray(images)
-    pixels = enlarged(grid(images if images.dtype == np.uint8 else stored(images), columns), 680)
+    pixels = enlarged(grid(images if images.dtype == np.uint8 else to_uint8(images), columns), 680)
     try:
         from IPython.display import display
     except ImportError:
@@ -83,8 +83,8 @@ gan = ganzoo.create(
     r1_gamma=0.1,
     generator_learning_rate=4e-3,
     discriminator_learning_rate=4e-3,
-    average_half_life=2_000,
-    average_ramp=None,
+    ema_half_life=2_000,
+    ema_ramp=None,
 )
 dataset = open_dataset(DataConfig(data="digits"), gan.image_shape)
 print(gan)
@@ -134,7 +134,7 @@ show(gan.sample(state, sample_key, 60), columns=10)
 # `synthesise` is there to be named to `apply`.
 
 # %%
-variables = {"params": state.average["params"], **state.average["variables"]}
+variables = {"params": state.ema["params"], **state.ema["variables"]}
 G = gan.generator.bind(variables)
 synthesise = jax.jit(partial(gan.generator.apply, variables, method="synthesise"), static_argnames="noise")
 

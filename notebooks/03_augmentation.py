@@ -42,12 +42,12 @@ from ganzoo.augment import ada, controller, diffaugment
 from ganzoo.augment.ada import PIPELINES, Transforms
 from ganzoo.data import DataConfig, open_dataset
 from ganzoo.grids import enlarged, grid
-from ganzoo.ops.pixels import stored
+from ganzoo.ops.pixels import to_uint8
 
 
 def show(images, columns):
     """Shows images in [-1, 1] as a grid; outside of Jupyter, says how large it is."""
-    pixels = enlarged(grid(stored(np.asarray(images)), columns), 500)
+    pixels = enlarged(grid(to_uint8(np.asarray(images)), columns), 500)
     try:
         from IPython.display import display
     except ImportError:
@@ -155,7 +155,7 @@ names = ("blit", "geom", "color", "bgcfnc")
 show(np.concatenate([apply(cards, ada.draw(key, PIPELINES[name], cards.shape)) for name in names]), columns=8)
 
 # %% [markdown]
-# Each transform has a multiplier of `p`, and a range. A pipeline for pictures that are never upside down, say:
+# Each transform has a multiplier of `p`, and a range. A pipeline for pictures that are never upside down, log:
 
 # %%
 upright = replace(PIPELINES["bgc"], rotate90=0.0, rotate_max=0.1)
@@ -196,7 +196,7 @@ show(np.concatenate(film), columns=8)
 # %% [markdown]
 # ## How strong? The controller
 #
-# The discriminator's overfitting is measured by `r_t`, the mean sign of its logits of real images: 0 where it cannot
+# The discriminator's r_t is measured by `r_t`, the mean sign of its logits of real images: 0 where it cannot
 # tell them from fakes, 1 where it is sure of all. Every 4 steps `p` goes up a little where `r_t` is over the target of
 # 0.6, and down where it is below.
 #
@@ -205,7 +205,7 @@ show(np.concatenate(film), columns=8)
 # %%
 control = controller.adaptive(images_per_unit=20_000)
 strength, batch, interval = controller.start(control), 64, 4
-update = jax.jit(lambda strength, logits: controller.watched(strength, logits))
+update = jax.jit(lambda strength, logits: controller.count_signs(strength, logits))
 finish = jax.jit(lambda strength, images: controller.controlled(strength, control, images, batch * interval))
 rng, seen = np.random.default_rng(0), 0
 print(" images   r_t without   r_t     p")
@@ -217,7 +217,7 @@ for i in range(1_201):
     strength = finish(strength, jnp.uint32(seen))
     if i % 100 == 0:
         alone = np.sign(memory + rng.normal(size=4000)).mean()
-        print(f"{seen:7} {alone:13.2f} {float(strength.overfitting):5.2f} {float(strength.p):5.2f}")
+        print(f"{seen:7} {alone:13.2f} {float(strength.r_t):5.2f} {float(strength.p):5.2f}")
 
 # %% [markdown]
 # ## In a model

@@ -36,12 +36,12 @@ import ganzoo
 from ganzoo import interop
 from ganzoo.grids import enlarged, grid
 from ganzoo.latent.directions import edited, factorised, principal_components
-from ganzoo.latent.exporting import exported
+from ganzoo.interop.export import exported
 from ganzoo.latent.mixing import mixed, mixing_table
 from ganzoo.latent.paths import path
 from ganzoo.latent.projection import ProjectionConfig, project
-from ganzoo.latent.trained import Trained
-from ganzoo.ops.pixels import stored
+from ganzoo.latent.sampler import Sampler
+from ganzoo.ops.pixels import to_uint8
 
 STEPS = int(os.environ.get("GANZOO_NOTEBOOK_STEPS", "300"))
 BESIDE = Path(ganzoo.__file__).parent.parent / "notebooks" / "digits16.safetensors"
@@ -51,7 +51,7 @@ MODEL = Path(os.environ.get("GANZOO_NOTEBOOK_MODEL", BESIDE))
 def show(images, columns):
     """Shows images, uint8 or in [-1, 1], as a grid; outside of Jupyter, says how large it is."""
     images = np.asarray(images)
-    pixels = enlarged(grid(images if images.dtype == np.uint8 else stored(images), columns), 680)
+    pixels = enlarged(grid(images if images.dtype == np.uint8 else to_uint8(images), columns), 680)
     try:
         from IPython.display import display
     except ImportError:
@@ -84,21 +84,21 @@ with tempfile.TemporaryDirectory() as folder:
 # %% [markdown]
 # ## Samples
 #
-# `Trained` is a model at work: latents of seeds, their styles, their images, in batches of one size. The image of a
+# `Sampler` is a model at work: latents of seeds, their styles, their images, in batches of one size. The image of a
 # seed depends on that seed alone. The rows are `psi` = 1, 0.7 and 0.4.
 
 # %%
 gan, state = ganzoo.load(MODEL)
-trained = Trained(gan, state)
+sampler = Sampler(gan, state)
 seeds = range(10)
-latents, labels = trained.latents(seeds), trained.labels(len(seeds))
-show(np.concatenate([trained.images(latents, labels, psi=psi) for psi in (1, 0.7, 0.4)]), columns=10)
+latents, labels = sampler.latents(seeds), sampler.labels(len(seeds))
+show(np.concatenate([sampler.images(latents, labels, psi=psi) for psi in (1, 0.7, 0.4)]), columns=10)
 
 # %% [markdown]
 # `draws="numpy"` gives the latents of the originals' tools for the same seeds, to compare with published pictures.
 
 # %%
-show(trained.images(trained.latents(seeds, "numpy"), labels), columns=10)
+show(sampler.images(sampler.latents(seeds, "numpy"), labels), columns=10)
 
 # %% [markdown]
 # ## Mixing
@@ -106,21 +106,21 @@ show(trained.images(trained.latents(seeds, "numpy"), labels), columns=10)
 # The rows keep their coarse styles and take the fine ones, here from input 2 to 3, from the columns.
 
 # %%
-rows = trained.styles(trained.latents(range(3)), trained.labels(3, 3))
-columns = trained.styles(trained.latents(range(10, 18)), trained.labels(8, 3))
+rows = sampler.styles(sampler.latents(range(3)), sampler.labels(3, 3))
+columns = sampler.styles(sampler.latents(range(10, 18)), sampler.labels(8, 3))
 inside = mixed(rows, columns, layers=[2, 3])
-images = trained.synthesised(inside.reshape(-1, *rows.shape[1:])).reshape(3, 8, *gan.image_shape)
-show(mixing_table(trained.synthesised(rows), trained.synthesised(columns), images), columns=9)
+images = sampler.synthesised(inside.reshape(-1, *rows.shape[1:])).reshape(3, 8, *gan.image_shape)
+show(mixing_table(sampler.synthesised(rows), sampler.synthesised(columns), images), columns=9)
 
 # %% [markdown]
 # ## Interpolation
 #
-# A closed curve through the styles of five seeds, a row for each leg: smooth (`"cubic"`) also where it passes through
+# A closed curve through the styles of five seeds, a row for each segment: smooth (`"cubic"`) also where it passes through
 # them. As a film: `ganzoo interpolate`.
 
 # %%
-points = trained.styles(trained.latents(range(5)), trained.labels(5))
-show(trained.synthesised(path(points, 10, "cubic")), columns=10)
+points = sampler.styles(sampler.latents(range(5)), sampler.labels(5))
+show(sampler.synthesised(path(points, 10, "cubic")), columns=10)
 
 # %% [markdown]
 # ## Projection
@@ -129,8 +129,8 @@ show(trained.synthesised(path(points, 10, "cubic")), columns=10)
 # so we know that there is something to find. Above the targets, below what was found.
 
 # %%
-targets = trained.images(trained.latents(range(100, 108)), trained.labels(8))
-found = project(trained, targets, ProjectionConfig(steps=STEPS, style_samples=500), labels=trained.labels(8))
+targets = sampler.images(sampler.latents(range(100, 108)), sampler.labels(8))
+found = project(sampler, targets, ProjectionConfig(steps=STEPS, style_samples=500), labels=sampler.labels(8))
 show(np.concatenate([targets, found.images]), columns=8)
 error = np.square(found.images - targets).mean(axis=(1, 2, 3))
 print("PSNR in dB:", (10 * np.log10(4 / error)).round(1))
@@ -142,20 +142,20 @@ print("PSNR in dB:", (10 * np.log10(4 / error)).round(1))
 # three, from -3 to 3 standard deviations.
 
 # %%
-many = Trained(gan, state, batch=500)
+many = Sampler(gan, state, batch=500)
 ws = np.asarray(many.styles(many.latents(range(2000)), many.labels(2000, 2)))
 axes, deviations = principal_components(ws[:, 0], 3)
 strengths = np.linspace(-3, 3, 9).tolist()
 moved = [edited(ws[:1], axis * deviation, strengths, None)[0] for axis, deviation in zip(axes, deviations, strict=True)]
-show(trained.synthesised(np.concatenate(moved)), columns=9)
+show(sampler.synthesised(np.concatenate(moved)), columns=9)
 
 # %% [markdown]
 # And without any sample, from the weights alone: the directions that change the modulation most (SeFa,
 # arXiv:2007.06600).
 
 # %%
-moved = [edited(ws[:1], axis, strengths, None)[0] for axis in factorised(trained, 3)]
-show(trained.synthesised(np.concatenate(moved)), columns=9)
+moved = [edited(ws[:1], axis, strengths, None)[0] for axis in factorised(sampler, 3)]
+show(sampler.synthesised(np.concatenate(moved)), columns=9)
 
 # %% [markdown]
 # ## Handing it on
@@ -164,9 +164,9 @@ show(trained.synthesised(np.concatenate(moved)), columns=9)
 # makes one file that any program with JAX can run, without this library, for any batch size, on CPU, GPU and TPU.
 
 # %%
-artefact = exported(trained, psi=0.7)
+artefact = exported(sampler, psi=0.7)
 generate = jax.export.deserialize(bytearray(artefact))
 print(f"{len(artefact):,} bytes for {', '.join(generate.platforms)}")
 images = generate.call(jnp.asarray(latents[:3]), *([] if labels is None else [jnp.asarray(labels[:3])]))
-same = np.abs(images - trained.images(latents[:3], None if labels is None else labels[:3], psi=0.7)).max()
+same = np.abs(images - sampler.images(latents[:3], None if labels is None else labels[:3], psi=0.7)).max()
 print(f"largest difference: {same:.0e}")

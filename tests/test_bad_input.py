@@ -108,7 +108,7 @@ WORDS = {  # what is typed -> what the answer must contain
     "train dcgan-tiny --adam-epsilon 0": ("adam_epsilon = 0.0: must be positive and finite",),
     "train dcgan-tiny --norm-momentum 0": ("norm_momentum = 0.0: must be in (0, 1]",),
     "train dcgan-tiny --weight-decay -1": ("weight_decay = -1.0: must be 0 or more, and finite",),
-    "train dcgan-tiny --average-half-life inf": ("average_half_life = inf: must be 0 or more, and finite",),
+    "train dcgan-tiny --ema-half-life inf": ("ema_half_life = inf: must be 0 or more, and finite",),
     # choices
     "train dcgan-tiny --loss hing": ("'hing'", "--loss", "'hinge'"),
     "train dcgan-tiny --dtype float16": ("'float16'", "--dtype", "'bfloat16'"),
@@ -268,9 +268,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run_folder(trained: Path, tmp_path: Path) -> Path:
+def run_folder(sampler: Path, tmp_path: Path) -> Path:
     """A copy of it that may be spoilt."""
-    return Path(shutil.copytree(trained, tmp_path / "run"))
+    return Path(shutil.copytree(sampler, tmp_path / "run"))
 
 
 def test_the_folder_is_a_file(complaint, tmp_path) -> None:

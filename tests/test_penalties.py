@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ganzoo.penalties import image_gradients, path_lengths, wgan_gp, zero_centred
+from ganzoo.penalties import image_gradients, path_lengths, wgan_gp, r1_penalty
 
 KEY = jax.random.key(0)
 SHAPE = (3, 2, 2)
@@ -27,11 +27,11 @@ def bowl(images):
 
 
 def test_r1_of_a_linear_critic_is_the_square_of_its_slope_everywhere() -> None:
-    np.testing.assert_allclose(zero_centred(linear(WEIGHTS), IMAGES), np.full(5, np.sum(WEIGHTS**2)), rtol=1e-6)
+    np.testing.assert_allclose(r1_penalty(linear(WEIGHTS), IMAGES), np.full(5, np.sum(WEIGHTS**2)), rtol=1e-6)
 
 
 def test_r1_of_a_bowl_is_the_square_of_the_distance() -> None:
-    np.testing.assert_allclose(zero_centred(bowl, IMAGES), np.sum(IMAGES**2, axis=(1, 2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(r1_penalty(bowl, IMAGES), np.sum(IMAGES**2, axis=(1, 2, 3)), rtol=1e-6)
 
 
 def test_the_gradient_of_an_image_is_that_of_its_own_logit() -> None:
@@ -44,7 +44,7 @@ def test_terms_across_the_batch_count() -> None:
         logits = linear(WEIGHTS)(images)
         return logits - logits.mean()  # they always sum to 0
 
-    np.testing.assert_allclose(zero_centred(centred, IMAGES), np.zeros(5), atol=1e-12)
+    np.testing.assert_allclose(r1_penalty(centred, IMAGES), np.zeros(5), atol=1e-12)
 
 
 def test_the_second_derivative_is_the_closed_form() -> None:
@@ -52,7 +52,7 @@ def test_the_second_derivative_is_the_closed_form() -> None:
     images = 0.1 * IMAGES
 
     def penalty(weights):
-        return zero_centred(lambda x: jnp.tanh(linear(weights)(x)), images).sum()
+        return r1_penalty(lambda x: jnp.tanh(linear(weights)(x)), images).sum()
 
     x, w = np.asarray(images, np.float64), np.asarray(WEIGHTS, np.float64)
     t = np.tanh(np.einsum("nhwc,hwc->n", x, w))

@@ -9,9 +9,9 @@ import numpy as np
 import optax
 import pytest
 
-from ganzoo.gan import Average, NetworkState, TrainState
+from ganzoo.gan import Average, Network, TrainState
 from ganzoo.phases import (
-    average_generator,
+    update_ema,
     chain,
     counted,
     drawn,
@@ -37,9 +37,9 @@ class Remembering(TrainState):
     path_length: Any
 
 
-def player(value: float) -> NetworkState:
+def player(value: float) -> Network:
     params = {"w": jnp.float32(value)}
-    return NetworkState(params, {}, SGD.init(params))
+    return Network(params, {}, SGD.init(params))
 
 
 def fresh(kind: type = TrainState, **more: Any) -> Any:
@@ -193,24 +193,24 @@ def test_nobody_has_diverged_in_a_healthy_run() -> None:
 
 
 def test_the_average_moves_by_half_in_a_half_life() -> None:
-    state, metrics = average_generator(half_life=4)(fresh(), BATCH, KEY)  # a batch of 4
-    assert float(state.average["params"]["w"]) == (5 + 1) / 2
+    state, metrics = update_ema(half_life=4)(fresh(), BATCH, KEY)  # a batch of 4
+    assert float(state.ema["params"]["w"]) == (5 + 1) / 2
     assert float(state.generator.params["w"]) == 1
     assert not metrics
 
 
 def test_without_a_half_life_the_average_is_the_newest() -> None:
-    state, _ = average_generator(half_life=0)(fresh(), BATCH, KEY)
-    assert float(state.average["params"]["w"]) == 1
+    state, _ = update_ema(half_life=0)(fresh(), BATCH, KEY)
+    assert float(state.ema["params"]["w"]) == 1
 
 
 def test_the_ramp_of_the_average_follows_the_images_seen() -> None:
-    step = counted(average_generator(half_life=1e9, ramp=0.5))
+    step = counted(update_ema(half_life=1e9, ramp=0.5))
     state, _ = run(step, fresh(), 1)
-    assert float(state.average["params"]["w"]) == 1  # nothing was seen: the newest
+    assert float(state.ema["params"]["w"]) == 1  # nothing was seen: the newest
     state = replace(state, average={"params": {"w": jnp.float32(5)}, "variables": {}}, images=jnp.uint32(8))
     state, _ = run(step, state, 1)
-    assert float(state.average["params"]["w"]) == (5 + 1) / 2  # half-life 0.5 * 8 images, a batch of 4
+    assert float(state.ema["params"]["w"]) == (5 + 1) / 2  # half-life 0.5 * 8 images, a batch of 4
 
 
 def test_the_average_takes_the_statistics_too() -> None:
@@ -218,10 +218,10 @@ def test_the_average_takes_the_statistics_too() -> None:
     state = replace(
         state,
         generator=replace(state.generator, variables={"mean": jnp.float32(2)}),
-        average={**state.average, "variables": {"mean": jnp.float32(0)}},
+        average={**state.ema, "variables": {"mean": jnp.float32(0)}},
     )
-    state, _ = average_generator(half_life=4)(state, BATCH, KEY)
-    assert float(state.average["variables"]["mean"]) == 1
+    state, _ = update_ema(half_life=4)(state, BATCH, KEY)
+    assert float(state.ema["variables"]["mean"]) == 1
 
 
 def test_steps_and_images_are_counted_in_their_types() -> None:
@@ -256,7 +256,7 @@ def test_a_state_with_more_fields_passes_through_every_combinator() -> None:
         chain(
             same_draws(minimize("generator", bowl, SGD), minimize("discriminator", bowl, SGD)),
             every(2, marking, offset=1),
-            average_generator(half_life=100, ramp=0.1),
+            update_ema(half_life=100, ramp=0.1),
         )
     )
     state = fresh(Remembering, path_length=jnp.float32(7))
@@ -337,7 +337,7 @@ def test_the_average_can_take_the_newest_variables() -> None:
     state = fresh()
     state = replace(state, generator=replace(state.generator, variables={"m": jnp.float32(9)}))
     state = replace(state, average={**network, "variables": {"m": jnp.float32(1)}})
-    after, _ = average_generator(half_life=4.0, variables="newest")(state, BATCH, KEY)
-    assert after.average["variables"]["m"] == 9
-    after, _ = average_generator(half_life=4.0)(state, BATCH, KEY)
-    assert after.average["variables"]["m"] == pytest.approx(5.0)
+    after, _ = update_ema(half_life=4.0, variables="newest")(state, BATCH, KEY)
+    assert after.ema["variables"]["m"] == 9
+    after, _ = update_ema(half_life=4.0)(state, BATCH, KEY)
+    assert after.ema["variables"]["m"] == pytest.approx(5.0)

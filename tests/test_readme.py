@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 import tyro
 
-from ganzoo.commands import COMMANDS
+from ganzoo.cli.tools import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text()

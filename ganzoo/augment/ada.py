@@ -15,7 +15,7 @@ in the images any number of times; where nothing fired, an image passes bit for 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -26,7 +26,7 @@ from jax import lax
 from jaxtyping import Array
 
 from ganzoo.augment import geometry
-from ganzoo.config import check_types, require, require_at_least
+from ganzoo.config import NonNegative, check_fields, require
 from ganzoo.ops import affine, random
 from ganzoo.ops.affine import Matrices
 from ganzoo.typing import AnyArray, Images, Key
@@ -42,75 +42,74 @@ class Pipeline:
     """Which transforms there are, and how far they go. A multiplier of 0 leaves a transform out."""
 
     # multipliers of p: pixel blitting
-    xflip: float = 0.0
+    xflip: NonNegative = 0.0
     """Left and right exchanged, for half of the images for which it fires."""
-    rotate90: float = 0.0
+    rotate90: NonNegative = 0.0
     """Turns by 0, 90, 180 or 270 degrees."""
-    xint: float = 0.0
+    xint: NonNegative = 0.0
     """Shifts by whole pixels."""
 
     # general geometric transforms
-    scale: float = 0.0
+    scale: NonNegative = 0.0
     """Isotropic scaling."""
-    rotate: float = 0.0
+    rotate: NonNegative = 0.0
     """Turns by any angle, before and after ``aniso``; one of the two fires with the asked probability."""
-    aniso: float = 0.0
+    aniso: NonNegative = 0.0
     """Scaling of the axes against each other."""
-    xfrac: float = 0.0
+    xfrac: NonNegative = 0.0
     """Shifts by fractions of pixels."""
 
     # colour transforms, of the first three channels, or the first one of an image with fewer
-    brightness: float = 0.0
+    brightness: NonNegative = 0.0
     """Adds a number."""
-    contrast: float = 0.0
+    contrast: NonNegative = 0.0
     """Multiplies by a number."""
-    lumaflip: float = 0.0
+    lumaflip: NonNegative = 0.0
     """The brightness of each pixel negated, for half of the images for which it fires; its colour stays."""
-    hue: float = 0.0
+    hue: NonNegative = 0.0
     """Colours turned about the grey axis."""
-    saturation: float = 0.0
+    saturation: NonNegative = 0.0
     """Colours nearer to grey or farther from it."""
 
     # image-space filtering and corruptions
-    imgfilter: float = 0.0
+    imgfilter: NonNegative = 0.0
     """Four frequency bands, each amplified or damped, independently."""
-    noise: float = 0.0
+    noise: NonNegative = 0.0
     """Gaussian noise of random strength."""
-    cutout: float = 0.0
+    cutout: NonNegative = 0.0
     """A square of zeros."""
 
     # ranges
-    xint_max: float = 0.125
+    xint_max: NonNegative = 0.125
     """Largest whole-pixel shift, in image sizes."""
-    scale_std: float = 0.2
+    scale_std: NonNegative = 0.2
     """Standard deviation of the binary logarithm of the scale."""
-    rotate_max: float = 1.0
+    rotate_max: NonNegative = 1.0
     """Largest angle, in half turns."""
-    aniso_std: float = 0.2
+    aniso_std: NonNegative = 0.2
     """Standard deviation of the binary logarithm of the scale of x, which is divided out of y."""
-    xfrac_std: float = 0.125
+    xfrac_std: NonNegative = 0.125
     """Standard deviation of the shift, in image sizes."""
-    brightness_std: float = 0.2
+    brightness_std: NonNegative = 0.2
     """Standard deviation of what is added to pixels in [-1, 1]."""
-    contrast_std: float = 0.5
+    contrast_std: NonNegative = 0.5
     """Standard deviation of the binary logarithm of the factor."""
-    hue_max: float = 1.0
+    hue_max: NonNegative = 1.0
     """Largest angle, in half turns."""
-    saturation_std: float = 1.0
+    saturation_std: NonNegative = 1.0
     """Standard deviation of the binary logarithm of the factor."""
     imgfilter_bands: tuple[float, ...] = (1, 1, 1, 1)
     """Multipliers of the four bands, from low to high frequencies."""
-    imgfilter_std: float = 1.0
+    imgfilter_std: NonNegative = 1.0
     """Standard deviation of the binary logarithm of a band's factor."""
-    noise_std: float = 0.1
+    noise_std: NonNegative = 0.1
     """Standard deviation of the noise's own standard deviation."""
-    cutout_size: float = 0.5
+    cutout_size: NonNegative = 0.5
     """Side of the square, in image sizes."""
 
     def __post_init__(self) -> None:
-        check_types(self)
-        bands, numbers = self.imgfilter_bands, [f.name for f in fields(self) if f.name != "imgfilter_bands"]
-        require_at_least(0, self, *numbers)
+        check_fields(self)
+        bands = self.imgfilter_bands
         fits = len(bands) == 4 and all(isinstance(band, int | float) and band >= 0 for band in bands)
         require(fits, "imgfilter_bands", bands, "be four numbers, 0 or more")
 

@@ -21,75 +21,76 @@ FRESH, TRANSFERRED = 500_000, 100_000
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Strength:
-    """The probability of the transforms, and what the discriminator said since it was last looked at."""
+class AugmentState:
+    """The probability of the transforms, and the signs of D's logits since p last changed."""
 
     p: Any
     """float32 []: the probability."""
-    overfitting: Any
-    """float32 []: r_t of the last interval, E[sign(D(real))]: 0 where D cannot tell, 1 where it knows all reals."""
+    r_t: Any
+    """float32 []: E[sign(D(real))] of the last interval: 0 where D cannot tell, 1 where D knows all real images."""
     signs: Any
-    """float32 []: sum of the signs of D's logits of reals, in this interval."""
+    """float32 []: sum of the signs of D's logits of real images in this interval."""
     count: Any
-    """float32 []: how many logits."""
+    """float32 []: number of those logits."""
 
 
 Control: TypeAlias = Callable[[Scalar, Scalar, Count, int], Any]
-"""``(p, r_t, images, moved) -> p``: what p becomes at so many images, ``moved`` of which came since the last time."""
+"""``(p, r_t, images, interval_images) -> p``: the p after ``images`` seen, the last ``interval_images`` of them since p
+last changed."""
 
 
-def start(control: Control) -> Strength:
-    """The strength before the first step: what the control makes of p = 0, when no image was seen."""
+def init(control: Control) -> AugmentState:
+    """Return the state before the first step: p as the control makes it of p = 0 after no image."""
     zero = jnp.float32(0)
-    return Strength(jnp.asarray(control(zero, zero, jnp.uint32(0), 0), jnp.float32), zero, zero, zero)
+    return AugmentState(jnp.asarray(control(zero, zero, jnp.uint32(0), 0), jnp.float32), zero, zero, zero)
 
 
-def watched(strength: Strength, real: Logits) -> Strength:
-    """The strength with the logits of more real images counted; the same on all devices.
+def count_signs(state: AugmentState, real: Logits) -> AugmentState:
+    """Accumulate the signs of logits [N] of real images; the result is the same on all devices.
 
-    All of them count, also those of R1. NVlabs/stylegan2-ada-pytorch, loss.py:114.
+    All logits of real images count, also those of R1. NVlabs/stylegan2-ada-pytorch, loss.py:114.
     """
     signs = collective.total(jnp.sum(jnp.sign(real), dtype=jnp.float32))
-    return replace(strength, signs=strength.signs + signs, count=strength.count + collective.global_size(real.shape[0]))
+    return replace(state, signs=state.signs + signs, count=state.count + collective.global_size(real.shape[0]))
 
 
-def controlled(strength: Strength, control: Control, images: Count, moved: int) -> Strength:
-    """The strength at the end of an interval: r_t from what was counted, p from the control, and nothing counted."""
-    overfitting = strength.signs / jnp.maximum(strength.count, 1)
-    p = jnp.asarray(control(strength.p, overfitting, images, moved), jnp.float32)
-    return Strength(p, overfitting, jnp.zeros_like(strength.signs), jnp.zeros_like(strength.count))
+def adapt(state: AugmentState, control: Control, images: Count, interval_images: int) -> AugmentState:
+    """Compute r_t, update p, reset the counters."""
+    r_t = state.signs / jnp.maximum(state.count, 1)
+    p = jnp.asarray(control(state.p, r_t, images, interval_images), jnp.float32)
+    return AugmentState(p, r_t, jnp.zeros_like(state.signs), jnp.zeros_like(state.count))
 
 
 # Controls -----------------------------------------------------------------------------------------------------------
 
 
 def adaptive(*, target: float = TARGET, images_per_unit: float = FRESH, p_max: float = 1.0) -> Control:
-    """ADA: p goes up where r_t is above the target, and down where it is below, at one speed.
+    """Return ADA's control: p rises while r_t is above the target and falls while r_t is below, at one speed.
 
     Args:
-      target: of r_t.
+      target: target of r_t.
       images_per_unit: images in which p can go from 0 to 1.
       p_max: p stays in [0, p_max]. In the original it has no upper limit.
     """
 
-    def control(p: Scalar, overfitting: Scalar, images: Count, moved: int) -> Scalar:
+    def control(p: Scalar, r_t: Scalar, images: Count, interval_images: int) -> Scalar:
         del images
-        return jnp.clip(p + jnp.sign(overfitting - target) * (moved / images_per_unit), 0, p_max)
+        return jnp.clip(p + jnp.sign(r_t - target) * (interval_images / images_per_unit), 0, p_max)
 
     return control
 
 
 def fixed(p: float) -> Control:
-    """The same p all the time."""
+    """Return the control that keeps p."""
     require(0 <= p <= 1, "p", p, "be in [0, 1]")
-    return lambda now, overfitting, images, moved: p
+    return lambda now, r_t, images, interval_images: p
 
 
 def scheduled(schedule: Callable[[Count], Any]) -> Control:
-    """p as a function of the images seen."""
-    return lambda now, overfitting, images, moved: schedule(images)
+    """Return the control that makes p a function of the images seen."""
+    return lambda now, r_t, images, interval_images: schedule(images)
 
 
 def ramp(p: float, images: int) -> Control:
-    """p rises from 0 in a straight line, and stays when it is reached after so many images."""
+    """Return the control by which p rises linearly from 0, reached after ``images`` images and kept from there on."""
     return scheduled(lambda seen: p * jnp.minimum(seen.astype(jnp.float32) / images, 1))

@@ -7,14 +7,14 @@ of mit-han-lab/data-efficient-gans, DiffAugment_pytorch.py. What is drawn is sep
     augmented = diffaugment.apply(images, transforms)
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ganzoo.config import check_types, require_at_least
+from ganzoo.config import NonNegative, check_fields
 from ganzoo.ops import random
 from ganzoo.typing import Images, Key
 
@@ -23,20 +23,19 @@ from ganzoo.typing import Images, Key
 class Policy:
     """Which transforms there are, and how far they go; the defaults are the published ones. 0 leaves one out."""
 
-    brightness: float = 0.5
+    brightness: NonNegative = 0.5
     """Largest number that is added to pixels in [-1, 1]."""
-    saturation: float = 1.0
+    saturation: NonNegative = 1.0
     """The distance to grey is multiplied by 1 +- at most this."""
-    contrast: float = 0.5
+    contrast: NonNegative = 0.5
     """The distance to the image's mean is multiplied by 1 +- at most this."""
-    translation: float = 0.125
+    translation: NonNegative = 0.125
     """Largest shift in image sizes; zeros come in."""
-    cutout: float = 0.5
+    cutout: NonNegative = 0.5
     """Side of a square of zeros, in image sizes."""
 
     def __post_init__(self) -> None:
-        check_types(self)
-        require_at_least(0, self, *(field.name for field in fields(self)))
+        check_fields(self)
 
 
 @jax.tree_util.register_dataclass

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from ganzoo.config import check_types, require, require_at_least
+from ganzoo.config import CountOrZero, check_fields, require
 
 LabelMode = Literal["auto", "none"]
 CropMode = Literal["center", "none"]
@@ -35,12 +35,11 @@ class DataConfig:
     """Resampling filter, antialiased as Pillow does it ("nearest" is not)."""
     on_bad_file: BadFileMode = "fail"
     """What to do with pictures that cannot be decoded: "fail" lists them and stops, "skip" leaves them out."""
-    memory_budget_mib: int = 2048
+    memory_budget_mib: CountOrZero = 2048
     """MiB of uint8 pixels and float32 labels up to which a set stays decoded in memory and on the device."""
-    workers: int = 0
+    workers: CountOrZero = 0
     """Decoding threads; 0 means one per core. Pictures up to about 64 x 64 pixels are read fastest by 1."""
 
     def __post_init__(self) -> None:
-        check_types(self)
+        check_fields(self)
         require(bool(self.split.strip()), "split", self.split, "be the name of a split")
-        require_at_least(0, self, "memory_budget_mib", "workers")

@@ -114,7 +114,7 @@ def convert(contents: Contents) -> Converted:
 def completed(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The weights with those of a missing generator taken from the average, and the other way round."""
     result = dict(weights)
-    for there, missing in (("average.", "generator."), ("generator.", "average.")):
+    for there, missing in (("ema.", "generator."), ("generator.", "ema.")):
         if not any(name.startswith(missing) for name in weights):
             for name, array in weights.items():
                 if name.startswith(there):

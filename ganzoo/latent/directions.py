@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from ganzoo.config import require
 from ganzoo.errors import UserError
-from ganzoo.latent.trained import Trained
+from ganzoo.latent.sampler import Sampler
 from ganzoo.typing import Styles
 
 
@@ -25,13 +25,13 @@ def principal_components(
     return _signed(directions[:count]).astype(np.float32), (sizes[:count] / len(ws) ** 0.5).astype(np.float32)
 
 
-def factorised(trained: Trained, count: int, layers: Sequence[int] | None = None) -> Float[np.ndarray, "k w_dim"]:
+def factorised(sampler: Sampler, count: int, layers: Sequence[int] | None = None) -> Float[np.ndarray, "k w_dim"]:
     """The directions that change the modulation most, from the weights alone: eigenvectors of ``A A^T``.
 
     ``A`` are the kernels from w to the styles of the chosen layers, beside one another, each column of unit length.
     Shen and Zhou 2021, "Closed-Form Factorization of Latent Semantics in GANs", arXiv:2007.06600, section 3.
     """
-    kernels = modulation_kernels(trained)
+    kernels = modulation_kernels(sampler)
     chosen = range(len(kernels)) if layers is None else layers
     for layer in chosen:
         require(0 <= layer < len(kernels), "layers", layer, f"be 0 to {len(kernels) - 1}")
@@ -42,17 +42,17 @@ def factorised(trained: Trained, count: int, layers: Sequence[int] | None = None
     return _signed(directions.T[::-1][:count]).astype(np.float32)
 
 
-def modulation_kernels(trained: Trained) -> list[np.ndarray]:
+def modulation_kernels(sampler: Sampler) -> list[np.ndarray]:
     """The kernels [w, C] from w to the styles of every convolution, coarse first, as the style inputs are ordered."""
-    trained.require_styles("factorisation")
-    synthesis: Any = trained.weights["params"].get("synthesis", {})
+    sampler.require_styles("factorisation")
+    synthesis: Any = sampler.weights["params"].get("synthesis", {})
     found = []
     blocks = [name for name in synthesis if name[1:].isdigit()]
     for block in sorted(blocks, key=lambda name: int(name[1:])):
         layers = [name for name in ("conv0", "conv1") if "affine" in synthesis[block].get(name, {})]
         found += [np.asarray(synthesis[block][layer]["affine"]["kernel"]) for layer in layers]
     if not found:
-        raise UserError(f"factorisation: {trained.gan.name} modulates no weights")
+        raise UserError(f"factorisation: {sampler.gan.name} modulates no weights")
     return found
 
 

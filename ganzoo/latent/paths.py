@@ -25,24 +25,24 @@ def path(points: np.ndarray, frames: int, way: Way = "linear", *, closed: bool =
         raise UserError(
             f"a path through {count} points in {frames} frames: there must be 2 points and 1 frame, or more"
         )
-    legs = count if closed else count - 1
+    segments = count if closed else count - 1
     t = np.arange(frames).reshape(-1, *[1] * (points.ndim - 1)) / frames
-    parts = [_leg(points, leg, t, way, closed=closed) for leg in range(legs)]
+    parts = [_leg(points, segment, t, way, closed=closed) for segment in range(segments)]
     if not closed:
         parts.append(points[-1:])
     return np.concatenate(parts).astype(np.float32)
 
 
-def _leg(points: np.ndarray, leg: int, t: np.ndarray, way: Way, *, closed: bool) -> np.ndarray:
-    """The points at ``t`` of the way from point ``leg`` to the next."""
+def _leg(points: np.ndarray, segment: int, t: np.ndarray, way: Way, *, closed: bool) -> np.ndarray:
+    """The points at ``t`` of the way from point ``segment`` to the next."""
     count = len(points)
-    a, b = points[leg], points[(leg + 1) % count]
+    a, b = points[segment], points[(segment + 1) % count]
     if way == "linear":
         return a + t * (b - a)
     if way == "slerp":
         return slerp(a, b, t)
-    before = points[(leg - 1) % count] if closed or leg > 0 else 2 * a - b
-    after = points[(leg + 2) % count] if closed or leg + 2 < count else 2 * b - a
+    before = points[(segment - 1) % count] if closed or segment > 0 else 2 * a - b
+    after = points[(segment + 2) % count] if closed or segment + 2 < count else 2 * b - a
     in_, out = (b - before) / 2, (after - a) / 2
     return (2 * t**3 - 3 * t**2 + 1) * a + (t**3 - 2 * t**2 + t) * in_ + (3 * t**2 - 2 * t**3) * b + (t**3 - t**2) * out
 

@@ -17,9 +17,9 @@ import optax
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
-from ganzoo.config import check_types, require, require_at_least, require_positive, require_share
-from ganzoo.latent.trained import Trained
-from ganzoo.ops.resample import averaged
+from ganzoo.config import Count, CountOrZero, NonNegative, Positive, Share, check_fields, require
+from ganzoo.latent.sampler import Sampler
+from ganzoo.ops.resample import avg_pool
 from ganzoo.typing import AnyArray, Images, Key, Labels, PerExample, PyTree, Scalar, Styles
 
 Distance = Callable[[Images, Images], PerExample]
@@ -42,35 +42,31 @@ class ProjectionConfig:
     of the generator itself less exactly (24 to 29 dB in the place of 33 to 39, after 500 steps at 64 x 64).
     """
 
-    steps: int = 1000
+    steps: Count = 1000
     """Steps of Adam."""
     space: Literal["w", "w+"] = "w+"
     """"w" is one style for all inputs; "w+" one for each (Abdal et al. 2019, arXiv:1904.03189)."""
-    learning_rate: float = 0.1
+    learning_rate: Positive = 0.1
     """At its highest."""
-    ramp_up: float = 0.05
+    ramp_up: Share = 0.05
     """Share of the steps in which the rate grows to that,"""
-    ramp_down: float = 0.25
+    ramp_down: Share = 0.25
     """and in which it falls to 0 at the end."""
-    style_noise: float = 0.01
+    style_noise: NonNegative = 0.01
     """Noise added to the styles, in units of their standard deviation, at the start;"""
-    style_noise_until: float = 0.75
+    style_noise_until: Share = 0.75
     """it falls to 0 until this share of the steps."""
-    noise_weight: float = 1e5
+    noise_weight: NonNegative = 1e5
     """Weight of the regularisation that keeps the noise maps noise."""
     optimise_noise: bool = True
     """Whether the noise maps are sought, too; otherwise they are the network's own."""
-    style_samples: int = 10_000
+    style_samples: Count = 10_000
     """Styles of which the mean, where the search starts, and the standard deviation are taken."""
-    seed: int = 0
+    seed: CountOrZero = 0
     """Of these, and of the noise."""
 
     def __post_init__(self) -> None:
-        check_types(self)
-        require_at_least(1, self, "steps", "style_samples")
-        require_positive(self, "learning_rate")
-        require_at_least(0, self, "style_noise", "noise_weight", "seed")
-        require_share(self, "ramp_up", "ramp_down", "style_noise_until")
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -88,7 +84,7 @@ class Projection:
 
 
 def project(
-    trained: Trained,
+    sampler: Sampler,
     targets: Images,
     config: ProjectionConfig | None = None,
     *,
@@ -99,7 +95,7 @@ def project(
     """The styles whose images are nearest to the targets, each sought by itself, all of them at once.
 
     Args:
-      trained: a generator with styles.
+      sampler: a generator with styles.
       targets: [N, H, W, C] in [-1, 1], of the generator's size.
       config: the schedule.
       labels: [N, k], whose styles are the start; only for a conditional model.
@@ -110,18 +106,18 @@ def project(
       UserError: the model has no styles, or the targets are of another size, or of one that has no such distance.
     """
     cfg = config or ProjectionConfig()
-    trained.require_styles("projection")
-    shape = trained.gan.image_shape
+    sampler.require_styles("projection")
+    shape = sampler.gan.image_shape
     require(tuple(targets.shape[1:]) == shape, "targets", tuple(targets.shape[1:]), f"be images of {shape}")
     targets, count, key = jnp.asarray(targets, jnp.float32), len(targets), jax.random.key(cfg.seed)
     distance_to = _distance_to(targets, distance or pixel_distance)
-    mean, deviation = style_statistics(trained, cfg, labels, count)
-    noise = _noise(trained, key, count) if cfg.optimise_noise else {}
-    copies = trained.gan.config.style_count if cfg.space == "w+" else 1
+    mean, deviation = style_statistics(sampler, cfg, labels, count)
+    noise = _noise(sampler, key, count) if cfg.optimise_noise else {}
+    copies = sampler.gan.config.style_count if cfg.space == "w+" else 1
     found: dict[str, Any] = {"ws": jnp.repeat(jnp.asarray(mean)[:, None], copies, axis=1), "noise": noise}
     optimizer = optax.scale_by_adam()
     memory = optimizer.init(found)
-    search = _Search(trained, cfg, targets, deviation)
+    search = _Search(sampler, cfg, targets, deviation)
     step, given = jax.jit(partial(search.step, optimizer)), _Given(search.variables, distance_to)
     distances = []
     for i in range(cfg.steps):
@@ -129,7 +125,7 @@ def project(
         distances.append(apart)
         if (i + 1) % 50 == 0 or i + 1 == cfg.steps:
             told(i + 1, float(apart.mean()))
-    ws = jnp.repeat(found["ws"], trained.gan.config.style_count // copies, axis=1)
+    ws = jnp.repeat(found["ws"], sampler.gan.config.style_count // copies, axis=1)
     images = jax.jit(search.images)(given.variables, ws, found["noise"])
     return Projection(
         np.asarray(ws), jax.device_get(found["noise"]), np.clip(np.asarray(images), -1, 1), np.asarray(distances)
@@ -141,7 +137,7 @@ def pixel_distance(images: Images, targets: Images) -> PerExample:
     images, targets = jnp.asarray(images), jnp.asarray(targets)
     total = jnp.mean(jnp.square(images - targets), axis=(1, 2, 3))
     while min(images.shape[1:3]) >= 16 and images.shape[1] % 2 == images.shape[2] % 2 == 0:
-        images, targets = averaged(images, 2), averaged(targets, 2)
+        images, targets = avg_pool(images, 2), avg_pool(targets, 2)
         total += jnp.mean(jnp.square(images - targets), axis=(1, 2, 3))
     return total
 
@@ -156,11 +152,11 @@ def shown(images: Images, targets: Images) -> Array:
 
 
 def style_statistics(
-    trained: Trained, config: ProjectionConfig, labels: Labels | None, count: int
+    sampler: Sampler, config: ProjectionConfig, labels: Labels | None, count: int
 ) -> tuple[Float[np.ndarray, "n w_dim"], float]:
     """The mean style for each target (of its label, where there are labels), and one standard deviation for all."""
-    latents = np.asarray(trained.gan.latents(jax.random.key(config.seed), jnp.arange(config.style_samples)))
-    larger = Trained(trained.gan, trained.state, trained.averaged, batch=1024)
+    latents = np.asarray(sampler.gan.latents(jax.random.key(config.seed), jnp.arange(config.style_samples)))
+    larger = Sampler(sampler.gan, sampler.state, sampler.ema, batch=1024)
 
     def styles(label: AnyArray | None) -> np.ndarray:
         chosen = None if label is None else np.repeat(np.asarray(label)[None], len(latents), axis=0)
@@ -187,7 +183,7 @@ def noise_regularity(maps: Sequence[Float[AnyArray, "_n _h _w"]]) -> Scalar:
                 total += jnp.sum(jnp.square(jnp.mean(map_ * jnp.roll(map_, 1, axis), axis=(1, 2))))
             if min(map_.shape[1:]) <= 8 or map_.shape[1] % 2 or map_.shape[2] % 2:
                 break
-            map_ = 2 * averaged(map_[..., None], 2)[..., 0]
+            map_ = 2 * avg_pool(map_[..., None], 2)[..., 0]
     return total
 
 
@@ -207,7 +203,7 @@ class _Given(NamedTuple):
 class _Search:
     """All else that stays the same."""
 
-    trained: Trained
+    sampler: Sampler
     config: ProjectionConfig
     targets: Array
     deviation: float
@@ -215,13 +211,13 @@ class _Search:
     @property
     def variables(self) -> PyTree:
         """Of the generator."""
-        weights = self.trained.weights
+        weights = self.sampler.weights
         return {"params": weights["params"], **weights["variables"]}
 
     def images(self, variables: PyTree, ws: Styles, noise: PyTree) -> Any:
         """Images of styles [N, L, w], each with its own noise maps where there are any."""
         variables = {**variables, "noise": noise} if noise else variables
-        return self.trained.gan.generator.apply(variables, ws, method="synthesise", noise="const")
+        return self.sampler.gan.generator.apply(variables, ws, method="synthesise", noise="const")
 
     def step(
         self,
@@ -239,7 +235,7 @@ class _Search:
         drawn = moved * jax.random.normal(jax.random.fold_in(key, i), found["ws"].shape)
 
         def loss(found: Mapping[str, Any]) -> tuple[Scalar, PerExample]:
-            count = self.trained.gan.config.style_count
+            count = self.sampler.gan.config.style_count
             ws = jnp.repeat(found["ws"] + drawn, count // found["ws"].shape[1], axis=1)
             apart = given.distance_to(shown(self.images(given.variables, ws, found["noise"]), self.targets))
             maps = jax.tree.leaves(found["noise"])
@@ -266,9 +262,9 @@ def _turned(distance: Distance) -> Callable[[Images, Images], PerExample]:
     return lambda targets, images: distance(images, targets)
 
 
-def _noise(trained: Trained, key: Key, count: int) -> PyTree:
+def _noise(sampler: Sampler, key: Key, count: int) -> PyTree:
     """Fresh noise maps [N, h, w] in the place of the network's own; none where it has none."""
-    maps, structure = jax.tree.flatten(trained.weights["variables"].get("noise", {}))
+    maps, structure = jax.tree.flatten(sampler.weights["variables"].get("noise", {}))
     drawn = [
         jax.random.normal(jax.random.fold_in(jax.random.fold_in(key, 1_000_003), i), (count, *leaf.shape))
         for i, leaf in enumerate(maps)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 from ganzoo.metrics.extractors import Extractor
 from ganzoo.metrics.features import Pairs, pair_distances
 from ganzoo.ops.random import for_indices
-from ganzoo.ops.resample import averaged
+from ganzoo.ops.resample import avg_pool
 from ganzoo.typing import Key, Latents
 
 Space = Literal["z", "w"]
@@ -108,4 +108,4 @@ def shrunk(images: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
     factor = min(height, width) // LARGEST
     if factor <= 1 or height % factor or width % factor:
         return images
-    return averaged(images, factor)
+    return avg_pool(images, factor)

@@ -18,33 +18,98 @@ Where reality differs from the paper:
 - sizes other than 64 double the features once more for every further halving, as the 64-pixel networks do.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, cast
+from typing import Annotated, Any, Literal, cast
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
-from ganzoo import augment
-from ganzoo.gan import GAN, Average, NetworkState, TrainState
-from ganzoo.losses import LOSSES, AdversarialLoss
-from ganzoo.models.dcgan_config import BASE_SIZE, DCGANConfig
-from ganzoo.ops import collective, pixels, random
+from ganzoo import augment, objectives
+from ganzoo.augment import AugmentConfig
+from ganzoo.config import Count, NonNegative, Positive, Range, check_fields, require
+from ganzoo.draws import Draws, FakeDraws, normal_latents, uniform_latents
+from ganzoo.gan import GAN, Model, Preset, TrainState, generator_variables
+from ganzoo.losses import LOSSES
+from ganzoo.models.config import (
+    AdamConfig, ImageConfig, ObjectiveConfig, adam, check_objective, discriminator_objectives, init_networks,
+)  # fmt: skip
+from ganzoo.objectives import Networks, Objective
+from ganzoo.ops import collective, random
 from ganzoo.ops.conv import conv, conv_transpose
-from ganzoo.phases import average_generator, chain, control_augmentation, counted, every, fitted, minimize, same_draws
-from ganzoo.typing import AnyArray, Batch, Images, Key, Labels, Latents, Logits, Metrics, Params, PyTree, Scalar, Step
+from ganzoo.phases import adapt_augmentation, chain, checked, every, minimize, train_step, update_ema
+from ganzoo.typing import AnyArray, Images, Key, Labels, Latents, Logits, Params, PyTree, State, Step
 
+BASE_SIZE = 4
 REFERENCE_BATCH = 256
+
+# Config ---------------------------------------------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class DCGANNetworks(ImageConfig):
+    """The networks. The defaults are those of the PyTorch example."""
+
+    image_size: int = 64
+    """Height and width in pixels: a power of two from 16 to 256."""
+    channels: Annotated[int, Range(1, 4)] = 3
+    """Channels of an image: 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA."""
+    latent_size: Count = 100
+    latent_distribution: Literal["normal", "uniform"] = "normal"
+    """z ~ N(0, 1) or z ~ U(-1, 1), for each component."""
+    generator_features: Count = 64
+    """Channels of the generator's last hidden layer (ngf); they double with every halving of the size."""
+    discriminator_features: Count = 64
+    """Channels of the discriminator's first layer (ndf); they double with every halving of the size."""
+    kernel_size: Annotated[int, Range(4, 5)] = 4
+    """Height and width of the stride-2 convolutions: 4 or 5."""
+    first_norm: Literal["channel", "unit"] = "channel"
+    """Batch normalisation of the generator's first layer: one mean per channel, or one per unit."""
+    norm_epsilon: Positive = 1e-5
+    """Added to the variance in batch normalisation."""
+    norm_momentum: Annotated[float, Range(0, 1, above=True)] = 0.1
+    """Share of the newest batch in the running statistics, which serve sampling only."""
+    sample_statistics: Literal["running", "batch"] = "running"
+    """Statistics with which images are sampled: the running ones, or those of a fixed reference batch of 256 latents of
+    the classes in turn, so that no image depends on the images sampled beside it."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Type of the activations; parameters, statistics and losses are always float32."""
+
+    @property
+    def levels(self) -> int:
+        """The number of stride-2 convolutions between the images and the 4x4 features."""
+        return (self.image_size // BASE_SIZE).bit_length() - 1
+
+
+@dataclass(frozen=True)
+class DCGANConfig(AugmentConfig, AdamConfig, ObjectiveConfig, DCGANNetworks):
+    """The networks and their training."""
+
+    update: Literal["same-fakes", "alternate"] = "same-fakes"
+    """Whether each minibatch updates D and then G on the same fakes, or minibatches update G and D in turn."""
+    learning_rate: Positive = 2e-4
+    """Adam's step size, of both networks."""
+    adam_beta1: Annotated[float, Range(0, 1, below=True)] = 0.5
+    adam_beta2: Annotated[float, Range(0, 1, below=True)] = 0.999
+    weight_decay: NonNegative = 0.0
+    """L2 penalty: weight_decay times each parameter is added to its gradient."""
+    ema_half_life: NonNegative = 0.0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        size = self.image_size
+        require(16 <= size <= 256 and size & (size - 1) == 0, "image_size", size, "be 16, 32, 64, 128 or 256")
+        check_objective(self)
+
 
 # Layers -------------------------------------------------------------------------------------------------------------
 
 
 def _near(mean: float) -> Callable[..., Array]:
-    """Initialiser N(mean, 0.02): weights around 0, batch-norm scales around 1. Radford et al. 2015, section 4."""
+    """Return the initialiser N(mean, 0.02): weights around 0, batch-norm scales around 1. Radford et al. 2015, section 4."""
 
     def draw(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
         return (mean + 0.02 * random.normal(key, shape)).astype(dtype)
@@ -85,13 +150,13 @@ class BatchNorm(nn.Module):
         return (shifted * gain.reshape(axes) + bias.reshape(axes)).astype(x.dtype)
 
 
-def batch_norm(config: DCGANConfig) -> Callable[..., BatchNorm]:
-    """The layer as the config has it; only its name is left to give."""
+def batch_norm(config: DCGANNetworks) -> Callable[..., BatchNorm]:
+    """Return the layer of a config; only its name is left to give."""
     return partial(BatchNorm, config.norm_epsilon, config.norm_momentum, config.sample_statistics == "running")
 
 
 def _moments(x: Float[Array, "... c"]) -> tuple[Float[Array, " c"], Float[Array, " c"], int]:
-    """Mean and (biased) variance of each channel over the global batch, and the number of values in them."""
+    """Return mean and (biased) variance [C] over the global batch, and the number of values of each channel."""
     axes = tuple(range(x.ndim - 1))
     x = x.astype(jnp.float32)
     mean = collective.mean(jnp.mean(x, axes))
@@ -130,7 +195,7 @@ class Up(nn.Module):
 
 
 def _half_padding(kernel_size: int) -> tuple[int, int]:
-    """Zeros (before, after) with which a stride-2 convolution exactly halves an even size."""
+    """Return the zeros (before, after) with which a stride-2 convolution exactly halves an even size."""
     return (kernel_size - 1) // 2, (kernel_size - 2) // 2
 
 
@@ -143,8 +208,12 @@ class Generator(nn.Module):
     config: DCGANConfig
 
     @nn.compact
-    def __call__(self, latents: Latents, labels: Labels | None = None, *, train: bool) -> Images:
-        """Images in [-1, 1]; the label vectors are appended to the latents (Mirza and Osindero 2014)."""
+    def __call__(self, latents: Latents, labels: Labels | None = None, *, train: bool = False) -> Images:
+        """Return images [N, H, W, C] in [-1, 1] of latents [N, z] and labels [N, k].
+
+        The label vectors are appended to the latents (Mirza and Osindero 2014, arXiv:1411.1784). ``train`` normalises by the
+        statistics of this batch and renews the running ones.
+        """
         cfg = self.config
         norm = batch_norm(cfg)
         z = latents if labels is None else jnp.concatenate([latents, labels.astype(latents.dtype)], axis=-1)
@@ -174,8 +243,8 @@ class Discriminator(nn.Module):
     config: DCGANConfig
 
     @nn.compact
-    def __call__(self, images: Images, labels: Labels | None = None, *, train: bool) -> Logits:
-        """Logits [N]; in training the statistics are those of this batch, so give reals and fakes separately."""
+    def __call__(self, images: Images, labels: Labels | None = None, *, train: bool = False) -> Logits:
+        """Return logits [N]; in training, batch statistics are of these images, so give reals and fakes separately."""
         cfg = self.config
         norm = batch_norm(cfg)
         x = jnp.asarray(images, cfg.dtype)
@@ -193,164 +262,168 @@ class Discriminator(nn.Module):
         return logits
 
 
-# Objective ----------------------------------------------------------------------------------------------------------
+# Objective ------------------------------------------------------------------------------------------------------------
+
+def networks(config: DCGANConfig, generator: Generator, discriminator: Discriminator) -> Networks:
+    """Return what the objectives need of the two modules. Batch statistics of both move in every pass."""
+
+    def fake(params: Params, state: State, draws: Draws) -> tuple[Images, State]:
+        network = state.generator
+        images, renewed = _train(generator, network.with_params(params), draws["latents"], draws.get("label"))
+        return images, replace(state, generator=replace(network, collections=renewed))
+
+    def logits(params: Params, state: State, images: Images, labels: Labels | None) -> tuple[Logits, State]:
+        network = state.discriminator
+        values, renewed = _train(discriminator, network.with_params(params), images, labels)
+        return values, replace(state, discriminator=replace(network, collections=renewed))
+
+    draw = FakeDraws(partial(draw_latents, config), micro_batch=config.micro_batch)
+    return Networks(fake, logits, draw, config.image_shape, augmentation=config)
 
 
-def draw_latents(config: DCGANConfig, key: Key, indices: Int[Array, " n"]) -> Latents:
-    """Latents [N, z]; the one with index i depends on the key and i alone."""
-    shape = (config.latent_size,)
-    draws = {
-        "normal": lambda key: jax.random.normal(key, shape),
-        "uniform": lambda key: jax.random.uniform(key, shape, minval=-1, maxval=1),
-    }
-    return random.for_indices(draws[config.latent_distribution], key, indices)
-
-
-@dataclass(frozen=True)
-class Game:
-    """The two networks and their losses: what a minibatch means for each player."""
-
-    config: DCGANConfig
-    generator: Generator
-    discriminator: Discriminator
-    loss: AdversarialLoss
-
-    def fakes(self, params: Params, variables: PyTree, batch: Batch, key: Key) -> tuple[Images, PyTree]:
-        """As many fakes as the batch has images, with its labels, and the generator's renewed statistics."""
-        latents = draw_latents(self.config, key, collective.global_indices(batch["image"].shape[0]))
-        return _train(self.generator, params, variables, latents, batch.get("label"))
-
-    def augmented(self, images: Images, kind: str, state: TrainState, key: Key) -> Images:
-        """The "real" or "fake" images as the discriminator is to see them."""
-        drawn = augment.draw(self.config, kind, jax.random.fold_in(key, 6), images.shape)
-        return augment.augmented(self.config, images, drawn, state.augment)
-
-    def discriminator_loss(
-        self, params: Params, state: TrainState, batch: Batch, key: Key
-    ) -> tuple[Scalar, tuple[TrainState, Metrics]]:
-        """The discriminator's loss on the batch and on as many fakes. The generator and its statistics stay."""
-        labels, network = batch.get("label"), state.discriminator
-        fakes, _ = self.fakes(state.generator.params, state.generator.variables, batch, key)
-        fakes = self.augmented(fakes, "fake", state, key)
-        reals = self.augmented(pixels.scaled(batch["image"]), "real", state, key)
-        real, variables = _train(self.discriminator, params, network.variables, reals, labels)
-        fake, variables = _train(self.discriminator, params, variables, fakes, labels)
-        losses = self.loss.discriminator(real, fake)
-        metrics = {
-            "discriminator/loss": Average.of(losses),
-            "discriminator/real": Average.of(nn.sigmoid(real)),
-            "discriminator/fake": Average.of(nn.sigmoid(fake)),
-        }
-        state = replace(state, discriminator=replace(network, variables=variables))
-        return losses.mean(), (augment.heard(state, real), metrics)
-
-    def generator_loss(
-        self, params: Params, state: TrainState, batch: Batch, key: Key
-    ) -> tuple[Scalar, tuple[TrainState, Metrics]]:
-        """The generator's loss on its fakes. The discriminator stays, but for its running statistics."""
-        labels, judge = batch.get("label"), state.discriminator
-        fakes, renewed = self.fakes(params, state.generator.variables, batch, key)
-        fakes = self.augmented(fakes, "fake", state, key)
-        fake, variables = _train(self.discriminator, judge.params, judge.variables, fakes, labels)
-        real = fake
-        if self.loss.generator_sees_reals:
-            reals = self.augmented(pixels.scaled(batch["image"]), "real", state, key)
-            real, variables = _train(self.discriminator, judge.params, variables, reals, labels)
-        losses = self.loss.generator(real, fake)
-        state = replace(
-            state,
-            generator=replace(state.generator, variables=renewed),
-            discriminator=replace(judge, variables=variables),
-        )
-        return losses.mean(), (state, {"generator/loss": Average.of(losses)})
+def draw_latents(config: DCGANConfig, key: Key, indices: Array) -> Latents:
+    """Draw latents [N, z]; the latent of index i depends on the key and i alone."""
+    draw = {"normal": normal_latents, "uniform": uniform_latents}[config.latent_distribution]
+    return draw(key, indices, size=config.latent_size)
 
 
 def _train(
-    network: nn.Module, params: Params, variables: PyTree, inputs: AnyArray, labels: Labels | None
-) -> tuple[Array, PyTree]:
-    """The network's output in training, and its renewed statistics."""
-    return network.apply({"params": params, **variables}, inputs, labels, train=True, mutable=["batch_stats"])
+    network: nn.Module, variables: PyTree, inputs: AnyArray, labels: Labels | None
+) -> tuple[Array, dict[str, PyTree]]:
+    """Return a network's output in training, and its renewed statistics."""
+    return cast("Any", network.apply(variables, inputs, labels, train=True, mutable=["batch_stats"]))
+
+
+def _without_statistics(networks: Networks) -> Networks:
+    """Return networks whose fakes leave the generator's running statistics as they are: for D's phase."""
+    return replace(networks, fake=lambda params, state, draws: (networks.fake(params, state, draws)[0], state))
 
 
 # Recipe -------------------------------------------------------------------------------------------------------------
 
 
-def optimizer(config: DCGANConfig) -> optax.GradientTransformation:
-    """Adam, after the L2 penalty's gradient where there is one."""
-    adam = optax.adam(config.learning_rate, config.adam_beta1, config.adam_beta2, config.adam_epsilon)
-    return optax.chain(optax.add_decayed_weights(config.weight_decay), adam) if config.weight_decay else adam
+def optimizer(config: DCGANConfig, network: str) -> optax.GradientTransformation:
+    """Return Adam, after the L2 penalty's gradient where there is one."""
+    steps = adam(config, config.learning_rate, interval=config.r1_interval if network == "discriminator" else 0)
+    return optax.chain(optax.add_decayed_weights(config.weight_decay), steps) if config.weight_decay else steps
 
 
-def train_step(game: Game) -> Step:
-    """``same-fakes``: D, then G through the new D on the same fakes (pytorch/examples, dcgan/main.py:223-264).
+def step(config: DCGANConfig, networks: Networks) -> Step:
+    """Return a whole step, in the order of one of the two lineages.
+
+    ``same-fakes``: D, then G through the new D on the same fakes (pytorch/examples, dcgan/main.py:223-264).
     ``alternate``: G in even steps and D in odd ones, each with images and latents of its own (Newmu/dcgan_code,
-    faces/train_uncond_dcgan.py:203-206)."""
-    discriminator = minimize("discriminator", game.discriminator_loss, optimizer(game.config))
-    generator = minimize("generator", game.generator_loss, optimizer(game.config))
-    players = {
-        "same-fakes": same_draws(discriminator, generator),
+    faces/train_uncond_dcgan.py:203-206).
+    """
+    critic, penalty = discriminator_objectives(config, _without_statistics(networks), labels="batch")
+    lazy = objectives.weighted(penalty, config.r1_interval) if penalty and config.r1_interval else None
+    main = objectives.total(critic, penalty) if penalty and not lazy else critic
+
+    def phase(network: str, objective: Objective) -> Step:
+        return minimize(network, objective, optimizer(config, network), micro_batch=config.micro_batch)
+
+    discriminator = phase("discriminator", main)
+    generator = phase("generator", objectives.generator(networks, LOSSES[config.loss], labels="batch"))
+    both = {
+        "same-fakes": chain(discriminator, generator, share_key=True),
         "alternate": chain(every(2, generator), every(2, discriminator, offset=1)),
-    }[game.config.update]
-    average = average_generator(half_life=game.config.average_half_life)
-    adapt = control_augmentation(augment.control(game.config), interval=game.config.augment_interval)
-    return counted(chain(players, average, adapt))
+    }[config.update]
+    penalties = [every(config.r1_interval, phase("discriminator", lazy))] if lazy else []
+    average = update_ema(half_life=config.ema_half_life)
+    adapt = adapt_augmentation(augment.control(config), interval=config.augment_interval)
+    whole = train_step(both, *penalties, average, adapt)
+    return checked(whole, image_shape=config.image_shape, label_size=config.label_size)
 
 
 def dcgan(config: DCGANConfig) -> GAN:
-    """The DCGAN of that config, as a record of pure functions."""
-    game = Game(config, Generator(config), Discriminator(config), LOSSES[config.loss])
-    shape = (config.image_size, config.image_size, config.channels)
+    """Return the DCGAN of a config."""
+    modules = {"generator": Generator(config), "discriminator": Discriminator(config)}
+
+    def init(key: Key) -> TrainState:
+        return TrainState(
+            **init_networks(config, modules, lambda network: optimizer(config, network).init, key, examples=2)
+        )
+
     return GAN(
         name="dcgan",
         config=config,
-        image_shape=shape,
+        image_shape=config.image_shape,
         label_size=config.label_size,
-        generator=game.generator,
-        discriminator=game.discriminator,
-        init=partial(init, game),
-        step=fitted(train_step(game), image_shape=shape, label_size=config.label_size),
-        generate=partial(generate, game),
+        **modules,
+        init=init,
+        step=step(config, networks(config, **modules)),
+        generate=partial(generate, config),
         latents=partial(draw_latents, config),
     )
 
 
-def init(game: Game, key: Key) -> TrainState:
-    """Fresh networks and optimizers; one key gives one state."""
-    cfg = game.config
-    labels = jnp.zeros((2, cfg.label_size)) if cfg.label_size else None
-    latents, images = jnp.zeros((2, cfg.latent_size)), jnp.zeros((2, cfg.image_size, cfg.image_size, cfg.channels))
+def generate(
+    config: DCGANConfig, state: TrainState, latents: Latents, labels: Labels | None = None, *, ema: bool = True
+) -> Images:
+    """Return images [N, H, W, C] of latents [N, z], normalised by the statistics that the config names."""
+    variables = generator_variables(state, ema=ema)
+    if config.sample_statistics == "batch":
+        variables = {**variables, **reference_statistics(config, variables)}
+    return cast("Array", Generator(config).apply(variables, latents, labels))
 
-    def network(module: nn.Module, key: Key, inputs: Array) -> NetworkState:
-        return NetworkState.fresh(module.init(key, inputs, labels, train=True), optimizer(cfg).init)
 
-    generator = network(game.generator, jax.random.fold_in(key, 0), latents)
-    return TrainState(
-        step=jnp.int32(0),
-        images=jnp.uint32(0),
-        generator=generator,
-        discriminator=network(game.discriminator, jax.random.fold_in(key, 1), images),
-        average=jax.tree.map(jnp.copy, generator.weights),
-        augment=augment.start(cfg),
+def reference_statistics(config: DCGANConfig, variables: PyTree) -> PyTree:
+    """Return the statistics of one fixed batch of 256 latents, in the place of the running ones."""
+    indices = jnp.arange(REFERENCE_BATCH)
+    labels = jax.nn.one_hot(indices % config.label_size, config.label_size) if config.label_size else None
+    latents = draw_latents(config, jax.random.fold_in(jax.random.key(0), REFERENCE_BATCH), indices)
+    return _train(Generator(replace(config, norm_momentum=1.0)), variables, latents, labels)[1]
+
+
+# Presets --------------------------------------------------------------------------------------------------------------
+
+_TORCH = DCGANConfig()
+_PAPER = DCGANConfig(
+    latent_distribution="uniform",
+    kernel_size=5,
+    first_norm="unit",
+    norm_epsilon=1e-8,
+    sample_statistics="batch",
+    update="alternate",
+    weight_decay=1e-5,
+)
+
+
+def _preset(
+    lineage: DCGANConfig, pixels: int, colours: int, z: int, ngf: int, ndf: int, ema: float = 0, labels: int = 0
+) -> DCGANConfig:
+    """A row of the table below."""
+    return replace(
+        lineage,
+        image_size=pixels,
+        channels=colours,
+        latent_size=z,
+        generator_features=ngf,
+        discriminator_features=ndf,
+        ema_half_life=ema,
+        label_size=labels,
     )
 
 
-def generate(
-    game: Game, state: TrainState, latents: Latents, labels: Labels | None = None, *, averaged: bool = True
-) -> Images:
-    """Images from latents [N, z], with the statistics that the config names, by the averaged or the newest weights."""
-    network = state.average if averaged else state.generator.weights
-    variables = network["variables"]
-    if game.config.sample_statistics == "batch":
-        variables = reference_statistics(game, network["params"], variables)
-    images = game.generator.apply({"params": network["params"], **variables}, latents, labels, train=False)
-    return cast("Array", images)  # apply returns a pair only where collections are mutable
+# fmt: off
+PRESETS: Mapping[str, Preset] = {
+    #                  lineage          pixels  colours    z  ngf  ndf  EMA (images)  labels
+    "paper":   Preset(_preset(_PAPER,      64,       3, 100, 128, 128), training={"batch_size": 128}),
+    "torch":   Preset(_preset(_TORCH,      64,       3, 100,  64,  64)),
+    "cifar10": Preset(_preset(_TORCH,      32,       3, 100,  64,  64,       10_000),
+                      data={"data": "tfds:cifar10"},
+                      training={"images": 2_000_000, "steps_per_dispatch": 16}),
+    "digits":  Preset(_preset(_TORCH,      32,       1,  64,  24,  24,        5_000,     10),
+                      data={"data": "digits"},
+                      training={"images": 160_000, "batch_size": 32, "log_every": 4_000, "sample_every": 20_000,
+                                "checkpoint_every": 40_000}),
+    "tiny":    Preset(_preset(_TORCH,      16,       3,   8,   4,   4,          100),
+                      data={"data": "digits"},
+                      training={"images": 2_000, "batch_size": 16, "log_every": 400, "sample_every": 1_000,
+                                "checkpoint_every": 400}),
+}
+# fmt: on
+"""``paper`` and ``torch`` are the published configurations; ``cifar10`` and ``digits`` are this library's settings of
+the Torch line for small images; ``tiny`` is for tests."""
 
-
-def reference_statistics(game: Game, params: Params, variables: PyTree) -> PyTree:
-    """The statistics of one fixed batch of 256 latents, in place of the running ones."""
-    cfg = game.config
-    indices = jnp.arange(REFERENCE_BATCH)
-    labels = jax.nn.one_hot(indices % cfg.label_size, cfg.label_size) if cfg.label_size else None
-    latents = draw_latents(cfg, jax.random.fold_in(jax.random.key(0), REFERENCE_BATCH), indices)
-    generator = Generator(replace(cfg, norm_momentum=1.0))
-    return _train(generator, params, variables, latents, labels)[1]
+MODEL = Model("dcgan", DCGANConfig, dcgan, PRESETS, default="torch")

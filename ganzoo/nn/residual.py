@@ -12,9 +12,10 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from ganzoo.nn.equalized import EqualizedConv, EqualizedDense, resampling
-from ganzoo.nn.mapping import MappingNetwork, at_least_float32
+from ganzoo.nn.mapping import MappingNetwork
 from ganzoo.nn.pyramid import Level
 from ganzoo.ops import fir
+from ganzoo.ops.pixels import at_least_float32
 from ganzoo.ops.statistics import minibatch_stddev
 from ganzoo.typing import Images, Labels, Logits, Params
 

@@ -4,19 +4,25 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from ganzoo.typing import Images, ImagesUint8
+from ganzoo.typing import AnyArray, Images, ImagesUint8
 
 
-def scaled(images: Images | ImagesUint8) -> Images:
-    """uint8 images as ``x / 127.5 - 1``; float images, taken to be in [-1, 1] already, as they are."""
+def to_float(images: Images | ImagesUint8) -> Images:
+    """Return uint8 images [N, H, W, C] as ``x / 127.5 - 1``; float images, taken to be in [-1, 1], as they are."""
     if images.dtype == jnp.uint8:
         return jnp.asarray(images, jnp.float32) / 127.5 - 1
     return jnp.asarray(images)
 
 
-def stored(images: Float[Array, "*n h w c"] | Float[np.ndarray, "*n h w c"]) -> UInt8[np.ndarray, "*n h w c"]:
-    """Images in [-1, 1] as uint8 on the host: ``x * 127.5 + 128``, clipped to 0..255 and truncated.
+def to_uint8(images: Float[Array, "*n h w c"] | Float[np.ndarray, "*n h w c"]) -> UInt8[np.ndarray, "*n h w c"]:
+    """Return images [..., H, W, C] in [-1, 1] as uint8 on the host: ``x * 127.5 + 128``, clipped to 0..255 and truncated.
 
-    This maps ``scaled(u)`` back to ``u``. NVlabs/stylegan3, metrics/metric_utils.py:269.
+    This maps ``to_float(u)`` back to ``u``. NVlabs/stylegan3, metrics/metric_utils.py:269.
     """
     return np.clip(np.asarray(images, np.float32) * 127.5 + 128, 0, 255).astype(np.uint8)
+
+
+def at_least_float32(x: AnyArray) -> Array:
+    """Return an array in float32, or in float64 where it is float64 already."""
+    x = jnp.asarray(x)
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -28,5 +28,5 @@ def normal(key: Key, shape: tuple[int, ...]) -> Float[Array, "..."]:
 
 def rows_of_batch(key: Key, indices: Int[Array, " n"], rows: Array) -> Array:
     """For every index a row, chosen at random, of the batch on all devices, of which ``rows`` is this one's part."""
-    whole = collective.gathered(rows)
+    whole = collective.all_gather(rows)
     return whole[for_indices(partial(jax.random.randint, shape=(), minval=0, maxval=len(whole)), key, indices)]

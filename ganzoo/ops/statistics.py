@@ -54,7 +54,7 @@ def minibatch_stddev(
     group = min(group_size or n, n)
     if n % group or features % channels:
         raise ValueError(f"groups of {group} in a batch of {n}, {channels} statistics of {features} features")
-    whole = collective.gathered(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
+    whole = collective.all_gather(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
     y = whole.reshape(group, n // group, height, width, channels, features // channels)
     y = jnp.sqrt(jnp.mean(jnp.square(y - jnp.mean(y, axis=0, keepdims=True)), axis=0) + EPSILON)
     y = jnp.tile(jnp.mean(y, axis=(1, 2, 4)), (group, 1))  # [N, channels]

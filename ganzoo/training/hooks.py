@@ -12,9 +12,9 @@ import jax
 from ganzoo.disk import write_whole
 from ganzoo.errors import UserError
 from ganzoo.grids import enlarged, grid, save_png, save_slides
-from ganzoo.ops.pixels import stored
+from ganzoo.ops.pixels import to_uint8
 from ganzoo.training.checkpoint import Checkpoints
-from ganzoo.training.loop import Hook, Moment
+from ganzoo.training.loop import Hook, HookContext
 
 DIVERGED = "/diverged"
 P_LIMIT = 0.8
@@ -33,9 +33,9 @@ class FiniteGuard(Hook):
         self.every = every
         self._checkpoints = checkpoints
 
-    def at(self, moment: Moment) -> None:
-        offenders = [name for name, value in moment.metrics.items() if name.endswith(DIVERGED) and value > 0]
-        broken = [name for name, value in moment.metrics.items() if not math.isfinite(value)]
+    def at(self, context: HookContext) -> None:
+        offenders = [name for name, value in context.metrics.items() if name.endswith(DIVERGED) and value > 0]
+        broken = [name for name, value in context.metrics.items() if not math.isfinite(value)]
         if not offenders and not broken:
             return
         player = (offenders or broken)[0].split("/")[0]
@@ -43,7 +43,7 @@ class FiniteGuard(Hook):
         latest = self._checkpoints.latest
         saved = "no checkpoint was made before" if latest is None else f"the last good checkpoint is at {latest} images"
         raise Diverged(
-            f"the {player} met a value that is not finite before image {moment.images}; {saved};"
+            f"the {player} met a value that is not finite before image {context.images}; {saved};"
             " lower the learning rate, or use float32"
         )
 
@@ -57,27 +57,27 @@ class Log(Hook):
         self._file = folder / "metrics.jsonl"
         self._board: Any = None
 
-    def start(self, moment: Moment) -> None:
-        keep_rows(self._file, moment.images)
+    def start(self, context: HookContext) -> None:
+        keep_rows(self._file, context.images)
         try:
             from tensorboardX import SummaryWriter
         except ImportError:
             return
-        self._board = SummaryWriter(str(self._folder / "tensorboard"), purge_step=moment.images + 1)
+        self._board = SummaryWriter(str(self._folder / "tensorboard"), purge_step=context.images + 1)
 
-    def at(self, moment: Moment) -> None:
-        scalars = {name: value for name, value in sorted(moment.metrics.items()) if not name.endswith(DIVERGED)}
+    def at(self, context: HookContext) -> None:
+        scalars = {name: value for name, value in sorted(context.metrics.items()) if not name.endswith(DIVERGED)}
         if scalars:
-            self.write(moment, {"images_per_s": round(moment.images_per_s, 2), **scalars})
+            self.write(context, {"images_per_s": round(context.images_per_s, 2), **scalars})
 
-    def write(self, moment: Moment, scalars: Mapping[str, float]) -> None:
+    def write(self, context: HookContext, scalars: Mapping[str, float]) -> None:
         """A row of scalars that other hooks found may stand beside those of the training."""
-        row = {"images": moment.images, "step": moment.step, **scalars}
+        row = {"images": context.images, "step": context.step, **scalars}
         with self._file.open("a") as file:
             file.write(json.dumps(row) + "\n")
         for name, value in row.items() if self._board else ():
             if name != "images":
-                self._board.add_scalar(name, value, moment.images)
+                self._board.add_scalar(name, value, context.images)
         if self._board:
             self._board.flush()  # a resumed run does not write these rows again
 
@@ -108,12 +108,12 @@ class LeakWarning(Hook):
     arXiv:2006.06676, section 2.2.
     """
 
-    def __init__(self, every: tuple[int, ...], patience: int, say: Callable[[str], None] = print) -> None:
+    def __init__(self, every: tuple[int, ...], patience: int, log: Callable[[str], None] = print) -> None:
         """
         Args:
           every: images between two looks.
           patience: images for which p has to stay over the limit.
-          say: receives the warning.
+          log: receives the warning.
         """
         self.every = every
         self._patience = patience
@@ -121,13 +121,13 @@ class LeakWarning(Hook):
         self._since: int | None = None
         self._is_told = False
 
-    def at(self, moment: Moment) -> None:
-        p = moment.metrics.get("augment/p")
+    def at(self, context: HookContext) -> None:
+        p = context.metrics.get("augment/p")
         if p is None or p <= P_LIMIT:
             self._since = None
             return
-        self._since = moment.images if self._since is None else self._since
-        lasted = moment.images - self._since
+        self._since = context.images if self._since is None else self._since
+        lasted = context.images - self._since
         if lasted >= self._patience and not self._is_told:
             self._is_told = True
             self._say(
@@ -156,22 +156,22 @@ class Samples(Hook):
         self._sample = sample
         self._columns = columns
 
-    def start(self, moment: Moment) -> None:
-        if moment.images == 0:
-            self._write(moment)
+    def start(self, context: HookContext) -> None:
+        if context.images == 0:
+            self._write(context)
 
-    def at(self, moment: Moment) -> None:
-        self._write(moment)
+    def at(self, context: HookContext) -> None:
+        self._write(context)
 
-    def _write(self, moment: Moment) -> None:
-        images = jax.device_get(self._sample(moment.state))
+    def _write(self, context: HookContext) -> None:
+        images = jax.device_get(self._sample(context.state))
         if jax.process_index():
             return
-        picture = grid(stored(images), self._columns)
+        picture = grid(to_uint8(images), self._columns)
         folder = self._folder / "samples"
         folder.mkdir(exist_ok=True)
-        save_png(folder / f"{moment.images:09d}.png", picture)
-        if moment.last:
+        save_png(folder / f"{context.images:09d}.png", picture)
+        if context.last:
             save_png(self._folder / "samples.png", enlarged(picture))
             save_slides(self._folder / "samples.webp", sorted(folder.glob("*.png")))
 
@@ -183,9 +183,9 @@ class Save(Hook):
         self.every = (every,)
         self._checkpoints = checkpoints
 
-    def at(self, moment: Moment) -> None:
-        self._checkpoints.save(moment.images, moment.state)
-        if moment.last:
+    def at(self, context: HookContext) -> None:
+        self._checkpoints.save(context.images, context.state)
+        if context.last:
             self._checkpoints.wait()
 
 
@@ -198,8 +198,8 @@ class Evaluate(Hook):
     def __init__(
         self,
         every: int,
-        measure: Callable[[Moment], Mapping[str, float]],
-        say: Callable[[str], None],
+        measure: Callable[[HookContext], Mapping[str, float]],
+        log: Callable[[str], None],
         total: int,
         *,
         rows: Path | None = None,
@@ -211,7 +211,7 @@ class Evaluate(Hook):
         Args:
           every: images between two evaluations.
           measure: ``moment -> numbers by name``; must leave the state as it is.
-          say: receives a line of each evaluation.
+          log: receives a line of each evaluation.
           total: images of the whole run; where it stops before, nothing is measured that is not due.
           rows: the file to which ``measure`` adds a row; those past the start of a resumed run are dropped.
           log: also gets the numbers, as ``metric/NAME``.
@@ -219,39 +219,39 @@ class Evaluate(Hook):
           lower_is_better: of the first number.
         """
         self.every = (every,)
-        self._measure, self._say, self._total = measure, say, total
+        self._measure, self._say, self._total = measure, log, total
         self._rows, self._log, self._best = rows, log, best
         self._sign = 1 if lower_is_better else -1
 
-    def start(self, moment: Moment) -> None:
-        self._before = moment.images
+    def start(self, context: HookContext) -> None:
+        self._before = context.images
         if self._rows and jax.process_index() == 0:
-            keep_rows(self._rows, moment.images)
+            keep_rows(self._rows, context.images)
 
-    def at(self, moment: Moment) -> None:
-        is_due = moment.images // self.every[0] > self._before // self.every[0]
-        self._before = moment.images
-        if not is_due and moment.images < self._total:
+    def at(self, context: HookContext) -> None:
+        is_due = context.images // self.every[0] > self._before // self.every[0]
+        self._before = context.images
+        if not is_due and context.images < self._total:
             return  # a run that is asked to stop does so at once
         start = time.perf_counter()
         try:
-            numbers = self._measure(moment)
+            numbers = self._measure(context)
             if self._log:
-                self._log.write(moment, {f"metric/{name}": number for name, number in numbers.items()})
-            self._keep(moment, next(iter(numbers.values())) * self._sign)
+                self._log.write(context, {f"metric/{name}": number for name, number in numbers.items()})
+            self._keep(context, next(iter(numbers.values())) * self._sign)
         except Exception as error:  # whatever it is, the run is worth more
             line = next(iter(str(error).splitlines()), "")
             self._say(
-                f"metrics at {moment.images} images failed, training goes on: {type(error).__name__}: {line[:200]}"
+                f"metrics at {context.images} images failed, training goes on: {type(error).__name__}: {line[:200]}"
             )
             return
         told = "  ".join(f"{name} {number:.4g}" for name, number in numbers.items())
-        self._say(f"{moment.images:>9} images  {told}  ({time.perf_counter() - start:.0f} s)")
+        self._say(f"{context.images:>9} images  {told}  ({time.perf_counter() - start:.0f} s)")
 
-    def _keep(self, moment: Moment, value: float) -> None:
+    def _keep(self, context: HookContext, value: float) -> None:
         """Save the state if it is among the best."""
         if self._best and math.isfinite(value) and self._best.among_best(value):
-            self._best.save(moment.images, moment.state, value)
+            self._best.save(context.images, context.state, value)
             self._best.wait()
 
 
@@ -283,20 +283,20 @@ class Progress(Hook):
         )
         self._task = self._bar.add_task("training", total=total, speed="", losses="")
 
-    def start(self, moment: Moment) -> None:
-        self._bar.update(self._task, completed=moment.images)
+    def start(self, context: HookContext) -> None:
+        self._bar.update(self._task, completed=context.images)
         self._bar.start()
 
     def dispatched(self, images: int) -> None:
         self._bar.update(self._task, completed=images)
 
-    def at(self, moment: Moment) -> None:
-        losses = {name: value for name, value in moment.metrics.items() if name.endswith("/loss")}
+    def at(self, context: HookContext) -> None:
+        losses = {name: value for name, value in context.metrics.items() if name.endswith("/loss")}
         text = "  ".join(f"{name.split('/')[0][0].upper()} {value:.3f}" for name, value in sorted(losses.items()))
-        speed = f"{moment.images_per_s:.0f} images/s"
-        self._bar.update(self._task, completed=moment.images, speed=speed, losses=text)
+        speed = f"{context.images_per_s:.0f} images/s"
+        self._bar.update(self._task, completed=context.images, speed=speed, losses=text)
         if not self._console.is_terminal:
-            self._console.print(f"{moment.images:>9} of {self._total} images  {speed}  {text}")
+            self._console.print(f"{context.images:>9} of {self._total} images  {speed}  {text}")
 
     def end(self) -> None:
         self._bar.stop()

@@ -14,7 +14,7 @@ IN_FLIGHT = 2
 
 
 @dataclass
-class Moment:
+class HookContext:
     """What a hook sees of the run, between two dispatches."""
 
     images: int
@@ -23,7 +23,7 @@ class Moment:
     state: State
     """Donated by the next dispatch: read or copy it now."""
     images_per_s: float
-    """Speed since the last moment."""
+    """Speed since the last call."""
     last: bool
     """Whether the run ends here, finished or stopped."""
     pending: list[Metrics] = field(repr=False)
@@ -52,13 +52,13 @@ class Hook:
     every: Sequence[int] = ()
     """Images between two calls of ``at``; of several numbers, each counts. 0 means never."""
 
-    def start(self, moment: Moment) -> None:
+    def start(self, context: HookContext) -> None:
         """Before the first dispatch."""
 
     def dispatched(self, images: int) -> None:
         """After each dispatch, which may still be computing. Must not wait for the device."""
 
-    def at(self, moment: Moment) -> None:
+    def at(self, context: HookContext) -> None:
         """When due, and at the end."""
 
     def end(self) -> None:
@@ -103,15 +103,15 @@ def train(
 
     def show(to: Sequence[Hook], last: bool) -> list[Metrics]:
         """Show the moment to hooks; return the metrics that none of them read."""
-        moment = Moment(images, done, state, clock.speed(images), last, pending)
+        context = HookContext(images, done, state, clock.speed(images), last, pending)
         for hook in to:
-            hook.at(moment)
+            hook.at(context)
         clock.restart(images)  # hooks are not training
-        return [] if moment.was_read else pending
+        return [] if context.was_read else pending
 
     try:
         for hook in hooks:
-            hook.start(Moment(images, done, state, 0.0, False, []))
+            hook.start(HookContext(images, done, state, 0.0, False, []))
         for dispatch in dispatches:
             state, metrics = dispatch.program(state, dispatch.payload, key)
             before, images, done = images, images + dispatch.images, done + dispatch.steps

@@ -7,7 +7,7 @@ from ganzoo.gan import Stage
 
 
 @dataclass(frozen=True)
-class Leg:
+class Segment:
     """A stretch of a run in one stage."""
 
     stage: Stage
@@ -28,15 +28,15 @@ class Leg:
         return self.images_at(self.last_step)
 
 
-def plan(stages: Sequence[Stage], batch_size: int, images: int) -> list[Leg]:
-    """The legs of a run over ``images`` images; the last step may go past them.
+def plan(stages: Sequence[Stage], batch_size: int, images: int) -> list[Segment]:
+    """The segments of a run over ``images`` images; the last step may go past them.
 
     Args:
       stages: of the GAN, in turn.
       batch_size: images of a step, where a stage does not say.
       images: length of the run.
     """
-    legs: list[Leg] = []
+    segments: list[Segment] = []
     step = seen = 0
     for stage in stages:
         size = stage.batch_size or batch_size
@@ -46,6 +46,6 @@ def plan(stages: Sequence[Stage], batch_size: int, images: int) -> list[Leg]:
             blocks = max((stage.last_image - seen) // block + 1, 0)
             count = min(count, blocks * stage.interval)
         if count:
-            legs.append(Leg(stage, size, step, seen, step + count))
-            step, seen = step + count, legs[-1].last_image
-    return legs
+            segments.append(Segment(stage, size, step, seen, step + count))
+            step, seen = step + count, segments[-1].last_image
+    return segments

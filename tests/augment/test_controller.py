@@ -12,27 +12,27 @@ from ganzoo import augment
 from ganzoo.augment import controller
 from ganzoo.errors import UserError
 from ganzoo.models import MODELS
-from ganzoo.models.stylegan2_config import StyleGAN2Config
-from ganzoo.phases import control_augmentation, counted
-from ganzoo.recipes import completed, experiments
+from ganzoo.models.stylegan2.config import StyleGAN2Config
+from ganzoo.phases import adapt_augmentation, counted
+from ganzoo.runs.config import completed, experiments
 
 SEEN = jnp.uint32(64)
 
 
-def strength(p: float, signs: float, count: float) -> controller.Strength:
-    return controller.Strength(*map(jnp.float32, (p, 0.0, signs, count)))
+def strength(p: float, signs: float, count: float) -> controller.AugmentState:
+    return controller.AugmentState(*map(jnp.float32, (p, 0.0, signs, count)))
 
 
 @pytest.mark.parametrize(
-    ("p", "overfitting", "expected"),
+    ("p", "r_t", "expected"),
     [(0.2, 0.7, 0.2 + 64 / 1000), (0.2, 0.5, 0.2 - 64 / 1000), (0.01, 0.0, 0.0), (0.79, 1.0, 0.8), (0.3, 0.6, 0.3)],
 )
-def test_p_moves_by_the_sign_of_what_is_over_the_target(p: float, overfitting: float, expected: float) -> None:
+def test_p_moves_by_the_sign_of_what_is_over_the_target(p: float, r_t: float, expected: float) -> None:
     """Whatever the distance is. Paper, section 3; exactly at the target it stays, and it stays in its bounds."""
     control = controller.adaptive(images_per_unit=1000, p_max=0.8)
-    after = controller.controlled(strength(p, 1000 * overfitting, 1000), control, SEEN, 64)
+    after = controller.controlled(strength(p, 1000 * r_t, 1000), control, SEEN, 64)
     assert float(after.p) == pytest.approx(expected, abs=1e-6)
-    assert float(after.overfitting) == pytest.approx(overfitting)
+    assert float(after.r_t) == pytest.approx(r_t)
     assert (float(after.signs), float(after.count)) == (0, 0)
 
 
@@ -57,17 +57,17 @@ def test_given_controls() -> None:
 
 def test_logits_of_all_devices_and_calls_are_counted() -> None:
     logits = np.asarray([3.0, -1.0, 0.0, 2.0, 5.0, -2.0, 1.0, 1.0], np.float32)
-    once = controller.watched(strength(0, 0, 0), jnp.asarray(logits))
+    once = controller.count_signs(strength(0, 0, 0), jnp.asarray(logits))
     assert (float(once.signs), float(once.count)) == (3, 8)
-    twice = controller.watched(once, jnp.asarray(logits[:4]))
+    twice = controller.count_signs(once, jnp.asarray(logits[:4]))
     assert (float(twice.signs), float(twice.count)) == (4, 12)
-    over_devices = jax.pmap(partial(controller.watched, strength(0, 0, 0)), axis_name="data", out_axes=None)
+    over_devices = jax.pmap(partial(controller.count_signs, strength(0, 0, 0)), axis_name="data", out_axes=None)
     assert jax.tree.map(float, over_devices(logits[:, None])) == jax.tree.map(float, once)
 
 
 def test_the_phase_moves_p_at_the_end_of_each_interval() -> None:
     """As the original: after 4, 8, 12 ... steps; p is logged in every step, and r_t when it is known."""
-    phase = control_augmentation(controller.adaptive(images_per_unit=100), interval=4)
+    phase = adapt_augmentation(controller.adaptive(images_per_unit=100), interval=4)
 
     @jax.jit
     def step(state, signs):
@@ -90,7 +90,7 @@ class State:
 
     step: jax.Array
     images: jax.Array
-    augment: controller.Strength
+    augment: controller.AugmentState
 
 
 # Settings -----------------------------------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ def test_p_moves_faster_in_a_run_that_starts_with_other_weights(name: str) -> No
 
 
 def test_only_what_has_a_p_has_a_strength() -> None:
-    def start(**fields) -> controller.Strength | None:
+    def start(**fields) -> controller.AugmentState | None:
         return augment.start(StyleGAN2Config(image_size=16, **fields))
 
     assert start() is None

@@ -30,7 +30,7 @@ def play(model: str, augment: str):
 
 def judged(model: str, game, state):
     """The discriminator's logits of the batch, as in training."""
-    images, network = jnp.asarray(pixels.scaled(BATCH["image"])), state.discriminator
+    images, network = jnp.asarray(pixels.to_float(BATCH["image"])), state.discriminator
     if model == "dcgan":
         return dcgan._train(game.discriminator, network.params, network.variables, images, None)[0]
     return game.judge(network.params, state, images, None, None)

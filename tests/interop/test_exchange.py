@@ -25,7 +25,7 @@ def weights_of(gan: ganzoo.GAN) -> dict[str, np.ndarray]:
     """Weights of our own numbers, by their names in a train state: to initialise takes long to compile."""
     shapes = jax.eval_shape(gan.init, jax.random.key(0))
     parts = {player: getattr(shapes, player).weights for player in ("generator", "discriminator")}
-    leaves = named_leaves({**parts, "average": shapes.average})
+    leaves = named_leaves({**parts, "average": shapes.ema})
     return {name: np.asarray(draw(seed, *leaf.shape)) for seed, (name, leaf) in enumerate(leaves)}
 
 
@@ -54,7 +54,7 @@ def test_a_model_comes_back_bit_for_bit(tiny, tmp_path: Path) -> None:
     assert again.config == gan.config
     assert again.image_shape == (8, 12, 3)
     parts = {player: getattr(state, player).weights for player in ("generator", "discriminator")}
-    leaves = dict(named_leaves({**parts, "average": state.average}))
+    leaves = dict(named_leaves({**parts, "average": state.ema}))
     assert_same({name: np.asarray(leaf) for name, leaf in leaves.items()}, weights)
 
 
@@ -105,7 +105,7 @@ def test_a_run_starts_from_a_pickle(tmp_path: Path) -> None:
         start = pretrained.read_start(str(tmp_path / source))
         assert any(name.startswith("discriminator.") for name in start) == (source == "sg2_uncond.pkl")
         name = "params.mapping.dense0.kernel"
-        assert start[f"generator.{name}"].shape == start[f"average.{name}"].shape == (64, 64)
+        assert start[f"generator.{name}"].shape == start[f"ema.{name}"].shape == (64, 64)
 
 
 # What is refused ----------------------------------------------------------------------------------------------------

@@ -34,10 +34,10 @@ def test_images_and_logits_are_the_recorded_ones(model) -> None:
     name, gan, state = model
     golden = pickles.recorded(name)
     labels = golden["in/c"] if gan.label_size else None
-    bound = gan.generator.bind(variables(state.average))
+    bound = gan.generator.bind(variables(state.ema))
     both = [bound.styles(golden["in/z"], labels, **options) for options in ({}, {"psi": 0.7, "cutoff": 3})]
     apply = partial(gan.generator.apply, method="synthesise")
-    images = nchw(golden_cases.run(apply, variables(state.average), np.concatenate(both)))
+    images = nchw(golden_cases.run(apply, variables(state.ema), np.concatenate(both)))
     recorded = [golden[f"out/G_ema/img_{options}"] for options in ("psi1", "psi0.7_cutoff3")]
     golden_cases.assert_near(images, np.concatenate(recorded), IMAGES)
     judge = partial(golden_cases.run, gan.discriminator.apply, variables(state.discriminator.weights))
@@ -47,7 +47,7 @@ def test_images_and_logits_are_the_recorded_ones(model) -> None:
 
 def test_the_newest_generator_is_another_one(model) -> None:
     _, _, state = model
-    newest, averaged = state.generator.params, state.average["params"]
+    newest, averaged = state.generator.params, state.ema["params"]
     assert jax.tree.structure(newest) == jax.tree.structure(averaged)
     for ours, other in zip(jax.tree.leaves(newest), jax.tree.leaves(averaged), strict=True):
         assert not np.array_equal(ours, other)

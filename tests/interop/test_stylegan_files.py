@@ -24,7 +24,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> tuple:
 def test_images_and_scores_are_the_recorded_ones(model: tuple) -> None:
     gan, state = model
     golden = pickles.recorded(NAME)
-    variables = {"params": state.average["params"], **state.average["variables"]}
+    variables = {"params": state.ema["params"], **state.ema["variables"]}
     bound = gan.generator.bind(variables)
     ws = np.concatenate([bound.styles(golden["in/z"], **options) for options in TRUNCATIONS.values()])
     images = golden_cases.run(partial(gan.generator.apply, method="synthesise"), variables, ws)

@@ -7,8 +7,8 @@ from ganzoo.errors import UserError
 from ganzoo.latent.directions import edited, principal_components
 from ganzoo.latent.mixing import mixed, mixing_table
 from ganzoo.latent.paths import path, slerp
-from ganzoo.latent.seeds import numbers
-from ganzoo.latent.spectrum import decibels, power_spectrum, radial
+from ganzoo.cli.seeds import numbers
+from ganzoo.metrics.spectrum import decibels, power_spectrum, radial
 
 DRAWS = np.random.default_rng(0)
 

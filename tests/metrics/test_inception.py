@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ganzoo.errors import UserError
-from ganzoo.evaluation import MetricsConfig, load_extractor, read_torch_state
+from ganzoo.runs.evaluate import MetricsConfig, load_extractor, read_torch_state
 from ganzoo.metrics import inception
 from ganzoo.metrics.extractors import inception_extractor
 from metrics.test_weights import write_safetensors

@@ -8,7 +8,7 @@ import pytest
 from ganzoo.metrics.extractors import inception_input
 from ganzoo.metrics.pictures import quantized, rgb
 from ganzoo.metrics.resize import filtered, resized
-from ganzoo.ops.pixels import stored
+from ganzoo.ops.pixels import to_uint8
 
 RECORD = golden.case("metrics/preprocessing")
 SIZE = (299, 299)
@@ -79,6 +79,6 @@ def test_any_channels_become_three(values, expected) -> None:
 
 def test_generated_images_are_rounded_as_they_are_stored() -> None:
     images = golden.draw(0, 2, 5, 5, 3).astype(np.float32)
-    np.testing.assert_array_equal(quantized(images), stored(images))
+    np.testing.assert_array_equal(quantized(images), to_uint8(images))
     whole = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
     np.testing.assert_array_equal(quantized(whole), whole)

@@ -10,7 +10,7 @@ import pytest
 
 import ganzoo
 from ganzoo.errors import UserError
-from ganzoo.gan import NetworkState
+from ganzoo.gan import Network
 from ganzoo.models import dcgan, dcgan_config
 from ganzoo.ops import pixels
 
@@ -78,9 +78,9 @@ class Replay:
             fresh, generator=self.network("params/G", "G"), discriminator=self.network("params/D", "D")
         )
 
-    def network(self, prefix: str, network: str) -> NetworkState:
+    def network(self, prefix: str, network: str) -> Network:
         params, variables = from_torch(self.golden, prefix, network)
-        return NetworkState(params, variables, dcgan.optimizer(self.gan.config).init(params))
+        return Network(params, variables, dcgan.optimizer(self.gan.config).init(params))
 
     def noise(self, iteration: int) -> jax.Array:
         return jnp.asarray(self.golden[f"in/iter{iteration}/noise"][:, :, 0, 0])
@@ -100,10 +100,10 @@ def replay(monkeypatch: pytest.MonkeyPatch) -> Replay:
 
 def test_networks_in_evaluation(replay: Replay) -> None:
     golden, state = replay.golden, replay.state
-    images = replay.gan.generate(state, golden["in/eval_noise"][:, :, 0, 0], averaged=False)
+    images = replay.gan.generate(state, golden["in/eval_noise"][:, :, 0, 0], ema=False)
     assert_close(images.transpose(0, 3, 1, 2), golden["out/eval/G(eval_noise)"], 1e-5)
     network = state.discriminator
-    real = pixels.scaled(jnp.asarray(replay.batch(0)["image"]))
+    real = pixels.to_float(jnp.asarray(replay.batch(0)["image"]))
     logits = replay.gan.discriminator.apply({"params": network.params, **network.variables}, real, train=False)
     assert_close(jax.nn.sigmoid(logits), golden["out/eval/D(real_batches[0])"], 1e-5)
 
@@ -217,7 +217,7 @@ def batch(gan: ganzoo.GAN, count: int = 8, seed: int = 0) -> dict:
     )
 
 
-def moved(before: NetworkState, after: NetworkState) -> bool:
+def moved(before: Network, after: Network) -> bool:
     pairs = zip(jax.tree.leaves(before.params), jax.tree.leaves(after.params), strict=True)
     return any(not np.array_equal(a, b) for a, b in pairs)
 

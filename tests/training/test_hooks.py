@@ -9,18 +9,18 @@ from PIL import Image
 
 from ganzoo.gan import Average
 from ganzoo.grids import grid
-from ganzoo.ops.pixels import stored
+from ganzoo.ops.pixels import to_uint8
 from ganzoo.training.checkpoint import Checkpoints
 from ganzoo.training.hooks import Diverged, FiniteGuard, LeakWarning, Log, Progress, Samples, Save, keep_rows
-from ganzoo.training.loop import Dispatch, Hook, Moment, train
+from ganzoo.training.loop import Dispatch, Hook, HookContext, train
 
 NAN = float("nan")
 
 
-def moment(images=64, last=False, state=None, **metrics) -> Moment:
+def moment(images=64, last=False, state=None, **metrics) -> HookContext:
     """A moment with these metrics; ``__`` in their names stands for the slash."""
     pending = [{name.replace("__", "/"): Average(value, 1.0) for name, value in metrics.items()}]
-    return Moment(images, images // 16, state, 123.456, last, pending)
+    return HookContext(images, images // 16, state, 123.456, last, pending)
 
 
 class Shelf(Checkpoints):
@@ -124,10 +124,10 @@ def test_a_row_holds_the_scalars_and_where_the_run_is(tmp_path) -> None:
 
 def test_a_phase_that_did_not_run_has_no_scalar(tmp_path) -> None:
     log = Log((16,), tmp_path)
-    log.at(Moment(64, 4, None, 1.0, False, [{"a": Average(1.0, 1.0), "b": Average(0.0, 0.0)}]))
+    log.at(HookContext(64, 4, None, 1.0, False, [{"a": Average(1.0, 1.0), "b": Average(0.0, 0.0)}]))
     assert "b" not in rows(tmp_path)[0]
-    log.at(Moment(80, 5, None, 1.0, False, [{"b": Average(0.0, 0.0)}]))
-    assert len(rows(tmp_path)) == 1  # nothing to say, so no row
+    log.at(HookContext(80, 5, None, 1.0, False, [{"b": Average(0.0, 0.0)}]))
+    assert len(rows(tmp_path)) == 1  # nothing to log, so no row
 
 
 def test_rows_that_come_again_and_what_is_no_row_are_dropped(tmp_path) -> None:
@@ -161,7 +161,7 @@ def test_a_resumed_log_goes_on_after_its_state(tmp_path) -> None:
 
 def test_a_warning_when_p_stays_over_the_limit() -> None:
     told: list[str] = []
-    hook = LeakWarning((100,), patience=200, say=told.append)
+    hook = LeakWarning((100,), patience=200, log=told.append)
     for images, p in enumerate([0.9, 0.9, 0.7, 0.9, 0.9, 0.9, 0.9]):
         assert bool(told) == (images > 5)
         hook.at(moment(images=100 * images, augment__p=p))
@@ -188,7 +188,7 @@ def greys(file, columns: int) -> np.ndarray:
 
 def test_samples_are_shown_in_order(tmp_path) -> None:
     Samples(100, tmp_path, numbered, 8).at(moment(images=1000, state=0))
-    expected = stored(numbered(0, 64))[:, 0, 0, 0].reshape(8, 8)
+    expected = to_uint8(numbered(0, 64))[:, 0, 0, 0].reshape(8, 8)
     np.testing.assert_array_equal(greys(tmp_path / "samples" / "000001000.png", 8), expected)
 
 
@@ -201,7 +201,7 @@ def test_the_beginning_is_shown_and_the_end_is_enlarged(tmp_path) -> None:
     names = sorted(path.name for path in (tmp_path / "samples").iterdir())
     assert names == ["000000000.png", "000000100.png", "000000200.png"]
     last = np.asarray(Image.open(tmp_path / "samples.png"))
-    small = grid(stored(numbered(2, 64)), 8)[..., 0]
+    small = grid(to_uint8(numbered(2, 64)), 8)[..., 0]
     with Image.open(tmp_path / "samples.webp") as film:
         assert film.size == small.shape[::-1]  # frames that look alike are one
     factor = len(last) // len(small)

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import pytest
 
 from ganzoo.gan import Average
-from ganzoo.training.loop import Dispatch, Hook, Moment, train
+from ganzoo.training.loop import Dispatch, Hook, HookContext, train
 
 BATCH = 10
 
@@ -29,15 +29,15 @@ class Recorder(Hook):
         self.dispatches: list[int] = []
         self.started = self.ended = 0
 
-    def start(self, moment: Moment) -> None:
+    def start(self, context: HookContext) -> None:
         self.started += 1
-        assert not moment.last
+        assert not context.last
 
     def dispatched(self, images: int) -> None:
         self.dispatches.append(images)
 
-    def at(self, moment: Moment) -> None:
-        self.calls.append((moment.images, moment.last, moment.metrics.get("loss") if self.read else None))
+    def at(self, context: HookContext) -> None:
+        self.calls.append((context.images, context.last, context.metrics.get("loss") if self.read else None))
 
     def end(self) -> None:
         self.ended += 1
@@ -87,7 +87,7 @@ def test_hooks_end_also_when_one_of_them_fails() -> None:
     class Failing(Hook):
         every = (20,)
 
-        def at(self, moment: Moment) -> None:
+        def at(self, context: HookContext) -> None:
             raise RuntimeError("no")
 
     hook = Recorder((20,))

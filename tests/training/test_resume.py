@@ -16,9 +16,9 @@ import jax
 import numpy as np
 import pytest
 
-from ganzoo.experiment import run
+from ganzoo.runs.run import run
 from ganzoo.models import MODELS
-from ganzoo.recipes import Experiment, experiments
+from ganzoo.runs.config import Experiment, experiments
 from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints
 
@@ -35,7 +35,7 @@ def tiny(**training) -> Experiment:
 
 
 def train(out: Path, *, resume: bool = False, **training) -> None:
-    run(tiny(**training), out, resume=resume, say=lambda line: None)
+    run(tiny(**training), out, resume=resume, log=lambda line: None)
 
 
 def final_state(out: Path) -> dict[str, np.ndarray]:
@@ -79,7 +79,7 @@ def test_resumed_run_is_the_undisturbed_one(undisturbed: Path, tmp_path: Path) -
 def test_streamed_data_train_the_same_run(undisturbed: Path, tmp_path: Path) -> None:
     experiment = tiny(images=512)
     experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, memory_budget_mib=0))
-    run(experiment, tmp_path / "run", say=lambda line: None)
+    run(experiment, tmp_path / "run", log=lambda line: None)
     ours, theirs = final_state(tmp_path / "run"), final_state(undisturbed)
     for name in ours:
         np.testing.assert_allclose(ours[name], theirs[name], atol=2e-4, err_msg=name)

@@ -1,0 +1,194 @@
+"""Config fields that models share. A model's config lists its parts in reverse: bases on the right come first in help.
+
+``class StyleGAN2Config(AugmentConfig, AdamConfig, ObjectiveConfig, StyleGAN2Networks)`` has the fields of its networks,
+then of its objective, then of its optimizers, and those of the augmentation last.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from ganzoo import augment, objectives
+from ganzoo.augment import AugmentConfig
+from ganzoo.config import Count, CountOrZero, NonNegative, Positive, Range, ShareBelowOne, require
+from ganzoo.draws import LabelSource
+from ganzoo.gan import Network
+from ganzoo.losses import LOSSES, LossName
+from ganzoo.nn.pyramid import Level, size_of
+from ganzoo.objectives import Networks, Objective
+from ganzoo.typing import Key, Params, PyTree
+
+Size = int | tuple[int, int]
+
+
+@dataclass(frozen=True)
+class ImageConfig:
+    """What images are, and what they are made from."""
+
+    image_size: Size = 64
+    """Pixels: one number for a square, or height and width; h * 2^k and w * 2^k, the smaller of h, w from 4 to 15."""
+    channels: Count = 3
+    """Channels of an image: 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA, or more."""
+    label_size: CountOrZero = 0
+    """Length of the label vectors (the number of classes); 0 trains without labels."""
+    latent_size: Count = 512
+    """Length of the latent vector z."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C)."""
+        return (*size_of(self.image_size), self.channels)
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig:
+    """The adversarial loss and the discriminator's penalties. Penalties of weight 0 are not computed."""
+
+    loss: LossName = "non-saturating"
+    """Adversarial loss."""
+    r1_gamma: NonNegative | None = 0.0
+    """Weight of R1: gamma / 2 times the squared gradient of D with respect to real images."""
+    r2_gamma: NonNegative = 0.0
+    """Weight of R2, which is R1 of fake images."""
+    gradient_penalty: NonNegative = 0.0
+    """Weight (lambda) of WGAN-GP's penalty between real and fake images; published: 10, with the Wasserstein loss."""
+    drift_penalty: NonNegative = 0.0
+    """Weight of the mean squared logit of real images; ProGAN: 0.001, with the Wasserstein loss."""
+    r1_interval: CountOrZero = 0
+    """Steps between two phases of R1, R2 and WGAN-GP, weighted by the interval (lazy regularisation); 0 adds the
+    penalties to the main loss of every step."""
+    micro_batch: CountOrZero = 0
+    """Images whose gradients are computed at once, over all devices; 0 is the whole batch. Costs time, saves memory.
+    Statistics over a batch (normalisation, minibatch standard deviation, mixing) are then of a micro-batch."""
+
+
+@dataclass(frozen=True)
+class AdamConfig:
+    """Decays of Adam, for both networks, and the moving average of the generator."""
+
+    adam_beta1: ShareBelowOne = 0.0
+    """Adam's decay of the gradient's mean, per step."""
+    adam_beta2: ShareBelowOne = 0.99
+    """Adam's decay of the gradient's square, per step."""
+    adam_epsilon: Positive = 1e-8
+    """Added to the root of the squares in Adam."""
+    ema_half_life: NonNegative | None = 10_000
+    """Half-life in images of the generator's moving average (EMA), which is what is sampled; 0 samples the newest
+    weights."""
+
+
+@dataclass(frozen=True)
+class PyramidConfig(ImageConfig):
+    """Sizes and channels of networks that double the size from block to block, and their mapping network."""
+
+    style_size: Count = 512
+    """Length of the style vector w."""
+    mapping_layers: CountOrZero = 8
+    """Layers of the generator's mapping network."""
+    mapping_lr_multiplier: Positive = 0.01
+    """Learning rate of the mapping network, relative to the other layers."""
+    channel_base: int | None = 16384
+    """Channels at resolution r are channel_base / r, at most channel_max."""
+    channel_max: Count = 512
+    """Most channels of a layer."""
+    minibatch_std_group: CountOrZero | None = 4
+    """Group size of the minibatch standard deviation. 0: whole (micro-)batch."""
+    minibatch_std_channels: CountOrZero = 1
+    """Feature maps that the minibatch standard deviation adds; 0 leaves it out."""
+    style_mixing: Annotated[float, Range(0, 1)] = 0.9
+    """Probability with which a (micro-)batch mixes the styles of two latents."""
+    style_average_decay: Annotated[float, Range(0, 1)] = 0.995
+    """Decay of the running mean of w, per batch."""
+
+
+# Checks and parts that follow from the fields -------------------------------------------------------------------------
+
+
+def check_pyramid(config: PyramidConfig, levels: tuple[Level, ...]) -> None:
+    """Raise ``UserError`` where the channels do not suit the levels."""
+    finest = levels[-1].resolution
+    require(levels[-1].features >= 1, "channel_base", config.channel_base, f"be at least the resolution, {finest}")
+    std, features = config.minibatch_std_channels, levels[0].features
+    require(not std or features % std == 0, "minibatch_std_channels", std, f"divide the {features} features at 4x4")
+
+
+def check_groups(config: PyramidConfig, together: int) -> None:
+    """Raise ``UserError`` unless the groups of the minibatch standard deviation divide ``together`` images."""
+    group = config.minibatch_std_group
+    fits = not group or not config.minibatch_std_channels or together % min(group, together) == 0
+    require(fits, "minibatch_std_group", group, f"divide the (micro-)batch of {together} images")
+
+
+def check_objective(config: ObjectiveConfig) -> None:
+    """Raise ``UserError`` where the augmentation does not suit the loss."""
+    if isinstance(config, AugmentConfig):
+        augment.check(config, config.loss)
+
+
+def discriminator_objectives(
+    config: ObjectiveConfig, networks: Networks, *, labels: LabelSource, pixel_size: float = 1.0
+) -> tuple[Objective, Objective | None]:
+    """Return D's adversarial loss, and the sum of its penalties; None where all have the weight 0.
+
+    Args:
+      config: of the model.
+      networks: of the model.
+      labels: of the fakes.
+      pixel_size: see ``objectives.r1``.
+    """
+    main = objectives.discriminator(networks, LOSSES[config.loss], labels=labels, drift=config.drift_penalty)
+    chosen = [
+        (config.r1_gamma, lambda gamma: objectives.r1(networks, gamma, pixel_size=pixel_size)),
+        (config.r2_gamma, lambda gamma: objectives.r2(networks, gamma, labels=labels, pixel_size=pixel_size)),
+        (config.gradient_penalty, lambda weight: objectives.wgan_gp(networks, weight, pixel_size=pixel_size)),
+    ]
+    terms = [make(weight) for weight, make in chosen if weight]
+    return main, objectives.total(*terms) if terms else None
+
+
+def init_networks(
+    config: ImageConfig,
+    modules: dict[str, nn.Module],
+    init_optimizer: Callable[[str], Callable[[Params], PyTree]],
+    key: Key,
+    *,
+    examples: int = 1,
+) -> dict[str, PyTree]:
+    """Return the fields of a fresh ``TrainState`` that all models share; one key gives one state.
+
+    Args:
+      config: of the model.
+      modules: "generator" and "discriminator".
+      init_optimizer: ``init_optimizer(network)(params)`` starts an optimizer.
+      key: of the weights.
+      examples: images of the batch by which shapes are found.
+    """
+    labels = jnp.zeros((examples, config.label_size)) if config.label_size else None
+    inputs = {"generator": (config.latent_size,), "discriminator": config.image_shape}
+    networks = {}
+    for position, (name, shape) in enumerate(inputs.items()):
+        network_key = jax.random.fold_in(key, position)
+        variables = modules[name].init(network_key, jnp.zeros((examples, *shape)), labels)
+        networks[name] = Network.create(variables, init_optimizer(name))
+    return {
+        "step": jnp.int32(0),
+        "images": jnp.uint32(0),
+        **networks,
+        "ema": jax.tree.map(jnp.copy, networks["generator"].variables),
+        "augment": augment.init(config) if isinstance(config, AugmentConfig) else None,
+    }
+
+
+def adam(config: AdamConfig, rate: float, *, interval: int = 0) -> optax.GradientTransformation:
+    """Return Adam, corrected for the steps that a lazy phase every ``interval`` steps adds; 0 corrects nothing.
+
+    With c = k / (k + 1) for the interval k, the rate is multiplied by c and the decays are beta^c.
+    Karras et al. 2019, arXiv:1912.04958, appendix B.
+    """
+    c = interval / (interval + 1) if interval else 1.0
+    return optax.adam(rate * c, config.adam_beta1**c, config.adam_beta2**c, config.adam_epsilon)

@@ -1,0 +1,183 @@
+"""StyleGAN2: styles that modulate the weights of a generator, trained with lazy regularisation.
+
+Karras, Laine, Aittala, Hellsten, Lehtinen, Aila 2019, "Analyzing and Improving the Image Quality of StyleGAN",
+arXiv:1912.04958; with the settings and the training loop of Karras et al. 2020, "Training Generative Adversarial
+Networks with Limited Data", arXiv:2006.06676 (NVlabs/stylegan2-ada-pytorch), and with its augmentation if asked for.
+
+Where reality differs from the paper, this follows the code:
+
+- style mixing draws one cutoff for a whole (micro-)batch, and the second latents do not enter the average of w;
+- the average of w is that of all generator passes in training, also those of the discriminator's phase;
+- path lengths are divided by the number of style inputs under the root, and the penalty compares them with the
+  average that already counts them, through which the gradient flows;
+- gradients that are not numbers become 0 before Adam sees them, infinite ones +-1e5.
+
+Where this differs from the code:
+
+- a batch is the global batch: groups of the minibatch standard deviation, the averages of w and of path lengths and
+  the mixing cutoff are those of all devices, so one device and eight train the same model; so are the signs of logits
+  that ADA counts, and the margin of its reflection;
+- p of ADA has an upper limit;
+- gradients of micro-batches are averaged, not summed (Adam with beta1 = 0 makes the same steps of both);
+- the labels of fakes are drawn from those of the batch, since a step sees no others.
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from ganzoo import augment, objectives
+from ganzoo.draws import Draws, FakeDraws, StyleDraws, normal_latents
+from ganzoo.gan import GAN, Model, TrainState
+from ganzoo.losses import LOSSES
+from ganzoo.models.config import adam, check_groups, discriminator_objectives, init_networks
+from ganzoo.models.stylegan2.config import PRESETS, StyleGAN2Config, fill_defaults
+from ganzoo.models.stylegan2.networks import Generator, discriminator, modulation_kernels
+from ganzoo.nn.residual import ResidualDiscriminator, frozen
+from ganzoo.nn.styles import mix_styles, style_space
+from ganzoo.objectives import Objective, StyleNetworks
+from ganzoo.phases import adapt_augmentation, checked, every, minimize, train_step, update_ema
+from ganzoo.typing import Images, Key, Labels, Logits, Params, State, Step, Styles
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class StyleGAN2State(TrainState):
+    """A train state that remembers how long paths are."""
+
+    path_length_mean: Any
+    """float32 []: the running mean of path lengths."""
+
+
+# Objective ----------------------------------------------------------------------------------------------------------
+
+
+def networks(config: StyleGAN2Config, generator: Generator, discriminator: ResidualDiscriminator) -> StyleNetworks:
+    """Return what the objectives need of the two modules."""
+    apply = generator.apply
+
+    def styles(params: Params, state: State, draws: Draws) -> tuple[Styles, State]:
+        network, labels = state.generator, draws.get("label")
+        variables = network.with_params(params)
+        tracked = partial(apply, variables, method="styles", update_average=True, mutable=["statistics"])
+        ws, renewed = tracked(draws["latents"], labels)
+        if config.style_mixing:
+            others = cast("Any", apply(variables, draws["mixed_latents"], labels, method="styles"))
+            ws = mix_styles(ws, others, draws["cutoff"])
+        network = replace(network, collections={**network.collections, **renewed})
+        return ws, replace(state, generator=network)
+
+    def synthesise(params: Params, state: State, ws: Styles, draws: Draws) -> Images:
+        noise = draws.get("noise", config.training_noise)
+        return cast("Any", apply(state.generator.with_params(params), ws, noise=noise, method="synthesise"))
+
+    def fake(params: Params, state: State, draws: Draws) -> tuple[Images, State]:
+        ws, state = styles(params, state, draws)
+        return synthesise(params, state, ws, draws), state
+
+    def logits(params: Params, state: State, images: Images, labels: Labels | None) -> tuple[Logits, State]:
+        if count := config.freeze_discriminator_layers:
+            params = frozen(params, count)
+        return cast("Any", discriminator.apply({"params": params}, images, labels)), state
+
+    draw = FakeDraws(
+        partial(normal_latents, size=config.latent_size),
+        StyleDraws(config.style_mixing, config.style_count, fresh_noise=config.training_noise == "random"),
+        config.micro_batch,
+    )
+    return StyleNetworks(
+        fake, logits, draw, config.image_shape, augmentation=config, styles=styles, synthesise=synthesise
+    )
+
+
+# Recipe -------------------------------------------------------------------------------------------------------------
+
+
+def optimizer(config: StyleGAN2Config, network: str) -> optax.GradientTransformation:
+    """Return Adam behind ``finite``, corrected for the steps that the network's lazy phase adds."""
+    rate, interval = {
+        "generator": (config.generator_learning_rate, config.path_length_interval),
+        "discriminator": (config.discriminator_learning_rate, config.r1_interval),
+    }[network]
+    return optax.chain(finite(), adam(config, cast("float", rate), interval=interval))
+
+
+def finite(limit: float = 1e5) -> optax.GradientTransformation:
+    """Replace NaN in gradients by 0, and clip infinite ones to +-``limit``. NVlabs/stylegan2-ada-pytorch, line 291."""
+    return optax.stateless(
+        lambda updates, params: jax.tree.map(partial(jnp.nan_to_num, nan=0.0, posinf=limit, neginf=-limit), updates)
+    )
+
+
+def phases(config: StyleGAN2Config, networks: StyleNetworks) -> dict[str, tuple[Step, int]]:
+    """Return the phases of a step in their order, by name, each with the number of steps between two of its kind.
+
+    A network's penalty is minimised by the same Adam as its main loss: in a phase of its own, times the interval, or
+    together with the main loss where the interval is 0.
+    """
+
+    def of(network: str, main: Objective, penalty: Objective | None, interval: int) -> dict[str, tuple[Step, int]]:
+        phase = partial(minimize, network, optimizer=optimizer(config, network), micro_batch=config.micro_batch)
+        if penalty is None:
+            return {network: (phase(main), 1)}
+        if interval:
+            lazy = phase(objectives.weighted(penalty, interval))
+            return {network: (phase(main), 1), f"{network} penalty": (lazy, interval)}
+        return {network: (phase(objectives.total(main, penalty)), 1)}
+
+    weight, shrink = config.path_length_weight, config.path_length_batch_shrink
+    lengths = objectives.path_length(networks, weight, decay=config.path_length_decay, shrink=shrink)
+    main = objectives.generator(networks, LOSSES[config.loss], labels="resampled")
+    critic, penalty = discriminator_objectives(config, networks, labels="resampled")
+    return {
+        **of("generator", main, lengths if weight else None, config.path_length_interval),
+        **of("discriminator", critic, penalty, config.r1_interval),
+    }
+
+
+def step(config: StyleGAN2Config, networks: StyleNetworks) -> Step:
+    """G, its path lengths every 4th step, D, its R1 every 16th, then the EMA and the strength of the augmentation.
+
+    Each phase has latents of its own. NVlabs/stylegan2-ada-pytorch, training_loop.py:199-315.
+    """
+    steps = [phase if interval == 1 else every(interval, phase) for phase, interval in phases(config, networks).values()]
+    half_life = cast("float", config.ema_half_life)
+    average = update_ema(half_life=half_life, ramp=config.ema_ramp, collections="copy")
+    adapt = adapt_augmentation(augment.control(config), interval=config.augment_interval)
+    whole = train_step(*steps, average, adapt)
+
+    def check_size(batch_size: int) -> None:
+        check_groups(config, config.micro_batch or batch_size)
+
+    return checked(whole, image_shape=config.image_shape, label_size=config.label_size, check_size=check_size)
+
+
+def stylegan2(config: StyleGAN2Config) -> GAN:
+    """Return the StyleGAN2 of a config; what the config leaves open is chosen as for one device."""
+    config, _ = fill_defaults(config, 0, 1)
+    modules = {"generator": Generator(config), "discriminator": discriminator(config)}
+    styles = style_space(modules["generator"], config.style_count, modulations=modulation_kernels)
+
+    def init(key: Key) -> StyleGAN2State:
+        shared = init_networks(config, modules, lambda network: optimizer(config, network).init, key)
+        return StyleGAN2State(path_length_mean=jnp.float32(0), **shared)
+
+    return GAN(
+        name="stylegan2",
+        config=config,
+        image_shape=config.image_shape,
+        label_size=config.label_size,
+        **modules,
+        init=jax.jit(init),
+        step=step(config, networks(config, **modules)),
+        generate=styles.generate,
+        latents=partial(normal_latents, size=config.latent_size),
+        styles=styles,
+    )
+
+
+MODEL = Model("stylegan2", StyleGAN2Config, stylegan2, PRESETS, default="auto", fill_defaults=fill_defaults)

@@ -1,0 +1,180 @@
+"""Every subcommand on a small converted model and on one without styles: what it writes, and what it refuses."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy
+from metrics.test_lpips import ARRAYS
+from PIL import Image
+
+import ganzoo
+from ganzoo import interop
+from ganzoo.cli import main
+from ganzoo.cli.tools import COMMANDS
+from ganzoo.config import to_json
+from ganzoo.pretrained import pictures
+from ganzoo.training.checkpoint import named_leaves
+
+KEY = jax.random.key(0)
+
+
+def written(folder: Path, name: str, preset: str, **fields) -> str:
+    """A fresh model as a file."""
+    gan = ganzoo.create(name, preset, **fields)
+    draws = np.random.default_rng(0)
+    shapes = {f"ema.{key}": leaf.shape for key, leaf in named_leaves(jax.eval_shape(gan.init, KEY).average)}
+    arrays = {key: draws.normal(size=shape).astype(np.float32) for key, shape in shapes.items()}
+    arrays = {key: 100 * array if ".mapping.dense" in key else array for key, array in arrays.items()}
+    arrays = {key: np.square(array) if key.endswith(".var") else array for key, array in arrays.items()}
+    path = folder / f"{name}.safetensors"
+    interop.save(path, interop.Converted(name, {}, arrays), to_json(gan.config))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return written(tmp_path_factory.mktemp("models"), "stylegan2", "tiny", channels=1, label_size=3)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return written(tmp_path_factory.mktemp("models"), "dcgan", "tiny")
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture):
+    """Runs a command in an empty folder, which must end well, and returns what is in the folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: str) -> dict[str, Path]:
+        assert main(list(args)) == 0, capsys.readouterr().err
+        return {str(path.relative_to(tmp_path)): path for path in tmp_path.rglob("*") if path.is_file()}
+
+    return run
+
+
+@pytest.mark.parametrize("options", [(), ("--psi", "0.5", "--cutoff", "2", "--class", "1", "--noise", "random")])
+def test_sample_a_grid(model: str, run, options) -> None:
+    files = run("sample", model, "--seeds", "0-2,9", *options, "--columns", "3")
+    with Image.open(files["samples.png"]) as picture:
+        assert picture.mode == "L"
+        assert picture.size[0] > picture.size[1]
+
+
+def test_sample_single_files(plain: str, run) -> None:
+    files = run("sample", plain, "--seeds", "3,5", "--out", "many", "--latents", "numpy")
+    assert set(files) == {"many/seed0003.png", "many/seed0005.png"}
+    with Image.open(files["many/seed0003.png"]) as picture:
+        assert (picture.mode, picture.size) == ("RGB", (16, 16))
+
+
+def test_mix(model: str, run) -> None:
+    files = run("mix", model, "--rows", "0", "--columns", "1-2", "--layers", "2-3", "--out", "mix.webp")
+    with Image.open(files["mix.webp"]) as picture:
+        assert picture.format == "WEBP"
+
+
+@pytest.mark.parametrize("out", ["film.webp", "film.gif"])
+def test_interpolate(model: str, run, out) -> None:
+    files = run("interpolate", model, "--seeds", "0-3", "--frames", "4", "--columns", "2", "--out", out)
+    with Image.open(files[out]) as film:
+        assert film.n_frames == 8
+        assert film.size == (256, 128)
+
+
+def test_interpolate_latents(plain: str, run) -> None:
+    files = run("interpolate", plain, "--seeds", "0-1", "--frames", "3", "--way", "slerp")
+    with Image.open(files["film.webp"]) as film:
+        assert film.n_frames == 6
+
+
+def test_project_pictures_that_it_made(model: str, run) -> None:
+    run("sample", model, "--seeds", "0,1", "--out", "targets")
+    files = run("project", model, "--images", "targets", "--steps", "3", "--style-samples", "50")
+    assert {"projection/0000.png", "projection/0001.png", "projection/projection.png"} <= set(files)
+    with np.load(files["projection/projection.npz"]) as found:
+        assert found["ws"].shape == (2, 4, 8)
+        assert found["distances"].shape == (3, 2)
+    assert pictures(files["targets/seed0000.png"], (8, 8, 1)).shape == (1, 8, 8, 1)
+
+
+def test_project_by_lpips(model: str, run, capsys: pytest.CaptureFixture) -> None:
+    """With files of random weights, the network's in one and the distance's in the other."""
+    larger = written(Path(), "stylegan2", "tiny", image_size=16, channels=1)
+    for name, start in (("vgg16", "features"), ("vgg", "lin")):
+        safetensors.numpy.save_file(
+            {key: ARRAYS[key] for key in ARRAYS if key.startswith(start)}, f"{name}.safetensors"
+        )
+    Image.fromarray(np.add.outer(np.arange(0, 128, 8), np.arange(0, 128, 8)).astype(np.uint8)).save("target.png")
+    options = ("--steps", "30", "--style-samples", "50", "--no-optimise-noise")
+    options = (*options, "--lpips", "vgg16.safetensors", "vgg.safetensors")
+    files = run("project", larger, "--images", "target.png", *options)
+    with np.load(files["projection/projection.npz"]) as found:
+        assert found["distances"][-1] < 0.8 * found["distances"][0]
+    assert main(["project", model, "--images", "target.png", *options]) == 2
+    assert "LPIPS is of images of at least 16 pixels, not of 8x8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [(), ("--method", "closed-form", "--layers", "0-1", "--direction", "2")])
+def test_edit(model: str, run, options) -> None:
+    files = run("edit", model, "--seeds", "0-1", "--steps", "3", *options)
+    assert set(files) == {"edit.png"}
+
+
+def test_convert_the_generator_alone(model: str, run) -> None:
+    files = run("convert", model, "g.safetensors", "--generator-only")
+    assert set(interop.read(files["g.safetensors"]).networks) == {"average"}
+
+
+def test_spectrum(plain: str, run) -> None:
+    run("sample", plain, "--seeds", "0-3", "--out", "real")
+    files = run("spectrum", plain, "--count", "70", "--real", "real")
+    with np.load(files["spectrum.npz"]) as found:
+        assert found["generated"].shape == found["real"].shape == (16, 16)
+        assert found["radial_generated"].shape == (9,)
+
+
+def test_export(model: str, run, capsys: pytest.CaptureFixture) -> None:
+    files = run("export", model, "--psi", "0.7")
+    assert files["generator.jax"].stat().st_size > 1000
+    assert "latents [n, z], labels [n, 3] -> images [n, 8, 8, 1]" in capsys.readouterr().out
+
+
+REFUSED = {
+    "sample {model} --seeds a": "seeds = 'a'",
+    "sample {model} --psi 2": "psi = 2.0",
+    "sample {model} --class 3": "class = 3",
+    "sample {model} --out x.jpg": "must end in .png or .webp",
+    "sample {model} --sedes 1": "did you mean '--seeds'",
+    "sample nowhere": "cannot be read",
+    "sample {plain} --psi 0.5": "no styles",
+    "mix {plain}": "no styles",
+    "mix {model} --layers 9": "layers = '9'",
+    "interpolate {model} --seeds 1": "at least two",
+    "interpolate {model} --seeds 0-1 --out film.avi": "must end in .webp, .gif or .mp4",
+    "project {model} --images nowhere": "nowhere",
+    "project {model} --images nowhere --lpips vgg.pth": "no LPIPS weights at vgg.pth; LPIPS takes vgg16",
+    "project {plain} --images nowhere": "no styles",
+    "edit {model} --method closed-form --direction 8": "count = 9",
+    "export {plain} --psi 0.5": "no styles to truncate",
+    "convert {model} x.npz": "end in .safetensors",
+    "convert {plain} x.npz --names original": "no table of the originals' names",
+}
+
+
+@pytest.mark.parametrize("typed", REFUSED)
+def test_refused_in_one_line(typed: str, model, plain, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(typed.format(model=model, plain=plain).split()) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert REFUSED[typed] in lines[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help(name: str, capsys: pytest.CaptureFixture) -> None:
+    assert main([name, "--help"]) == 0
+    assert COMMANDS[name].__doc__.split(",")[0].split(".")[0][:40] in " ".join(capsys.readouterr().out.split())
