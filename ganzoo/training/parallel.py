@@ -9,7 +9,7 @@ same numbers up to the order of summation, because a batch means the global batc
 """
 
 import hashlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -54,7 +54,9 @@ def jit_init(init: Callable[[Key], State], mesh: Mesh | None = None) -> Callable
     return jax.jit(init, out_shardings=NamedSharding(mesh or data_mesh(), WHOLE))
 
 
-def jit_step(step: Step, mesh: Mesh | None = None, *, batch: PyTree = SPLIT) -> Step:
+def jit_step(
+    step: Step, mesh: Mesh | None = None, *, batch: PyTree = SPLIT, options: Mapping[str, Any] | None = None
+) -> Step:
     """The step as one program over a mesh: state and key on every device, the batch split.
 
     The compiler sees the global batch and inserts the communication, so statistics over the batch are global.
@@ -63,6 +65,7 @@ def jit_step(step: Step, mesh: Mesh | None = None, *, batch: PyTree = SPLIT) -> 
       step: ``(state, batch, key) -> (state, metrics)``.
       mesh: all devices when absent.
       batch: how the batch is split: a ``PartitionSpec`` for all of it or a tree of them.
+      options: of the compiler; ``compiler_options(mesh)`` when absent.
     """
     mesh = mesh or data_mesh()
     whole = NamedSharding(mesh, WHOLE)
@@ -77,7 +80,7 @@ def jit_step(step: Step, mesh: Mesh | None = None, *, batch: PyTree = SPLIT) -> 
         in_shardings=(whole, split, whole),
         out_shardings=whole,
         donate_argnums=0,
-        compiler_options=compiler_options(mesh),
+        compiler_options=compiler_options(mesh) if options is None else dict(options),
     )
 
 
@@ -91,9 +94,9 @@ def compiler_options(mesh: Mesh) -> dict[str, Any]:
     return {"xla_backend_optimization_level": 1} if on_cpu else {}
 
 
-def scan_step(step: Step, mesh: Mesh | None = None) -> Step:
+def scan_step(step: Step, mesh: Mesh | None = None, *, options: Mapping[str, Any] | None = None) -> Step:
     """K steps per dispatch: each leaf of the batch is [K, N, ...]; metrics are sums over the K steps."""
-    return jit_step(scanned(step), mesh, batch=STACKED)
+    return jit_step(scanned(step), mesh, batch=STACKED, options=options)
 
 
 def pmap_step(step: Step, mesh: Mesh | None = None, *, batch: PyTree = SPLIT) -> Step:
@@ -116,14 +119,21 @@ def pmap_step(step: Step, mesh: Mesh | None = None, *, batch: PyTree = SPLIT) ->
     return split
 
 
-def shard_map_step(step: Step, mesh: Mesh | None = None, *, batch: PyTree = SPLIT, check_vma: bool = True) -> Step:
+def shard_map_step(
+    step: Step,
+    mesh: Mesh | None = None,
+    *,
+    batch: PyTree = SPLIT,
+    check_vma: bool = True,
+    options: Mapping[str, Any] | None = None,
+) -> Step:
     """The step by ``shard_map``: as ``pmap_step``, but over a mesh and composable with ``jit``.
 
     ``check_vma`` lets JAX verify that the state that comes out is the same on all devices.
     """
     mesh = mesh or data_mesh()
     mapped = jax.shard_map(step, mesh=mesh, in_specs=(WHOLE, batch, WHOLE), out_specs=WHOLE, check_vma=check_vma)
-    return jit_step(mapped, mesh, batch=batch)
+    return jit_step(mapped, mesh, batch=batch, options=options)
 
 
 def vmap_step(step: Step) -> Step:
