@@ -1,5 +1,6 @@
 """Before a run starts, every picture is decoded once: to find the broken ones, and to keep what fits in memory."""
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -9,9 +10,9 @@ from itertools import chain
 
 import numpy as np
 
-from ganzoo.data.cache import recall, remember
 from ganzoo.data.images import Target, reason
 from ganzoo.data.source import Source, printable
+from ganzoo.disk import recall, remember
 from ganzoo.errors import UserError
 
 Progress = Callable[[int, int], None]
@@ -30,7 +31,7 @@ def load(
 ) -> tuple[np.ndarray | None, BadFiles]:
     """Decodes every picture of ``source``.
 
-    Where the pixels are not kept, the numbers of the broken pictures are remembered (see `ganzoo.data.cache`), so
+    Where the pixels are not kept, the numbers of the broken pictures are remembered (see `ganzoo.disk`), so
     that the next run on the same files decodes only those again.
 
     Returns:
@@ -43,7 +44,7 @@ def load(
     pixels = np.empty((len(source.names), *target.shape), np.uint8) if keep else None
     bad = list(_decode_all(source, target, pixels, workers, progress))
     if not keep:
-        remember(key, [index for index, _ in bad])
+        remember(_file(key), json.dumps([index for index, _ in bad]).encode())
     return pixels, bad
 
 
@@ -61,9 +62,14 @@ def thread_count(workers: int) -> int:
     return workers or os.cpu_count() or 1
 
 
+def _file(key: str) -> str:
+    """Return the name of a file in the cache."""
+    return f"data/{key}.json"
+
+
 def _recalled(key: str, size: int) -> list[int] | None:
     """The remembered numbers of broken pictures; None if there is nothing usable."""
-    suspects = recall(key)
+    suspects = recall(_file(key), json.loads)
     is_usable = isinstance(suspects, list) and all(isinstance(i, int) and 0 <= i < size for i in suspects)
     return suspects if is_usable else None
 

@@ -4,6 +4,7 @@ Nothing is ever downloaded from here: whoever reads a data set on a machine with
 once what is missing, and preparing most sets needs TensorFlow.
 """
 
+import json
 import os
 import re
 import threading
@@ -12,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo.data.cache import recall, remember
 from ganzoo.data.config import DataConfig
 from ganzoo.data.images import Target, decode
 from ganzoo.data.labels import Labels, of_classes
@@ -142,11 +142,11 @@ def _open_split(tfds: Any, name: str, builder: Any, config: DataConfig) -> Any:
 
 def _labels(name: str, feature: Any, records: Any, revision: str) -> Labels:
     """Reads the class of every record, once for this data set and machine."""
-    key = f"labels-{revision}"
-    numbers = recall(key)
+    file = f"data/labels-{revision}.json"
+    numbers = recall(file, json.loads)
     if not isinstance(numbers, list) or len(numbers) != len(records):
         numbers = [int(records[index]["label"]) for index in range(len(records))]
-        remember(key, numbers)
+        remember(file, json.dumps(numbers).encode())
     class_names = [feature.int2str(number) for number in range(feature.num_classes)]
     hidden = sum(not 0 <= number < len(class_names) for number in numbers)
     if hidden:

@@ -1,6 +1,6 @@
 """Reading and writing other people's weights, without running what is in their files."""
 
-from ganzoo.interop.contents import Contents, Network, read
+from ganzoo.interop.contents import Contents, Network, read, read_tensors
 from ganzoo.interop.convert import Converted, completed, convert
 from ganzoo.interop.describe import describe, list_arrays
 from ganzoo.interop.exchange import is_ours, loaded, originals, save, write_arrays
@@ -17,6 +17,7 @@ __all__ = [
     "loaded",
     "originals",
     "read",
+    "read_tensors",
     "save",
     "write_arrays",
 ]

@@ -26,7 +26,7 @@ MAX_DEPTH = 16
 """Of modules in modules, and of what is told of a file."""
 MAX_PARTS = 50_000
 MAX_TEXT = 500
-NETWORKS = ("G", "D", "G_ema", "generator", "discriminator", "average")
+NETWORKS = ("G", "D", "G_ema", "generator", "discriminator", "ema")
 """How the names of arrays of several networks begin, at the originals and here."""
 
 
@@ -56,7 +56,7 @@ class Contents:
 
 
 def read(path: Path) -> Contents:
-    """The contents of a file, whatever its format, which is told by its first bytes.
+    """Return the contents of a file, whatever its format, which is told by its first bytes.
 
     Raises:
       UserError: it cannot be read; is damaged; or asks for more than data, which is refused and named.
@@ -72,6 +72,15 @@ def read(path: Path) -> Contents:
         raise UserError(f"{path} cannot be read: {reason or error}") from error
     except Exception as error:  # whatever a reader of archives or headers raises for what it did not expect
         raise UserError(f"{path}: damaged ({type(error).__name__}: {named(error, 100)})") from error
+
+
+def read_tensors(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a file that holds a single network, by name; ``UserError`` as ``read``, or where it holds more."""
+    networks = read(path).networks
+    if len(networks) != 1:
+        raise UserError(f"{path} holds {len(networks)} networks; give a file with the tensors of one")
+    (network,) = networks.values()
+    return dict(network.arrays)
 
 
 def _read(path: Path, file: BinaryIO, size: int) -> Contents:

@@ -1,36 +1,52 @@
 """Metrics of generated images: FID, KID, Inception score, precision and recall, density and coverage, path length.
 
-A metric takes a function that gives images, never a model:
+Of two arrays of images:
+
+>>> ganzoo.metrics.fid(real, fake, weights="pt_inception-2015-12-05-6726825d.pth")
+
+Several at once, of functions that give images in batches:
 
 >>> extractor = random_conv()
->>> real = gather(lambda indices: photographs[indices], extractor, 1000, keep=True, batch_size=100, mesh=mesh)
->>> fake = gather(sampler, extractor, 1000, keep=True, batch_size=100, mesh=mesh)
+>>> real = extract_features(lambda indices: photographs[indices], extractor, 1000, keep=True, batch_size=100, mesh=mesh)
+>>> fake = extract_features(sample, extractor, 1000, keep=True, batch_size=100, mesh=mesh)
 >>> measure(["frechet", "kernel"], Evidence(extractor, real, fake, jax.random.key(0)))
+
+Names are imported when they are first used.
 """
 
-from ganzoo.metrics.extractors import Extractor, inception_extractor, pixels, random_conv
-from ganzoo.metrics.frechet import frechet_distance
-from ganzoo.metrics.kernel import kernel_distance
-from ganzoo.metrics.neighbours import manifolds
-from ganzoo.metrics.path_length import perceptual_path_length
-from ganzoo.metrics.score import inception_score
-from ganzoo.metrics.statistics import Gathered, Statistics
-from ganzoo.metrics.suite import NAMES, Evidence, gather, measure
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ganzoo.metrics.arrays import fid, frechet, inception_score, kid, precision_recall
+    from ganzoo.metrics.config import MetricsConfig, load_extractor
+    from ganzoo.metrics.extractors import Extractor, inception_extractor, pixels, random_conv
+    from ganzoo.metrics.lpips import lpips_extractor
+    from ganzoo.metrics.statistics import FeatureSet, Statistics
+    from ganzoo.metrics.suite import METRICS, Evidence, extract_features, measure
+
+_HOMES = {
+    **dict.fromkeys(("fid", "frechet", "inception_score", "kid", "precision_recall"), "arrays"),
+    **dict.fromkeys(("MetricsConfig", "load_extractor"), "config"),
+    **dict.fromkeys(("Extractor", "inception_extractor", "pixels", "random_conv"), "extractors"),
+    "lpips_extractor": "lpips",
+    **dict.fromkeys(("FeatureSet", "Statistics"), "statistics"),
+    **dict.fromkeys(("METRICS", "Evidence", "extract_features", "measure"), "suite"),
+}
+"""The module of each public name."""
 
 __all__ = [
-    "NAMES",
-    "Evidence",
-    "Extractor",
-    "Gathered",
-    "Statistics",
-    "frechet_distance",
-    "gather",
-    "inception_extractor",
-    "inception_score",
-    "kernel_distance",
-    "manifolds",
-    "measure",
-    "perceptual_path_length",
-    "pixels",
-    "random_conv",
-]
+    "METRICS", "Evidence", "Extractor", "FeatureSet", "MetricsConfig", "Statistics", "extract_features", "fid",
+    "frechet", "inception_extractor", "inception_score", "kid", "load_extractor", "lpips_extractor", "measure",
+    "pixels", "precision_recall", "random_conv",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"ganzoo.metrics.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'ganzoo.metrics' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

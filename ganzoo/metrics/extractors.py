@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ganzoo.metrics import inception
-from ganzoo.metrics.pictures import rgb
+from ganzoo.metrics.preprocessing import rgb
 from ganzoo.metrics.resize import Resize, filtered, resized
 from ganzoo.typing import PyTree
 

@@ -12,37 +12,37 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
 from ganzoo.metrics.extractors import Extractor
-from ganzoo.metrics.pictures import quantized
+from ganzoo.metrics.preprocessing import quantize
 from ganzoo.ops.collective import AXIS
 from ganzoo.typing import Images, ImagesUint8
 
-Sampler: TypeAlias = Callable[[np.ndarray], Images | ImagesUint8]
-"""``sampler(indices int32 [n]) -> images [n, H, W, C]``, uint8 or float in [-1, 1]: image i depends on i alone."""
-Pairs: TypeAlias = Callable[[np.ndarray], tuple[Images, Images]]
-"""The same for two images at once, in [-1, 1]."""
+ImageSource: TypeAlias = Callable[[np.ndarray], Images | ImagesUint8]
+"""``source(indices int32 [n]) -> images [n, H, W, C]``, uint8 or float in [-1, 1]: image i depends on i alone."""
+PairSource: TypeAlias = Callable[[np.ndarray], tuple[Images, Images]]
+"""``source(indices int32 [n]) -> two times images [n, H, W, C]`` in [-1, 1]: pair i depends on i alone."""
 IN_FLIGHT = 2
 
 
 def index_batches(count: int, batch_size: int) -> Generator[np.ndarray]:
-    """The numbers below ``count`` in batches of one size; the last one is filled up with the last number."""
+    """Yield the numbers 0 .. count - 1 in batches of one size; the last batch repeats the last number."""
     for start in range(0, count, batch_size):
         yield np.minimum(np.arange(start, start + batch_size, dtype=np.int32), count - 1)
 
 
-def sampled(sampler: Sampler, count: int, batch_size: int) -> Generator[Images | ImagesUint8]:
-    """The images below ``count`` of a sampler, in such batches."""
-    return (sampler(indices) for indices in index_batches(count, batch_size))
+def image_batches(source: ImageSource, count: int, batch_size: int) -> Generator[Images | ImagesUint8]:
+    """Yield images 0 .. count - 1 of a source, in batches of one size."""
+    return (source(indices) for indices in index_batches(count, batch_size))
 
 
-def extracted(
+def extract(
     batches: Iterable[Images | ImagesUint8], extractor: Extractor, count: int, mesh: Mesh
 ) -> Generator[Float[np.ndarray, "n d"]]:
-    """The features of the first ``count`` images, float32, in batches.
+    """Yield the features of the first ``count`` images, float32, in batches.
 
     Args:
       batches: images, all batches of one size, which is a multiple of the devices; each process has all of each batch.
       extractor: sees them as 8 bits.
-      count: what comes after is left out.
+      count: of images; later ones are left out.
       mesh: the devices, among which a batch is split.
     """
     program, weights, done = _features_program(extractor.function, mesh), _everywhere(extractor.weights, mesh), 0
@@ -54,7 +54,7 @@ def extracted(
 
 
 def pair_distances(
-    pairs: Pairs,
+    pairs: PairSource,
     extractor: Extractor,
     count: int,
     *,
@@ -62,7 +62,7 @@ def pair_distances(
     mesh: Mesh,
     shrink: Callable[[Array], Array],
 ) -> Float[np.ndarray, " n"]:
-    """The squared distances between the features of each pair, float32; images go through ``shrink``, unrounded."""
+    """Return the squared distances [n] between the features of each pair; images go through ``shrink``, unrounded."""
     program, weights = _distances_program(extractor.function, shrink, mesh), _everywhere(extractor.weights, mesh)
     made = (map(partial(spread, mesh=mesh), pairs(indices)) for indices in index_batches(count, batch_size))
     return np.concatenate([np.asarray(part) for part in _ahead(program(weights, *two) for two in made)])[:count]
@@ -70,10 +70,10 @@ def pair_distances(
 
 @lru_cache(maxsize=8)
 def _features_program(function: Callable, mesh: Mesh) -> Callable[[Any, Any], Array]:
-    """Compiled once, however often a run is evaluated."""
+    """Return ``(weights, images) -> features``, compiled once, however often a run is evaluated."""
 
     def features(weights: Any, images: Images | ImagesUint8) -> Array:
-        return function(weights, quantized(images).astype(jnp.float32))
+        return function(weights, quantize(images).astype(jnp.float32))
 
     whole, split = (NamedSharding(mesh, spec) for spec in (PartitionSpec(), PartitionSpec(AXIS)))
     return jax.jit(features, in_shardings=(whole, split), out_shardings=whole)
@@ -94,7 +94,7 @@ def _everywhere(tree: Any, mesh: Mesh) -> Any:
 
 
 def spread(images: Any, mesh: Mesh) -> jax.Array:
-    """A batch split over the devices, from wherever it is."""
+    """Return a batch split over the devices, from wherever it is."""
     split = NamedSharding(mesh, PartitionSpec(AXIS))
     if isinstance(images, jax.Array):
         return images if images.sharding == split else jax.device_put(images, split)
@@ -102,7 +102,7 @@ def spread(images: Any, mesh: Mesh) -> jax.Array:
 
 
 def _ahead(results: Iterable[jax.Array]) -> Generator[jax.Array]:
-    """The same results, of which a few are under way on the device while one is looked at."""
+    """Yield the same results, while a few more are under way on the device."""
     waiting: deque[jax.Array] = deque()
     for result in results:
         waiting.append(result)

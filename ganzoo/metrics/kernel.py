@@ -1,6 +1,5 @@
 """The kernel distance between two sets of features; with those of the Inception network it is the KID."""
 
-from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -10,29 +9,21 @@ from jaxtyping import Float, Int
 from ganzoo.typing import Key
 
 Features = Float[np.ndarray, "_n d"]
-Kernel = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""``kernel(x [n, d], y [m, d]) -> [n, m]``."""
 
 
 def cubic(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "n m"]:
-    """``(x . y / d + 1)^3``. Binkowski et al. 2018, arXiv:1801.01401, section 4."""
+    """Return ``(x . y / d + 1)^3`` for each pair of rows. Binkowski et al. 2018, arXiv:1801.01401, section 4."""
     base = x @ y.T / x.shape[1] + 1
     return base * base * base  # a power would take longer than the product of the matrices
 
 
-def gaussian(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"], sigma: float) -> Float[np.ndarray, "n m"]:
-    """``exp(-|x - y|^2 / (2 sigma^2))``."""
-    squares = np.square(x).sum(1)[:, None] + np.square(y).sum(1)[None] - 2 * (x @ y.T)
-    return np.exp(-squares / (2 * sigma**2))
-
-
-def squared_mmd(x: Features, y: Features, kernel: Kernel = cubic) -> float:
-    """The unbiased estimate of the squared maximum mean discrepancy; may be below 0.
+def squared_mmd(x: Features, y: Features) -> float:
+    """Return the unbiased estimate of the squared maximum mean discrepancy of [n, d] and [m, d]; may be below 0.
 
     Gretton et al. 2012, A kernel two-sample test, eq. 3, in float64.
     """
     both, n, m = np.concatenate([x, y]).astype(np.float64), len(x), len(y)
-    matrix = kernel(both, both)  # of a set with itself: half of a product
+    matrix = cubic(both, both)  # of a set with itself: half of a product
 
     def without_self(square: np.ndarray) -> float:
         return float((square.sum() - np.trace(square)) / (len(square) * (len(square) - 1)))
@@ -41,9 +32,9 @@ def squared_mmd(x: Features, y: Features, kernel: Kernel = cubic) -> float:
 
 
 def kernel_distance(
-    real: Features, fake: Features, key: Key, *, subsets: int = 100, size: int = 1000, kernel: Kernel = cubic
+    real: Features, fake: Features, key: Key, *, subsets: int = 100, size: int = 1000
 ) -> tuple[float, float]:
-    """Mean and deviation of ``squared_mmd`` over random subsets.
+    """Return mean and deviation of ``squared_mmd`` over random subsets.
 
     Args:
       real: [N, d].
@@ -51,7 +42,6 @@ def kernel_distance(
       key: of the subsets.
       subsets: how many.
       size: images in each, from either side; N or M where that is less.
-      kernel: of two vectors.
 
     Binkowski et al. 2018, arXiv:1801.01401, section 4.
     """
@@ -59,12 +49,12 @@ def kernel_distance(
     values = []
     for number in range(subsets):
         ours, theirs = jax.random.split(jax.random.fold_in(key, number))
-        values.append(squared_mmd(real[subset(ours, len(real), size)], fake[subset(theirs, len(fake), size)], kernel))
+        values.append(squared_mmd(real[subset(ours, len(real), size)], fake[subset(theirs, len(fake), size)]))
     return float(np.mean(values)), float(np.std(values))
 
 
 def subset(key: Key, count: int, size: int) -> Int[np.ndarray, " s"]:
-    """``size`` different numbers below ``count``, in random order."""
+    """Return ``size`` different numbers below ``count``, in random order."""
     return np.asarray(_permuted(key, count)[:size])
 
 

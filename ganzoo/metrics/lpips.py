@@ -24,7 +24,7 @@ from ganzoo.errors import UserError
 from ganzoo.interop.machine import named
 from ganzoo.metrics.extractors import Extractor
 from ganzoo.metrics.path_length import shrunk
-from ganzoo.metrics.pictures import rgb
+from ganzoo.metrics.preprocessing import rgb
 from ganzoo.ops.conv import conv
 from ganzoo.typing import AnyArray, Images, PerExample
 

@@ -1,6 +1,7 @@
 """Perceptual path length: how much the image changes on a very short way between latents."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import jax
@@ -8,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from ganzoo.gan import GAN
 from ganzoo.metrics.extractors import Extractor
-from ganzoo.metrics.features import Pairs, pair_distances
+from ganzoo.metrics.features import PairSource, pair_distances
 from ganzoo.ops.random import for_indices
 from ganzoo.ops.resample import avg_pool
-from ganzoo.typing import Key, Latents
+from ganzoo.typing import Images, Key, Labels, Latents, State
 
 Space = Literal["z", "w"]
 Sampling = Literal["full", "end"]
@@ -24,9 +26,9 @@ LATENT, OTHER, PLACE = range(3)
 
 
 def perceptual_path_length(
-    pairs: Pairs, extractor: Extractor, count: int, *, batch_size: int, mesh: jax.sharding.Mesh
+    pairs: PairSource, extractor: Extractor, count: int, *, batch_size: int, mesh: jax.sharding.Mesh
 ) -> float:
-    """The mean of ``|f(a) - f(b)|^2 / epsilon^2`` over pairs of images, without the lowest and the highest percent.
+    """Return the mean of ``|f(a) - f(b)|^2 / epsilon^2`` over pairs of images, without the lowest and highest 1%.
 
     The published lengths are measured by LPIPS (Zhang et al. 2018) as f; only those can be compared with a paper.
 
@@ -43,8 +45,30 @@ def perceptual_path_length(
     return filtered_mean(distances / EPSILON**2)
 
 
+def path_ends(
+    space: Space, sampling: Sampling
+) -> Callable[[GAN, Key, State, Int[Array, " n"], Labels | None], tuple[Images, Images]]:
+    """Return ``(gan, key, state, indices, labels) -> (images, images)``: both ends of short ways between latents.
+
+    Images of a model with styles are not clipped. Paths in w need such a model.
+    """
+
+    def pairs(
+        gan: GAN, key: Key, state: State, indices: Int[Array, " n"], labels: Labels | None
+    ) -> tuple[Images, Images]:
+        walk, styles = partial(endpoints, gan.latents, key, indices, space=space, sampling=sampling), gan.styles
+        if styles is None:
+            near, far = (gan.generate(state, latents, labels) for latents in walk())
+            return near, far
+        ends = walk(styles=lambda latents: jnp.asarray(styles.map(state, latents, labels)))
+        near, far = (styles.synthesise(state, ws) for ws in ends)
+        return near, far
+
+    return pairs
+
+
 def filtered_mean(distances: Float[np.ndarray, " n"]) -> float:
-    """The mean of those from the 1st percentile to the 99th."""
+    """Return the mean of the distances [n] from the 1st percentile to the 99th."""
     low = np.percentile(distances, 1, method="lower")
     high = np.percentile(distances, 99, method="higher")
     return float(np.mean(distances[(low <= distances) & (distances <= high)]))
@@ -59,7 +83,7 @@ def endpoints(
     sampling: Sampling,
     styles: Callable[[Latents], Array] = lambda latents: latents,
 ) -> tuple[Array, Array]:
-    """Two points at ``EPSILON`` from each other on the way between two latents.
+    """Return two points at ``EPSILON`` from each other on the way between two latents.
 
     Args:
       draw: ``(key, indices) -> [n, z]``: latent i depends on the key and i alone.
@@ -70,13 +94,13 @@ def endpoints(
       styles: ``[n, z] -> w``; by default the latents themselves.
 
     Returns:
-      the styles of both points.
+      The styles of both points.
     """
     first, second = (draw(jax.random.fold_in(key, part), indices) for part in (LATENT, OTHER))
     place = for_indices(jax.random.uniform, jax.random.fold_in(key, PLACE), indices)
     t = place if sampling == "full" else jnp.zeros_like(place)
     if space == "z":
-        ends = (on_sphere(first, second, t + shift) for shift in (0.0, EPSILON))
+        ends = (slerp(first, second, t + shift) for shift in (0.0, EPSILON))
         near, far = (styles(latents) for latents in ends)
         return near, far
     a, b = styles(first), styles(second)
@@ -84,15 +108,18 @@ def endpoints(
     return a + (b - a) * t, a + (b - a) * (t + EPSILON)
 
 
-def on_sphere(a: Latents, b: Latents, t: Float[Array, " n"]) -> Latents:
-    """``slerp``, as long as the latents are; that matters to networks that do not normalise them."""
+def slerp(a: Latents, b: Latents, t: Float[Array, " n"]) -> Latents:
+    """Turn from a to b [n, z] evenly while the length changes evenly, which matters where latents are not normalised.
+
+    Traceable, and otherwise equal to ``latent.paths.slerp``, which is NumPy's in float64.
+    """
     norms = (jnp.linalg.norm(x, axis=-1, keepdims=True) for x in (a, b))
     start, stop = norms
-    return slerp(a, b, t) * (start + (stop - start) * jnp.expand_dims(t, 1))
+    return unit_slerp(a, b, t) * (start + (stop - start) * jnp.expand_dims(t, 1))
 
 
-def slerp(a: Latents, b: Latents, t: Float[Array, " n"]) -> Latents:
-    """The unit vector at t of the way from the direction of a to that of b. Shoemake 1985."""
+def unit_slerp(a: Latents, b: Latents, t: Float[Array, " n"]) -> Latents:
+    """Return the unit vectors [n, z] at t of the way from the direction of a to that of b. Shoemake 1985."""
     a, b = (x / jnp.linalg.norm(x, axis=-1, keepdims=True) for x in (a, b))
     cosine = jnp.sum(a * b, axis=-1, keepdims=True)
     angle = jnp.expand_dims(t, 1) * jnp.arccos(cosine)
@@ -103,7 +130,7 @@ def slerp(a: Latents, b: Latents, t: Float[Array, " n"]) -> Latents:
 
 
 def shrunk(images: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
-    """Means over squares of pixels where the shorter side is a multiple of ``LARGEST``. NVlabs/stylegan3."""
+    """Average squares of pixels where the shorter side is a multiple of ``LARGEST``. NVlabs/stylegan3."""
     height, width = images.shape[1:3]
     factor = min(height, width) // LARGEST
     if factor <= 1 or height % factor or width % factor:

@@ -6,26 +6,26 @@ import numpy as np
 from jaxtyping import Float
 
 
-def inception_score(scores: Float[np.ndarray, "n k"], splits: int = 10) -> tuple[float, float]:
-    """Mean and deviation over parts of the images of ``exp(mean_x KL(p(y | x) || p(y)))``.
+def score_from_logits(logits: Float[np.ndarray, "n k"], splits: int = 10) -> tuple[float, float]:
+    """Return mean and deviation over parts of the images of ``exp(mean_x KL(p(y | x) || p(y)))``.
 
     Args:
-      scores: [N, k] before the softmax (or logarithms of probabilities), in the order of the images.
+      logits: [N, k] of classes, or logarithms of probabilities, in the order of the images.
       splits: parts; part i holds the images from i N / splits on.
 
     Returns:
-      mean and deviation, each part weighing the same; in float64.
+      Mean and deviation, each part weighing the same; in float64.
 
     Salimans et al. 2016, arXiv:1606.03498, section 4.
     """
-    bounds = [i * len(scores) // splits for i in range(splits + 1)]
-    values = [_of_part(scores[start:stop]) for start, stop in pairwise(bounds) if stop > start]
+    bounds = [i * len(logits) // splits for i in range(splits + 1)]
+    values = [_of_part(logits[start:stop]) for start, stop in pairwise(bounds) if stop > start]
     return float(np.mean(values)), float(np.std(values))
 
 
-def _of_part(scores: np.ndarray) -> float:
-    """Classes of probability 0 add nothing, as p log p goes to 0 with p."""
-    shifted = scores.astype(np.float64) - scores.max(1, keepdims=True)
+def _of_part(logits: np.ndarray) -> float:
+    """Return the score of one part. Classes of probability 0 add nothing, as p log p goes to 0 with p."""
+    shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     p = np.exp(log_p)
     marginal = p.mean(0)

@@ -1,40 +1,45 @@
 """The metrics by name, computed together: one pass over the real images, one over the generated ones.
 
->>> real = gather(sampler_of_reals, extractor, 1000, keep=True, batch_size=50, mesh=mesh)
->>> fake = gather(sampler_of_fakes, extractor, 1000, keep=True, batch_size=50, mesh=mesh)
+>>> real = extract_features(real_images, extractor, 1000, keep=True, batch_size=50, mesh=mesh)
+>>> fake = extract_features(fake_images, extractor, 1000, keep=True, batch_size=50, mesh=mesh)
 >>> measure(["frechet", "precision_recall"], Evidence(extractor, real, fake, jax.random.key(0)))
 {'random-conv/frechet': 1.93, 'random-conv/precision': 0.71, 'random-conv/recall': 0.24}
 """
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, TypeAlias
 
 from jax.sharding import Mesh
 
 from ganzoo.errors import UserError, nearest
+from ganzoo.gan import GAN
 from ganzoo.metrics.extractors import INCEPTION, Extractor
-from ganzoo.metrics.features import Sampler, extracted, sampled
-from ganzoo.metrics.frechet import frechet_distance
+from ganzoo.metrics.features import ImageSource, PairSource, extract, image_batches
 from ganzoo.metrics.kernel import kernel_distance
 from ganzoo.metrics.lpips import LPIPS
 from ganzoo.metrics.neighbours import Manifolds, manifolds
-from ganzoo.metrics.path_length import Sampling, Space
-from ganzoo.metrics.score import inception_score
-from ganzoo.metrics.statistics import Gathered, gathered
-from ganzoo.typing import Key
+from ganzoo.metrics.path_length import path_ends, perceptual_path_length
+from ganzoo.metrics.score import score_from_logits
+from ganzoo.metrics.statistics import FeatureSet, collect, frechet_distance
+from ganzoo.typing import Images, Key, Labels, State
 
 PRECISION_K, DENSITY_K = 3, 5
 """Nearest neighbours in the papers of precision and recall, and of density and coverage."""
 
 
+# What metrics are computed from -------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class Evidence:
-    """What metrics are computed from."""
+    """Features of real and of generated images."""
 
     extractor: Extractor
-    real: Gathered
-    fake: Gathered
+    real: FeatureSet
+    fake: FeatureSet
     key: Key
     """Of the subsets that are drawn."""
 
@@ -48,14 +53,46 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Metric:
-    """One line of the table."""
+class PairEvidence:
+    """Pairs of images that a generator made for one metric."""
 
-    measure: Callable[[Evidence], dict[str, float]]
+    pairs: PairSource
+    extractor: Extractor
+    """Of the features that are compared."""
+    count: int
+    """Of pairs."""
+    batch_size: int
+    """Pairs at once, a multiple of the devices."""
+    mesh: Mesh
+
+
+MakePairs: TypeAlias = Callable[[GAN, Key, State, Any, Labels | None], tuple[Images, Images]]
+"""``make(gan, key, state, indices [n], labels) -> (images, images)``, traceable; pair i depends on its index alone."""
+
+
+# The table ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FeatureMetric:
+    """A metric that compares the features of two sets of images."""
+
+    compute: Callable[[Evidence], dict[str, float]]
     """Its numbers by name; the first is the one that counts."""
-    of_reals: bool
+    keeps_real: bool = False
     """Whether it needs the features of each real image, not only their statistics."""
-    of_fakes: bool
+    keeps_fake: bool = False
+    higher_is_better: bool = False
+
+
+@dataclass(frozen=True)
+class PairMetric:
+    """A metric of pairs of images that a generator makes for it, without real images."""
+
+    compute: Callable[[PairEvidence], float]
+    make: MakePairs
+    needs_styles: bool = False
+    """Whether it is only of models with styles."""
     higher_is_better: bool = False
 
 
@@ -75,7 +112,7 @@ def _inception_score(evidence: Evidence) -> dict[str, float]:
     features, classifier = evidence.fake.features, evidence.extractor.classifier
     if features is None or classifier is None:
         raise ValueError("an Inception score needs kept features and classes")
-    mean, deviation = inception_score(features @ classifier)
+    mean, deviation = score_from_logits(features @ classifier)
     return {"inception_score": mean, "inception_score_std": deviation}
 
 
@@ -89,26 +126,32 @@ def _density_coverage(evidence: Evidence) -> dict[str, float]:
     return {"density": found.density, "coverage": found.coverage}
 
 
-METRICS: Mapping[str, Metric] = {
-    "frechet": Metric(_frechet, of_reals=False, of_fakes=False),
-    "kernel": Metric(_kernel, of_reals=True, of_fakes=True),
-    "inception_score": Metric(_inception_score, of_reals=False, of_fakes=True, higher_is_better=True),
-    "precision_recall": Metric(_precision_recall, of_reals=True, of_fakes=True, higher_is_better=True),
-    "density_coverage": Metric(_density_coverage, of_reals=True, of_fakes=True, higher_is_better=True),
+def _path_length(evidence: PairEvidence) -> float:
+    return perceptual_path_length(
+        evidence.pairs, evidence.extractor, evidence.count, batch_size=evidence.batch_size, mesh=evidence.mesh
+    )
+
+
+# fmt: off
+METRICS: Mapping[str, FeatureMetric | PairMetric] = {
+    "frechet":          FeatureMetric(_frechet),
+    "kernel":           FeatureMetric(_kernel,           keeps_real=True, keeps_fake=True),
+    "inception_score":  FeatureMetric(_inception_score,                   keeps_fake=True, higher_is_better=True),
+    "precision_recall": FeatureMetric(_precision_recall, keeps_real=True, keeps_fake=True, higher_is_better=True),
+    "density_coverage": FeatureMetric(_density_coverage, keeps_real=True, keeps_fake=True, higher_is_better=True),
+    "ppl_z_full":       PairMetric(_path_length, path_ends("z", "full")),
+    "ppl_z_end":        PairMetric(_path_length, path_ends("z", "end")),
+    "ppl_w_full":       PairMetric(_path_length, path_ends("w", "full"), needs_styles=True),
+    "ppl_w_end":        PairMetric(_path_length, path_ends("w", "end"), needs_styles=True),
 }
-"""Those that compare two sets of features."""
-OF_INCEPTION = {"frechet": "fid", "kernel": "kid", "kernel_std": "kid_std"}
-"""What the literature calls them when the features are those of the Inception network."""
+# fmt: on
+"""Every metric, by the name that works with any features."""
 ALIASES = {"fid": "frechet", "kid": "kernel"}
+"""Names of the literature, which ask for Inception features."""
+OF_INCEPTION = {"frechet": "fid", "kernel": "kid", "kernel_std": "kid_std"}
+"""How the literature calls the numbers of Inception features."""
 NEED_INCEPTION = (*ALIASES, "inception_score")
-PATH_LENGTHS: Mapping[str, tuple[Space, Sampling]] = {
-    "ppl_z_full": ("z", "full"),
-    "ppl_z_end": ("z", "end"),
-    "ppl_w_full": ("w", "full"),
-    "ppl_w_end": ("w", "end"),
-}
-"""Those of ways between latents: see ``path_length``."""
-NAMES = (*ALIASES, *METRICS, *PATH_LENGTHS)
+NAMES = (*ALIASES, *METRICS)
 
 
 def check_names(names: Sequence[str]) -> None:
@@ -118,11 +161,46 @@ def check_names(names: Sequence[str]) -> None:
             raise UserError(f"unknown metric {name!r};{nearest(name, NAMES)}")
 
 
+def check_model(names: Sequence[str], gan: GAN) -> None:
+    """Raise ``UserError`` for a metric that the model does not have."""
+    for name, metric in pair_metrics(names).items():
+        if metric.needs_styles and gan.styles is None:
+            others = [other for other, each in pair_metrics(NAMES).items() if not each.needs_styles]
+            (close,) = difflib.get_close_matches(name, others, n=1, cutoff=0)
+            raise UserError(f"{name}: {gan.name} has no styles w; ask for {close}")
+
+
+def feature_metrics(names: Sequence[str]) -> dict[str, FeatureMetric]:
+    """Return the metrics among these names that compare features, by the names that were given."""
+    found = {name: METRICS[ALIASES.get(name, name)] for name in names}
+    return {name: metric for name, metric in found.items() if isinstance(metric, FeatureMetric)}
+
+
+def pair_metrics(names: Sequence[str]) -> dict[str, PairMetric]:
+    """Return the metrics among these names for which a generator makes pairs of images."""
+    found = {name: METRICS[ALIASES.get(name, name)] for name in names}
+    return {name: metric for name, metric in found.items() if isinstance(metric, PairMetric)}
+
+
+def keeps_features(names: Sequence[str]) -> tuple[bool, bool]:
+    """Return whether metrics need the features of each (real image, fake), not only their statistics."""
+    wanted = feature_metrics(names).values()
+    return any(metric.keeps_real for metric in wanted), any(metric.keeps_fake for metric in wanted)
+
+
+def higher_is_better(name: str) -> bool:
+    """Return whether more is better, of the first number of a metric."""
+    return METRICS[ALIASES.get(name, name)].higher_is_better
+
+
+# Numbers ------------------------------------------------------------------------------------------------------------
+
+
 def measure(names: Sequence[str], evidence: Evidence) -> dict[str, float]:
-    """The numbers of the metrics in ``METRICS`` (or ``ALIASES``) with these names.
+    """Return the numbers of those metrics that compare features.
 
     Returns:
-      of Inception features the names of the literature (``fid``, ``kid``, ``precision``...); of others
+      With Inception features the names of the literature (``fid``, ``kid``, ``precision``...); with others
       ``<extractor>/frechet`` and so on.
 
     Raises:
@@ -130,42 +208,38 @@ def measure(names: Sequence[str], evidence: Evidence) -> dict[str, float]:
     """
     check_names(names)
     numbers = {}
-    for name in names:
+    for name, metric in feature_metrics(names).items():
         if name in NEED_INCEPTION and evidence.extractor.name != INCEPTION:
             remedy = f"give --inception, or ask for {ALIASES.get(name, 'frechet')}"
             raise UserError(f"{name} is of Inception features, not of {evidence.extractor.name!r}; {remedy}")
-        numbers |= METRICS[ALIASES.get(name, name)].measure(evidence)
+        numbers |= metric.compute(evidence)
     return {title(name, evidence.extractor): value for name, value in numbers.items()}
 
 
+def measure_pairs(name: str, evidence: PairEvidence) -> dict[str, float]:
+    """Return the number of a metric of pairs, under its ``title``."""
+    (metric,) = pair_metrics([name]).values()
+    return {title(name, evidence.extractor): metric.compute(evidence)}
+
+
 def title(name: str, extractor: Extractor) -> str:
-    """How a number is called in a result; the path lengths of the literature are of LPIPS alone."""
-    if name in PATH_LENGTHS:
+    """Return how a number is called in a result; the path lengths of the literature are of LPIPS alone."""
+    if name in METRICS and isinstance(METRICS[name], PairMetric):
         return name if extractor.name == LPIPS else f"{extractor.name}/{name}"
     return OF_INCEPTION.get(name, name) if extractor.name == INCEPTION else f"{extractor.name}/{name}"
 
 
-def higher_is_better(name: str) -> bool:
-    """Of the first number of a metric."""
-    found = METRICS.get(ALIASES.get(name, name))
-    return found is not None and found.higher_is_better
-
-
-def keeps_features(names: Sequence[str]) -> tuple[bool, bool]:
-    """Whether metrics need the features of each (real image, fake), not only their statistics."""
-    wanted = [METRICS[ALIASES.get(name, name)] for name in names if name not in PATH_LENGTHS]
-    return any(metric.of_reals for metric in wanted), any(metric.of_fakes for metric in wanted)
-
-
-def gather(sampler: Sampler, extractor: Extractor, count: int, *, keep: bool, batch_size: int, mesh: Mesh) -> Gathered:
-    """The features of the images below ``count`` of a sampler, or only their statistics.
+def extract_features(
+    source: ImageSource, extractor: Extractor, count: int, *, keep: bool, batch_size: int, mesh: Mesh
+) -> FeatureSet:
+    """Extract the features of images 0 .. count - 1 of a source; keep them, or only their statistics.
 
     Args:
-      sampler: ``indices [n] -> images``, uint8 or float in [-1, 1].
+      source: ``indices [n] -> images [n, H, W, C]``, uint8 or float in [-1, 1].
       extractor: of the features.
       count: of images.
       keep: whether the features themselves are kept.
       batch_size: images at once over all devices, of which it is a multiple; does not change the result.
       mesh: the devices.
     """
-    return gathered(extracted(sampled(sampler, count, batch_size), extractor, count, mesh), keep=keep)
+    return collect(extract(image_batches(source, count, batch_size), extractor, count, mesh), keep=keep)

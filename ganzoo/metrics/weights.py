@@ -1,25 +1,22 @@
 """The file of FID's Inception weights: where it is looked for, whether it is the right one, and its tensors."""
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from ganzoo import interop
+from ganzoo.disk import cache_folder
 from ganzoo.errors import UserError
-from ganzoo.metrics.cache import folder
 
 FILE = "pt_inception-2015-12-05-6726825d.pth"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 ORIGIN = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{FILE}"
 SAFETENSORS = ".safetensors"
 
-Read = Callable[[Path], dict[str, np.ndarray]]
-"""``read(path) -> tensors by name``, without executing anything that is in the file."""
-
 
 def find(given: str = "") -> Path | None:
-    """The file that is given, or the one in the cache; None where none is given and there is none.
+    """Return the file that is given, or the one in the cache; None where none is given and there is none.
 
     Raises:
       UserError: the given file does not exist.
@@ -29,23 +26,22 @@ def find(given: str = "") -> Path | None:
         if not path.is_file():
             raise UserError(f"no Inception weights at {path}; {remedy()}")
         return path
-    candidates = (folder() / name for name in (FILE, str(Path(FILE).with_suffix(SAFETENSORS))))
+    candidates = (cache_folder() / name for name in (FILE, str(Path(FILE).with_suffix(SAFETENSORS))))
     return next((path for path in candidates if path.is_file()), None)
 
 
 def remedy() -> str:
-    """Where to get the file and where to put it."""
-    return f"get {ORIGIN} and put it into {folder()}, or name it by --inception"
+    """Return where to get the file and where to put it."""
+    return f"get {ORIGIN} and put it into {cache_folder()}, or name it by --inception"
 
 
-def load(path: Path, read: Read) -> tuple[dict[str, np.ndarray], str]:
-    """The tensors of a file and its SHA-256.
+def load(path: Path) -> tuple[dict[str, np.ndarray], str]:
+    """Return the tensors of a file and its SHA-256.
 
-    A safetensors file is one that somebody has converted, so that there is no hash to compare with; results record it.
+    A safetensors file is one that somebody has converted, so there is no hash to compare with; results record it.
 
     Args:
       path: a PyTorch file, whose hash must be the published one, or a ``.safetensors`` file.
-      read: of PyTorch files.
 
     Raises:
       UserError: the file cannot be read, or is not the published one.
@@ -53,28 +49,13 @@ def load(path: Path, read: Read) -> tuple[dict[str, np.ndarray], str]:
     try:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        if path.suffix == SAFETENSORS:
-            return read_safetensors(path), sha256
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}); check its permissions") from error
-    if sha256 != SHA256:
+    if path.suffix != SAFETENSORS and sha256 != SHA256:
         raise UserError(
             f"{path} is not the published file: its SHA-256 is {sha256[:16]}..., not {SHA256[:16]}...; {remedy()}"
         )
-    return read(path), sha256
-
-
-def read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    """The float tensors of a safetensors file.
-
-    Raises:
-      UserError: the file is broken.
-    """
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(path, framework="np") as file:
-            kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - it is no mapping
-            return {name: file.get_tensor(name) for name, kind in kinds.items() if kind in ("F64", "F32", "F16")}
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no safetensors file ({error}); {remedy()}") from error
+        return interop.read_tensors(path), sha256
+    except UserError as error:
+        raise UserError(f"{error}; {remedy()}") from error

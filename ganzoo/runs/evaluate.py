@@ -7,32 +7,30 @@ import contextlib
 import json
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from ganzoo import __version__, interop
-from ganzoo.config import check_fields, from_json, require, require_at_least
+from ganzoo import __version__
+from ganzoo.config import from_json
 from ganzoo.data import DataConfig, Dataset, open_dataset
 from ganzoo.data.order import positions
 from ganzoo.data.source import digest
+from ganzoo.disk import recall, remember
 from ganzoo.errors import UserError
 from ganzoo.gan import GAN
-from ganzoo.metrics import cache, inception, suite, weights
-from ganzoo.metrics.extractors import INCEPTION, OFFLINE, Extractor, inception_extractor
-from ganzoo.metrics.features import extracted, index_batches
+from ganzoo.metrics import suite
+from ganzoo.metrics.config import MetricsConfig, load_extractor
+from ganzoo.metrics.features import extract, index_batches
 from ganzoo.metrics.lpips import lpips_extractor
-from ganzoo.metrics.path_length import Sampling, Space, endpoints, perceptual_path_length
-from ganzoo.metrics.pictures import quantized
-from ganzoo.metrics.resize import Resize
-from ganzoo.metrics.statistics import Gathered, gathered
+from ganzoo.metrics.preprocessing import quantize
+from ganzoo.metrics.statistics import FeatureSet, collect
 from ganzoo.models import MODELS
 from ganzoo.ops.collective import AXIS
 from ganzoo.ops.random import for_indices
@@ -41,10 +39,9 @@ from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints
 from ganzoo.training.hooks import Evaluate, Hook, Log
 from ganzoo.training.loop import HookContext
-from ganzoo.typing import Images, Key, Latents, State
+from ganzoo.typing import Key, State
 
 LogLine = Callable[[str], None]
-ExtractorName = Literal["auto", "inception", "random-conv", "pixels"]
 RESULTS = "evaluations.jsonl"
 BEST = "best"
 """The folder of the best checkpoints of a run."""
@@ -52,85 +49,6 @@ PURPOSE = 0x6D657472
 """Folded into the seed's key: metrics draw with keys that training never uses."""
 LATENTS, LABELS, SUBSETS, PATHS = range(4)
 """Draws of an evaluation, each with a key of its own."""
-DEFAULT_METRICS = ("frechet", "kernel", "precision_recall")
-
-
-@dataclass(frozen=True)
-class MetricsConfig:
-    """What is measured and how; all of it is in the result."""
-
-    metrics: tuple[str, ...] = DEFAULT_METRICS
-    """fid, kid, inception_score (of Inception features only), frechet, kernel, precision_recall, density_coverage (of
-    any features), ppl_z_full, ppl_z_end, ppl_w_full, ppl_w_end."""
-    samples: int = 50_000
-    """Generated images, and pairs of them for path lengths. Fewer make FID higher: 50,000 is what papers take."""
-    reals: int = 0
-    """Real images, drawn at random without repetition; 0 takes all of the data set."""
-    extractor: ExtractorName = "auto"
-    """What makes features of images: "inception" (FID), "random-conv" or "pixels" (small, need no file, no FID); "auto"
-    is Inception where its weights are found, else random-conv."""
-    inception: str = ""
-    """File of the Inception weights, the PyTorch file of pytorch-fid or .safetensors; by default it is looked for in
-    $GANZOO_CACHE or ~/.cache/ganzoo."""
-    inception_resize: Resize = "tensorflow"
-    """How images are brought to 299x299: "tensorflow" as in the original FID, NVlabs and torch-fidelity, "pytorch" as
-    in pytorch-fid, "clean" (antialiased) as in clean-fid."""
-    lpips: tuple[str, ...] = ()
-    """Files of the LPIPS weights, as for `ganzoo project`, by which path lengths are those of the literature; without
-    them they are of the extractor. Large images may need a smaller metric_batch_size."""
-    metric_batch_size: int = 64
-    """Images at once, over all devices; does not change the result."""
-    metric_seed: int = 0
-    """Of the latents, the labels and the subsets."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        suite.check_names(self.metrics)
-        require(bool(self.metrics), "metrics", self.metrics, f"be some of {', '.join(suite.NAMES)}")
-        require_at_least(2, self, "samples")
-        require_at_least(0, self, "reals")
-        require_at_least(1, self, "metric_batch_size")
-        require(self.reals != 1, "reals", self.reals, "be 0 (all) or at least 2")
-        require(0 <= self.metric_seed < 2**32, "metric_seed", self.metric_seed, "be in 0 .. 2^32 - 1")
-
-
-# The extractor ------------------------------------------------------------------------------------------------------
-
-
-def read_torch_state(path: Path) -> dict[str, np.ndarray]:
-    """The tensors of a PyTorch file, by name; ``UserError`` where it cannot be read without executing it."""
-    networks = interop.read(path).networks
-    if len(networks) != 1:
-        raise UserError(f"{path} holds {len(networks)} networks; give a file with the tensors of one")
-    (network,) = networks.values()
-    return dict(network.arrays)
-
-
-def load_extractor(config: MetricsConfig, log: LogLine = lambda line: None) -> Extractor:
-    """The extractor that a config asks for.
-
-    Args:
-      config: of the metrics.
-      log: receives a line where "auto" finds no Inception weights, or where nobody can vouch for them.
-
-    Raises:
-      UserError: Inception is needed and its weights are missing or wrong: one line with where to get them.
-    """
-    needed = config.extractor == INCEPTION or bool(config.inception)
-    by_name = [name for name in config.metrics if name in suite.NEED_INCEPTION]
-    if config.extractor in OFFLINE:
-        require(not by_name, "metrics", config.metrics, f"not ask for {by_name} of {config.extractor} features")
-        return OFFLINE[config.extractor]()
-    path = weights.find(config.inception)
-    if path is None:
-        if needed or by_name:
-            raise UserError(f"{by_name[0] if by_name else 'extractor inception'} needs weights; {weights.remedy()}")
-        log(f"no Inception weights, so features are those of random-conv, and no FID; for FID {weights.remedy()}")
-        return OFFLINE["random-conv"]()
-    state, sha256 = weights.load(path, read_torch_state)
-    if sha256 != weights.SHA256:
-        log(f"Inception weights of {path}: nobody has published their SHA-256, which is in the result")
-    return inception_extractor(inception.parameters(state), config.inception_resize, sha256)
 
 
 # A GAN on a data set ------------------------------------------------------------------------------------------------
@@ -157,11 +75,9 @@ class Evaluator:
             )
         self._gan, self._dataset, self._mesh, self._say = gan, dataset, mesh, say
         self.config = config
-        for name in config.metrics:
-            if name.startswith("ppl_w") and not _has_styles(gan):
-                raise UserError(f"{name}: {gan.name} has no styles w; ask for {name.replace('ppl_w', 'ppl_z')}")
+        suite.check_model(config.metrics, gan)
         self.extractor = load_extractor(config, log)
-        self._path_extractor = lpips_extractor(config.lpips) if config.lpips else self.extractor
+        self._pair_extractor = lpips_extractor(config.lpips) if config.lpips else self.extractor
         self._pair_programs: dict[str, Callable] = {}
         self._batch_size = -(-config.metric_batch_size // mesh.size) * mesh.size
         key = jax.random.fold_in(jax.random.key(config.metric_seed), PURPOSE)
@@ -171,18 +87,17 @@ class Evaluator:
         """The numbers of a state, by name. The state is not changed or donated."""
         config, numbers = self.config, {}
         state = jax.device_put(state, NamedSharding(self._mesh, PartitionSpec()))
-        compared = [name for name in config.metrics if name not in suite.PATH_LENGTHS]
+        compared = list(suite.feature_metrics(config.metrics))
         if compared:
             _, keep = suite.keeps_features(compared)
             sampler = partial(self._sample, state)
-            fake = suite.gather(
+            fake = suite.extract_features(
                 sampler, self.extractor, config.samples, keep=keep, batch_size=self._batch_size, mesh=self._mesh
             )
             evidence = suite.Evidence(self.extractor, self.reals, fake, self._keys[SUBSETS])
             numbers |= suite.measure(compared, evidence)
-        for name in config.metrics:
-            if name in suite.PATH_LENGTHS:
-                numbers[suite.title(name, self._path_extractor)] = self._path_length(state, name)
+        for name, metric in suite.pair_metrics(config.metrics).items():
+            numbers |= suite.measure_pairs(name, self._pairs(state, name, metric))
         return numbers
 
     @property
@@ -191,16 +106,17 @@ class Evaluator:
         return suite.higher_is_better(self.config.metrics[0])
 
     @cached_property
-    def reals(self) -> Gathered:
+    def reals(self) -> FeatureSet:
         """What is known of the real images, from the cache if they were looked at before."""
         keep, _ = suite.keeps_features(self.config.metrics)
         key = digest(self._dataset.source.revision, sorted(self.about["real"].items()), self.extractor_about)
-        found = cache.recall(key, features=keep)
+        file = f"metrics/{key}.npz"
+        found = recall(file, partial(FeatureSet.from_bytes, features=keep))
         if not _everywhere(found is not None):
             self._say(f"features of {self.about['real']['count']:,} real images ({self.extractor.name}): once for all")
-            found = gathered(extracted(self._read(), self.extractor, len(self._real_indices), self._mesh), keep=keep)
+            found = collect(extract(self._read(), self.extractor, len(self._real_indices), self._mesh), keep=keep)
             if jax.process_index() == 0:
-                cache.remember(key, found)
+                remember(file, found.to_bytes())
         assert found is not None
         return found
 
@@ -236,7 +152,7 @@ class Evaluator:
         return {
             "metrics": list(self.config.metrics),
             "extractor": self.extractor_about,
-            "path_lengths": {"name": self._path_extractor.name, **self._path_extractor.about},
+            "path_lengths": {"name": self._pair_extractor.name, **self._pair_extractor.about},
             "real": real,
             "fake": fakes,
             "precision": how,
@@ -270,7 +186,7 @@ class Evaluator:
         gan, key = self._gan, self._keys[LATENTS]
 
         def generate(state: State, indices: jax.Array, labels: Any) -> jax.Array:
-            return quantized(gan.generate(state, gan.latents(key, indices), labels, ema=True))
+            return quantize(gan.generate(state, gan.latents(key, indices), labels, ema=True))
 
         return self._jitted(generate)
 
@@ -281,47 +197,21 @@ class Evaluator:
     def _sample(self, state: State, indices: np.ndarray) -> jax.Array:
         return self._program(state, indices, self._labels(indices))
 
-    def _path_length(self, state: State, name: str) -> float:
-        """One of ``suite.PATH_LENGTHS``."""
+    def _pairs(self, state: State, name: str, metric: suite.PairMetric) -> suite.PairEvidence:
+        """Return what a metric of pairs is computed from."""
         if name not in self._pair_programs:
-            made = partial(_pairs, self._gan, self._keys[PATHS], *suite.PATH_LENGTHS[name])
-            self._pair_programs[name] = self._jitted(made)
+            self._pair_programs[name] = self._jitted(partial(metric.make, self._gan, self._keys[PATHS]))
         program = self._pair_programs[name]
 
         def pairs(indices: np.ndarray) -> tuple[jax.Array, jax.Array]:
             return program(state, indices, self._labels(indices))
 
-        return perceptual_path_length(
-            pairs, self._path_extractor, self.config.samples, batch_size=self._batch_size, mesh=self._mesh
-        )
+        return suite.PairEvidence(pairs, self._pair_extractor, self.config.samples, self._batch_size, self._mesh)
 
 
 @jax.jit
 def _uniform(key: Key, indices: jax.Array) -> jax.Array:
     return for_indices(jax.random.uniform, key, indices)
-
-
-def _has_styles(gan: GAN) -> bool:
-    """Whether its generator has a space between: ``styles(latents, labels) -> ws`` and ``synthesise(ws) -> images``."""
-    return hasattr(gan.generator, "styles") and hasattr(gan.generator, "synthesise")
-
-
-def _pairs(
-    gan: GAN, key: Key, space: Space, sampling: Sampling, state: State, indices: jax.Array, labels: Any
-) -> tuple[Images, Images]:
-    """The images at both ends of short ways between latents, not clipped where the generator can be asked in parts."""
-    walk = partial(endpoints, gan.latents, key, indices, space=space, sampling=sampling)
-    if not _has_styles(gan):
-        near, far = (gan.generate(state, latents, labels, ema=True) for latents in walk())
-        return near, far
-    variables = {"params": state.ema["params"], **state.ema["variables"]}
-    detail = (state.level_of_detail,) if hasattr(state, "level_of_detail") else ()
-
-    def styles(latents: Latents) -> Any:
-        return gan.generator.apply(variables, latents, labels, method="styles")
-
-    near, far = (gan.generator.apply(variables, ws, *detail, method="synthesise") for ws in walk(styles=styles))
-    return jnp.asarray(near), jnp.asarray(far)
 
 
 def _everywhere(holds: bool) -> bool:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from ganzoo.errors import UserError
-from ganzoo.runs.evaluate import MetricsConfig, load_extractor, read_torch_state
+from ganzoo.interop import read_tensors
 from ganzoo.metrics import inception
+from ganzoo.metrics.config import MetricsConfig, load_extractor
 from ganzoo.metrics.extractors import inception_extractor
 from metrics.test_weights import write_safetensors
 
@@ -81,12 +82,11 @@ def test_weights_from_a_file(weights, tmp_path) -> None:
 
 @needs_torch
 @pytest.mark.parametrize("is_zip", [True, False])
-@pytest.mark.skipif(not importlib.util.find_spec("ganzoo.interop"), reason="the reader of PyTorch files is not there")
 def test_weights_from_a_pytorch_file(is_zip, theirs, weights, tmp_path) -> None:
     import torch
 
     torch.save(theirs.state_dict(), tmp_path / "weights.pth", _use_new_zipfile_serialization=is_zip)
-    found = read_torch_state(tmp_path / "weights.pth")
+    found = read_tensors(tmp_path / "weights.pth")
     assert found.keys() >= {name for name in weights if not name.endswith("num_batches_tracked")}
     for name, array in found.items():
         np.testing.assert_array_equal(array, weights[name], err_msg=name)

@@ -6,15 +6,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ganzoo.latent import paths
 from ganzoo.metrics.extractors import Extractor
 from ganzoo.metrics.path_length import (
     EPSILON,
     endpoints,
     filtered_mean,
-    on_sphere,
     perceptual_path_length,
     shrunk,
     slerp,
+    unit_slerp,
 )
 from ganzoo.ops.random import for_indices
 from ganzoo.training.parallel import data_mesh
@@ -22,10 +23,10 @@ from ganzoo.training.parallel import data_mesh
 RECORD = golden.case("metrics/ppl_parts")
 
 
-def test_slerp() -> None:
+def test_unit_slerp() -> None:
     a, b, t = (jnp.asarray(RECORD[f"in/{name}"]) for name in ("a", "b", "t"))
-    np.testing.assert_allclose(slerp(a, b, t), RECORD["out/slerp"], atol=2e-6)
-    np.testing.assert_allclose(slerp(a, b, t + EPSILON), RECORD["out/slerp_eps"], atol=2e-6)
+    np.testing.assert_allclose(unit_slerp(a, b, t), RECORD["out/slerp"], atol=2e-6)
+    np.testing.assert_allclose(unit_slerp(a, b, t + EPSILON), RECORD["out/slerp_eps"], atol=2e-6)
 
 
 def test_the_mean_without_both_ends() -> None:
@@ -35,8 +36,15 @@ def test_the_mean_without_both_ends() -> None:
 
 def test_the_sphere_has_both_latents_on_it() -> None:
     a, b = jnp.asarray(golden.draw(0, 4, 8)), jnp.asarray(golden.draw(1, 4, 8))
-    np.testing.assert_allclose(on_sphere(a, b, jnp.zeros(4)), a, atol=1e-5)
-    np.testing.assert_allclose(on_sphere(a, b, jnp.ones(4)), b, atol=1e-5)
+    np.testing.assert_allclose(slerp(a, b, jnp.zeros(4)), a, atol=1e-5)
+    np.testing.assert_allclose(slerp(a, b, jnp.ones(4)), b, atol=1e-5)
+
+
+def test_the_two_slerps_are_equal() -> None:
+    a, b = golden.draw(0, 4, 8), golden.draw(1, 4, 8)
+    for t in (0.2, 0.7):
+        ours = slerp(jnp.asarray(a), jnp.asarray(b), jnp.full(4, t))
+        np.testing.assert_allclose(ours, paths.slerp(a, b, t), atol=1e-5)
 
 
 def draw(key, indices):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ganzoo.metrics.extractors import inception_input
-from ganzoo.metrics.pictures import quantized, rgb
+from ganzoo.metrics.preprocessing import quantize, rgb
 from ganzoo.metrics.resize import filtered, resized
 from ganzoo.ops.pixels import to_uint8
 
@@ -79,6 +79,6 @@ def test_any_channels_become_three(values, expected) -> None:
 
 def test_generated_images_are_rounded_as_they_are_stored() -> None:
     images = golden.draw(0, 2, 5, 5, 3).astype(np.float32)
-    np.testing.assert_array_equal(quantized(images), to_uint8(images))
+    np.testing.assert_array_equal(quantize(images), to_uint8(images))
     whole = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
-    np.testing.assert_array_equal(quantized(whole), whole)
+    np.testing.assert_array_equal(quantize(whole), whole)

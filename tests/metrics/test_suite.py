@@ -10,7 +10,7 @@ from ganzoo.errors import UserError
 from ganzoo.metrics import suite
 from ganzoo.metrics.extractors import Extractor, pixels, random_conv
 from ganzoo.metrics.resize import filtered
-from ganzoo.metrics.suite import Evidence, gather, measure
+from ganzoo.metrics.suite import Evidence, extract_features, measure
 from ganzoo.training.parallel import data_mesh
 
 COUNT = 200
@@ -20,7 +20,7 @@ PICTURES = np.random.default_rng(0).integers(0, 256, (COUNT, 12, 10, 3), np.uint
 
 
 def found(sampler, extractor=SMALL, count=COUNT, batch_size=64, devices=1):
-    return gather(sampler, extractor, count, keep=True, batch_size=batch_size, mesh=data_mesh(devices))
+    return extract_features(sampler, extractor, count, keep=True, batch_size=batch_size, mesh=data_mesh(devices))
 
 
 def stored_pictures(indices):
@@ -135,3 +135,8 @@ def test_features_are_kept_where_they_are_needed() -> None:
     assert suite.keeps_features(["kernel"]) == (True, True)
     assert suite.higher_is_better("precision_recall")
     assert not any(map(suite.higher_is_better, ("fid", "kid", "ppl_w_end")))
+
+
+def test_a_name_is_of_features_or_of_pairs() -> None:
+    assert list(suite.feature_metrics(suite.NAMES) | suite.pair_metrics(suite.NAMES)) == list(suite.NAMES)
+    assert list(suite.pair_metrics(["fid", "ppl_w_end"])) == ["ppl_w_end"]

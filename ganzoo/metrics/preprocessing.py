@@ -6,8 +6,8 @@ from jaxtyping import Array, Float, UInt8
 from ganzoo.typing import Images, ImagesUint8
 
 
-def quantized(images: Images | ImagesUint8) -> UInt8[Array, "n h w c"]:
-    """Images in [-1, 1] as a picture file would hold them: ``x * 127.5 + 128``, clipped and truncated; uint8 as it is.
+def quantize(images: Images | ImagesUint8) -> UInt8[Array, "n h w c"]:
+    """Return images as an image file would hold them: ``x * 127.5 + 128``, clipped and truncated; uint8 as it is.
 
     Real images are stored in 8 bits, so generated ones are judged in 8 bits. NVlabs/stylegan3,
     metrics/metric_utils.py:269.
@@ -18,7 +18,7 @@ def quantized(images: Images | ImagesUint8) -> UInt8[Array, "n h w c"]:
 
 
 def rgb(images: Float[Array, "n h w c"]) -> Float[Array, "n h w 3"]:
-    """Three channels in 0..255 of images with any number of them.
+    """Return images [N, H, W, 3] in 0..255 of images with any number of channels.
 
     Grey (1) is repeated; alpha (the last of 2 or 4) is laid over white, as the data sets of this library do where no
     alpha is asked for; of more than 4 channels, which are no colours, the first three are taken.

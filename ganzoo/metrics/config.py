@@ -1,0 +1,77 @@
+"""What is measured and how: the settings of an evaluation, and the feature extractor that they ask for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from ganzoo.config import Count, CountOrZero, Range, check_fields, require
+from ganzoo.errors import UserError
+from ganzoo.metrics import inception, suite, weights
+from ganzoo.metrics.extractors import INCEPTION, OFFLINE, Extractor, inception_extractor
+from ganzoo.metrics.resize import Resize
+
+ExtractorName = Literal["auto", "inception", "random-conv", "pixels"]
+DEFAULT_METRICS = ("frechet", "kernel", "precision_recall")
+
+
+@dataclass(frozen=True)
+class MetricsConfig:
+    """What is measured and how. Every result records all of it."""
+
+    metrics: tuple[str, ...] = DEFAULT_METRICS
+    """fid, kid, inception_score (of Inception features only), frechet, kernel, precision_recall, density_coverage (of
+    any features), ppl_z_full, ppl_z_end, ppl_w_full, ppl_w_end."""
+    samples: Annotated[int, Range(2)] = 50_000
+    """Generated images, and pairs of them for path lengths. Fewer make FID higher: 50,000 is what papers take."""
+    reals: CountOrZero = 0
+    """Real images, drawn at random without repetition; 0 takes the whole data set."""
+    extractor: ExtractorName = "auto"
+    """What makes features of images: "inception" (FID), "random-conv" or "pixels" (small, need no file, no FID); "auto"
+    is Inception where its weights are found, else random-conv."""
+    inception: str = ""
+    """File of the Inception weights: the PyTorch file of pytorch-fid, or .safetensors. When absent, it is looked for in
+    $GANZOO_CACHE or ~/.cache/ganzoo."""
+    inception_resize: Resize = "tensorflow"
+    """How images are brought to 299x299: "tensorflow" as in the original FID, NVlabs and torch-fidelity, "pytorch" as
+    in pytorch-fid, "clean" (antialiased) as in clean-fid."""
+    lpips: tuple[str, ...] = ()
+    """Files of the LPIPS weights, as for `ganzoo project`, for path lengths as in the literature; without them, path
+    lengths use the extractor. Large images may need a smaller metric_batch_size."""
+    metric_batch_size: Count = 64
+    """Images at once, over all devices; does not change the result."""
+    metric_seed: CountOrZero = 0
+    """Seed of the latents, the labels and the subsets."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        suite.check_names(self.metrics)
+        require(bool(self.metrics), "metrics", self.metrics, f"be some of {', '.join(suite.NAMES)}")
+        require(self.reals != 1, "reals", self.reals, "be 0 (all) or at least 2")
+        require(self.metric_seed < 2**32, "metric_seed", self.metric_seed, "be in 0 .. 2^32 - 1")
+
+
+def load_extractor(config: MetricsConfig, log: Callable[[str], None] = lambda line: None) -> Extractor:
+    """Return the extractor that a config asks for.
+
+    Args:
+      config: of the metrics.
+      log: receives a line where "auto" finds no Inception weights, or where nobody can vouch for them.
+
+    Raises:
+      UserError: Inception is needed and its weights are missing or wrong: one line with where to get them.
+    """
+    needed = config.extractor == INCEPTION or bool(config.inception)
+    by_name = [name for name in config.metrics if name in suite.NEED_INCEPTION]
+    if config.extractor in OFFLINE:
+        require(not by_name, "metrics", config.metrics, f"not ask for {by_name} of {config.extractor} features")
+        return OFFLINE[config.extractor]()
+    path = weights.find(config.inception)
+    if path is None:
+        if needed or by_name:
+            raise UserError(f"{by_name[0] if by_name else 'extractor inception'} needs weights; {weights.remedy()}")
+        log(f"no Inception weights, so features are those of random-conv, and no FID; for FID {weights.remedy()}")
+        return OFFLINE["random-conv"]()
+    tensors, sha256 = weights.load(path)
+    if sha256 != weights.SHA256:
+        log(f"Inception weights of {path}: nobody has published their SHA-256, which is in the result")
+    return inception_extractor(inception.parameters(tensors), config.inception_resize, sha256)
