@@ -10,8 +10,23 @@ __version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from ganzoo import (
-        augment, data, draws, gan, interop, latent, losses, metrics, models, nn, objectives, ops, penalties, phases,
-        runs, testing, training,
+        augment,
+        data,
+        draws,
+        gan,
+        interop,
+        latent,
+        losses,
+        metrics,
+        models,
+        nn,
+        objectives,
+        ops,
+        penalties,
+        phases,
+        runs,
+        testing,
+        training,
     )  # fmt: skip
     from ganzoo.data import DataConfig
     from ganzoo.errors import UserError

@@ -114,5 +114,7 @@ def interpolation_shares(batch: Batch, key: Key) -> PerExample:
 def round_count(batch: Batch, micro_batch: int) -> int:
     """Return the number of micro-batches of a batch; ``UserError`` where they do not divide it."""
     whole = collective.global_size(batch["image"].shape[0])
-    require(not micro_batch or whole % micro_batch == 0, "micro_batch", micro_batch, f"divide the batch of {whole} images")
+    require(
+        not micro_batch or whole % micro_batch == 0, "micro_batch", micro_batch, f"divide the batch of {whole} images"
+    )
     return whole // (micro_batch or whole)

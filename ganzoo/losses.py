@@ -32,6 +32,7 @@ class AdversarialLoss:
     has_signs: bool = False
     """Whether a logit above 0 means "real", which ADA needs to adapt p."""
 
+
 # Minimax ------------------------------------------------------------------------------------------------------------
 
 
@@ -131,9 +132,7 @@ hinge = AdversarialLoss("hinge", hinge_discriminator, wasserstein_generator, has
 """Lim and Ye 2017, arXiv:1705.02894."""
 wasserstein = AdversarialLoss("wasserstein", wasserstein_discriminator, wasserstein_generator)
 """Arjovsky et al. 2017, arXiv:1701.07875."""
-relativistic = AdversarialLoss(
-    "relativistic", relativistic_discriminator, relativistic_generator, pairs_examples=True
-)
+relativistic = AdversarialLoss("relativistic", relativistic_discriminator, relativistic_generator, pairs_examples=True)
 """Jolicoeur-Martineau 2018, arXiv:1807.00734, in the paired form of R3GAN, arXiv:2501.05441."""
 
 LOSSES: Mapping[str, AdversarialLoss] = {

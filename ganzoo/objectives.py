@@ -250,9 +250,7 @@ def r1(networks: Networks, gamma: float, *, pixel_size: float = 1.0) -> Objectiv
     return Objective("r1", draw, run)
 
 
-def r2(
-    networks: Networks, gamma: float, *, labels: LabelSource = "batch", pixel_size: float = 1.0
-) -> Objective:
+def r2(networks: Networks, gamma: float, *, labels: LabelSource = "batch", pixel_size: float = 1.0) -> Objective:
     """Return R2, which is R1 of fake images. Mescheder et al. 2018, arXiv:1801.04406, section 4.1."""
 
     def run(params: Params, state: State, batch: Batch) -> Outcome:

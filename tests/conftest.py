@@ -1,6 +1,8 @@
 """Eight devices, strict numerics and checked shapes for every test; must run before ganzoo is imported."""
 
+import importlib
 import os
+import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,19 +18,22 @@ jax.config.update("jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_C
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 CHECKED = [
-    *("ops", "nn", "losses", "penalties", "augment", "ema", "gan", "phases", "grids", "models", "training", "metrics"),
-    "latent",
+    *("ops", "nn", "losses", "penalties", "draws", "objectives", "augment", "gan", "phases", "grids", "models"),
+    *("training", "metrics", "latent", "testing"),
 ]
 
 with install_import_hook([f"ganzoo.{name}" for name in CHECKED], "typechecker.check"):
-    import ganzoo.cli  # noqa: F401 - everything else is imported from here
+    for name in CHECKED:  # everything else finds them imported
+        module = importlib.import_module(f"ganzoo.{name}")
+        for part in pkgutil.walk_packages(getattr(module, "__path__", []), f"{module.__name__}."):
+            importlib.import_module(part.name)
 
 
 LONGEST = ("test_resume.py", "test_contract.py", "test_notebooks.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that take longest come first, or one process would be left alone with one of them at the end."""
+    """Run the files that take longest first, or one process would be left alone with one of them at the end."""
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 

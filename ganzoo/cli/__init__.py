@@ -18,14 +18,14 @@ import jax
 import tyro
 
 from ganzoo import __version__
+from ganzoo.cli.process import keep_freed_memory
 from ganzoo.cli.tools import COMMANDS, option_names
 from ganzoo.data import DataConfig
 from ganzoo.disk import write_whole
 from ganzoo.errors import UserError, nearest
+from ganzoo.runs.config import Experiment, TrainingConfig, experiments
 from ganzoo.runs.evaluate import MetricsConfig, evaluate_run
 from ganzoo.runs.run import run
-from ganzoo.cli.process import keep_freed_memory
-from ganzoo.runs.config import Experiment, TrainingConfig, experiments
 
 M = TypeVar("M")
 USAGE, INTERRUPTED = 2, 130

@@ -10,12 +10,12 @@ import numpy as np
 import tyro
 
 from ganzoo import interop, pretrained
+from ganzoo.cli.seeds import numbers
 from ganzoo.config import require
 from ganzoo.errors import UserError
 from ganzoo.grids import enlarged, grid, save_film, save_picture
 from ganzoo.interop import hub, write_arrays
 from ganzoo.latent import directions, exporting, mixing, paths, projection, spectrum
-from ganzoo.cli.seeds import numbers
 from ganzoo.latent.sampler import Draws, NoiseMode, Sampler
 from ganzoo.metrics.lpips import lpips
 from ganzoo.ops.pixels import to_uint8

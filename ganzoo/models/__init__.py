@@ -70,7 +70,9 @@ def installed_model(name: str) -> Model | None:
 
 def installed_models() -> dict[str, Model]:
     """Return all models by name: those of this package, then those of other installed packages."""
-    others = {each.name: _checked(each.load(), f"the entry point {each.name} = {each.value}") for each in _entry_points()}
+    others = {
+        each.name: _checked(each.load(), f"the entry point {each.name} = {each.value}") for each in _entry_points()
+    }
     return {**others, **MODELS}
 
 

@@ -36,7 +36,13 @@ from ganzoo.draws import Draws, FakeDraws, normal_latents, uniform_latents
 from ganzoo.gan import GAN, Model, Preset, TrainState, generator_variables
 from ganzoo.losses import LOSSES
 from ganzoo.models.config import (
-    AdamConfig, ImageConfig, ObjectiveConfig, adam, check_objective, discriminator_objectives, init_networks,
+    AdamConfig,
+    ImageConfig,
+    ObjectiveConfig,
+    adam,
+    check_objective,
+    discriminator_objectives,
+    init_networks,
 )  # fmt: skip
 from ganzoo.objectives import Networks, Objective
 from ganzoo.ops import collective, random
@@ -48,6 +54,7 @@ BASE_SIZE = 4
 REFERENCE_BATCH = 256
 
 # Config ---------------------------------------------------------------------------------------------------------------
+
 
 @dataclass(frozen=True)
 class DCGANNetworks(ImageConfig):
@@ -263,6 +270,7 @@ class Discriminator(nn.Module):
 
 
 # Objective ------------------------------------------------------------------------------------------------------------
+
 
 def networks(config: DCGANConfig, generator: Generator, discriminator: Discriminator) -> Networks:
     """Return what the objectives need of the two modules. Batch statistics of both move in every pass."""

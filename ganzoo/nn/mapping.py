@@ -1,6 +1,5 @@
 """The mapping network z, c -> w, and the running mean of w."""
 
-from typing import Any
 
 import jax
 import jax.numpy as jnp

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 import ganzoo
+from ganzoo import losses, objectives, phases
 from ganzoo.errors import UserError
 from ganzoo.gan import Network
-from ganzoo.models import dcgan, dcgan_config
+from ganzoo.models import dcgan
 from ganzoo.ops import pixels
+from ganzoo.testing import assert_near
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "dcgan" / "train.npz"
 ITERATIONS = 3
@@ -33,7 +35,7 @@ def torch_names(network: str) -> dict[str, str]:
 
 
 def from_torch(golden, prefix: str, network: str) -> tuple[dict, dict]:
-    """(params, variables) in our names and layouts from a state dict (or gradients) of the original."""
+    """(params, collections) in our names and layouts from a state dict (or gradients) of the original."""
     params, stats = {}, {}
     for name, index in torch_names(network).items():
         weight = golden[f"{prefix}/main.{index}.weight"]
@@ -51,92 +53,84 @@ def from_torch(golden, prefix: str, network: str) -> tuple[dict, dict]:
     return jax.tree.map(jnp.asarray, (params, {"batch_stats": stats}))
 
 
-def assert_close(ours, theirs, relative: float) -> None:
-    """Every array to within ``relative`` of its largest value."""
-    ours, theirs = jax.tree.leaves_with_path(ours), dict(jax.tree.leaves_with_path(theirs))
-    assert len(ours) == len(theirs)
-    for path, leaf in ours:
-        largest = np.abs(theirs[path]).max()
-        np.testing.assert_allclose(leaf, theirs[path], rtol=0, atol=relative * largest + 1e-7, err_msg=str(path))
-
-
 def start(gan: ganzoo.GAN, seed: int = 0):
     """A fresh state, compiled as one program: much quicker than one operation at a time."""
     return jax.jit(gan.init)(jax.random.key(seed))
 
 
 class Replay:
-    """The recorded run: its latents in the place of drawn ones."""
+    """The recorded run: its latents enter the step through the batch."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.golden = np.load(GOLDEN)
         self.gan = ganzoo.create("dcgan", "torch", latent_size=16, generator_features=8, discriminator_features=8)
-        self.latents = self.noise(0)
-        monkeypatch.setattr(dcgan, "draw_latents", lambda config, key, indices: self.latents)
+        self.networks = dcgan.networks(self.gan.config, self.gan.generator, self.gan.discriminator)
         fresh = start(self.gan)
         self.state = replace(
-            fresh, generator=self.network("params/G", "G"), discriminator=self.network("params/D", "D")
+            fresh,
+            generator=self.network("params/G", "generator"),
+            discriminator=self.network("params/D", "discriminator"),
         )
 
     def network(self, prefix: str, network: str) -> Network:
-        params, variables = from_torch(self.golden, prefix, network)
-        return Network(params, variables, dcgan.optimizer(self.gan.config).init(params))
-
-    def noise(self, iteration: int) -> jax.Array:
-        return jnp.asarray(self.golden[f"in/iter{iteration}/noise"][:, :, 0, 0])
-
-    def step(self, state, batch: dict, latents: jax.Array):
-        self.latents = latents
-        return self.gan.step(state, batch, jax.random.key(0))
+        params, collections = from_torch(self.golden, prefix, network[0].upper())
+        return Network(params, collections, dcgan.optimizer(self.gan.config, network).init(params))
 
     def batch(self, iteration: int) -> dict:
-        return {"image": self.golden["in/real_batches_uint8"][iteration].transpose(0, 2, 3, 1)}
+        latents = jnp.asarray(self.golden[f"in/iter{iteration}/noise"][:, :, 0, 0])
+        draws = {name: {"fake": {"latents": latents}} for name in ("generator", "discriminator")}
+        return {"image": self.golden["in/real_batches_uint8"][iteration].transpose(0, 2, 3, 1), "draws": draws}
 
 
 @pytest.fixture
-def replay(monkeypatch: pytest.MonkeyPatch) -> Replay:
-    return Replay(monkeypatch)
+def replay() -> Replay:
+    return Replay()
 
 
 def test_networks_in_evaluation(replay: Replay) -> None:
     golden, state = replay.golden, replay.state
     images = replay.gan.generate(state, golden["in/eval_noise"][:, :, 0, 0], ema=False)
-    assert_close(images.transpose(0, 3, 1, 2), golden["out/eval/G(eval_noise)"], 1e-5)
-    network = state.discriminator
+    assert_near(images.transpose(0, 3, 1, 2), golden["out/eval/G(eval_noise)"])
     real = pixels.to_float(jnp.asarray(replay.batch(0)["image"]))
-    logits = replay.gan.discriminator.apply({"params": network.params, **network.variables}, real, train=False)
-    assert_close(jax.nn.sigmoid(logits), golden["out/eval/D(real_batches[0])"], 1e-5)
+    logits = replay.gan.discriminator.apply(state.discriminator.variables, real)
+    assert_near(jax.nn.sigmoid(logits), golden["out/eval/D(real_batches[0])"])
 
 
 def test_gradients_of_the_first_iteration(replay: Replay) -> None:
-    game = dcgan.Game(replay.gan.config, replay.gan.generator, replay.gan.discriminator, dcgan.LOSSES["non-saturating"])
-    key, batch = jax.random.key(0), replay.batch(0)
-    d_grads, _ = jax.jit(jax.grad(game.discriminator_loss, has_aux=True))(
-        replay.state.discriminator.params, replay.state, batch, key
-    )
-    assert_close(d_grads, from_torch(replay.golden, "grad/iter0/D", "D")[0], 1e-4)
-    discriminator = dcgan.minimize("discriminator", game.discriminator_loss, dcgan.optimizer(replay.gan.config))
-    state, _ = jax.jit(discriminator)(replay.state, batch, key)
-    g_grads, _ = jax.jit(jax.grad(game.generator_loss, has_aux=True))(state.generator.params, state, batch, key)
-    assert_close(g_grads, from_torch(replay.golden, "grad/iter0/G", "G")[0], 1e-4)
+    loss = losses.non_saturating
+    discriminator = objectives.discriminator(replay.networks, loss)
+    generator = objectives.generator(replay.networks, loss)
+    key, batch, state = jax.random.key(0), replay.batch(0), replay.state
+    gradients, _ = jax.jit(jax.grad(discriminator, has_aux=True))(state.discriminator.params, state, batch, key)
+    assert_near(gradients, from_torch(replay.golden, "grad/iter0/D", "D")[0], 1e-4)
+    adam = dcgan.optimizer(replay.gan.config, "discriminator")
+    state, _ = jax.jit(phases.minimize("discriminator", discriminator, adam))(state, batch, key)
+    gradients, _ = jax.jit(jax.grad(generator, has_aux=True))(state.generator.params, state, batch, key)
+    assert_near(gradients, from_torch(replay.golden, "grad/iter0/G", "G")[0], 1e-4)
+
+
+def test_probabilities_of_the_first_iteration(replay: Replay) -> None:
+    state, real = replay.state, pixels.to_float(jnp.asarray(replay.batch(0)["image"]))
+    logits, _ = jax.jit(replay.networks.logits)(state.discriminator.params, state, real, None)
+    assert float(jax.nn.sigmoid(logits).mean()) == pytest.approx(float(replay.golden["out/iter0/D_x"]), rel=1e-5)
 
 
 def test_three_training_iterations(replay: Replay) -> None:
-    golden, state, step = replay.golden, replay.state, jax.jit(replay.step)
+    golden, state, step = replay.golden, replay.state, jax.jit(replay.gan.step)
     for k in range(ITERATIONS):
-        state, metrics = step(state, replay.batch(k), replay.noise(k))
+        state, metrics = step(state, replay.batch(k), jax.random.key(0))
         theirs = golden[f"out/iter{k}/errD_real"] + golden[f"out/iter{k}/errD_fake"]
         assert metrics["discriminator/loss"].value == pytest.approx(float(theirs), rel=1e-5)
         assert metrics["generator/loss"].value == pytest.approx(float(golden[f"out/iter{k}/errG"]), rel=1e-5)
-        assert metrics["discriminator/real"].value == pytest.approx(float(golden[f"out/iter{k}/D_x"]), rel=1e-5)
-        assert metrics["discriminator/fake"].value == pytest.approx(float(golden[f"out/iter{k}/D_G_z1"]), rel=1e-5)
         if f"out/after{k + 1}/G/main.0.weight" in golden:
-            for network, name in ((state.generator, "G"), (state.discriminator, "D")):
-                assert_close(
-                    (network.params, network.variables), from_torch(golden, f"out/after{k + 1}/{name}", name), 1e-5
-                )
+            assert_recorded(state, golden, f"out/after{k + 1}")
+    assert_recorded(state, golden, "out64/after3")
+
+
+def assert_recorded(state, golden, prefix: str) -> None:
     for network, name in ((state.generator, "G"), (state.discriminator, "D")):
-        assert_close((network.params, network.variables), from_torch(golden, f"out64/after3/{name}", name), 1e-5)
+        recorded = from_torch(golden, f"{prefix}/{name}", name)
+        assert_near((network.params, network.collections), recorded, absolute=1e-7)
 
 
 # The table of the two lineages --------------------------------------------------------------------------------------
@@ -145,7 +139,7 @@ def test_three_training_iterations(replay: Replay) -> None:
 def shapes(preset: str, **fields) -> tuple[dict, dict]:
     state = jax.eval_shape(ganzoo.create("dcgan", preset, **fields).init, jax.random.key(0))
     return tuple(
-        jax.tree.map(lambda leaf: leaf.shape, player.params) for player in (state.generator, state.discriminator)
+        jax.tree.map(lambda leaf: leaf.shape, network.params) for network in (state.generator, state.discriminator)
     )
 
 
@@ -171,7 +165,7 @@ def test_paper_shapes() -> None:
 
 
 def test_published_settings() -> None:
-    torch, paper = dcgan_config.PRESETS["torch"], dcgan_config.PRESETS["paper"]
+    torch, paper = dcgan.PRESETS["torch"].config, dcgan.PRESETS["paper"].config
     for config in (torch, paper):
         assert (config.learning_rate, config.adam_beta1, config.adam_beta2) == (2e-4, 0.5, 0.999)
         assert (config.adam_epsilon, config.loss, config.latent_size) == (1e-8, "non-saturating", 100)
@@ -234,38 +228,60 @@ def test_alternate_updates_g_in_even_steps_and_d_in_odd_ones() -> None:
         assert float(metrics["discriminator/loss"].count) == (8 if k % 2 == 1 else 0)
 
 
-def test_each_player_moves_alone_in_its_phase() -> None:
+def phases_of(gan: ganzoo.GAN) -> dict:
+    """The phase of each network, in the order of a step."""
+    networks, loss = dcgan.networks(gan.config, gan.generator, gan.discriminator), losses.non_saturating
+    both = {"discriminator": objectives.discriminator, "generator": objectives.generator}
+    return {
+        name: phases.minimize(name, make(networks, loss), dcgan.optimizer(gan.config, name))
+        for name, make in both.items()
+    }
+
+
+def test_each_network_moves_alone_in_its_phase() -> None:
     gan = ganzoo.create("dcgan", "tiny")
-    game = dcgan.Game(gan.config, gan.generator, gan.discriminator, dcgan.LOSSES["non-saturating"])
     state = start(gan)
-    for player, other in (("generator", "discriminator"), ("discriminator", "generator")):
-        phase = dcgan.minimize(player, getattr(game, f"{player}_loss"), dcgan.optimizer(gan.config))
-        after, _ = jax.jit(phase)(state, batch(gan), jax.random.key(1))
-        assert moved(getattr(state, player), getattr(after, player))
+    for network, other in (("generator", "discriminator"), ("discriminator", "generator")):
+        after, _ = jax.jit(phases_of(gan)[network])(state, batch(gan), jax.random.key(1))
+        assert moved(getattr(state, network), getattr(after, network))
         assert not moved(getattr(state, other), getattr(after, other))
 
 
-def test_fakes_of_both_players_are_generated_once() -> None:
+def flops(function, *args) -> float:
+    return jax.jit(function).lower(*args).compile().cost_analysis()["flops"]
+
+
+def test_fakes_of_both_networks_are_generated_once() -> None:
     gan = ganzoo.create("dcgan", "torch", generator_features=16, discriminator_features=4)
-    game = dcgan.Game(gan.config, gan.generator, gan.discriminator, dcgan.LOSSES["non-saturating"])
-    state, images = jax.eval_shape(gan.init, jax.random.key(0)), batch(gan)
-    phases = [
-        dcgan.minimize(player, getattr(game, f"{player}_loss"), dcgan.optimizer(gan.config))
-        for player in ("discriminator", "generator")
-    ]
+    networks = dcgan.networks(gan.config, gan.generator, gan.discriminator)
+    args = jax.eval_shape(gan.init, jax.random.key(0)), batch(gan), jax.random.key(1)
 
-    def flops(function) -> float:
-        return jax.jit(function).lower(state, images, jax.random.key(1)).compile().cost_analysis()["flops"]
+    def generate(state, batch, key):
+        return networks.fake(state.generator.params, state, networks.draw(batch, key))
 
-    generating = flops(
-        lambda state, batch, key: game.fakes(state.generator.params, state.generator.variables, batch, key)
-    )
-    saved = flops(dcgan.chain(*phases)) - flops(dcgan.same_draws(*phases))
-    assert saved > 0.95 * generating
+    both = phases_of(gan).values()
+    saved = flops(phases.chain(*both), *args) - flops(phases.chain(*both, share_key=True), *args)
+    assert saved > 0.95 * flops(generate, *args)
+
+
+def test_penalties_of_fakes_generate_no_fakes_of_their_own() -> None:
+    gan = ganzoo.create("dcgan", "torch", generator_features=32, discriminator_features=4)
+    networks = dcgan.networks(gan.config, gan.generator, gan.discriminator)
+    args = jax.eval_shape(gan.init, jax.random.key(0)), batch(gan), jax.random.key(1)
+    main, penalty = objectives.discriminator(networks, losses.wasserstein), objectives.wgan_gp(networks, 10.0)
+
+    def phase(objective):
+        return phases.minimize("discriminator", objective, dcgan.optimizer(gan.config, "discriminator"))
+
+    def generate(state, batch, key):
+        return networks.fake(state.generator.params, state, networks.draw(batch, key))
+
+    apart = flops(phase(main), *args) + flops(phase(penalty), *args)
+    assert apart - flops(phase(objectives.total(main, penalty)), *args) > 0.95 * flops(generate, *args)
 
 
 @pytest.mark.parametrize("loss", ["minimax", "least-squares", "hinge", "wasserstein", "relativistic"])
-def test_other_losses_train_both_players(loss: str) -> None:
+def test_other_losses_train_both_networks(loss: str) -> None:
     gan = ganzoo.create("dcgan", "tiny", loss=loss, label_size=3)
     state = start(gan)
     after, metrics = jax.jit(gan.step)(state, batch(gan), jax.random.key(1))
@@ -281,6 +297,36 @@ def test_bfloat16_stays_near_float32() -> None:
     assert all(leaf.dtype != jnp.bfloat16 for leaf in jax.tree.leaves(after[1][0]))
     for name in ("generator/loss", "discriminator/loss"):
         assert after[1][1][name].value == pytest.approx(after[0][1][name].value, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"r1_gamma": 1.0},
+        {"r1_gamma": 1.0, "r1_interval": 2},
+        {"r2_gamma": 1.0, "loss": "relativistic"},
+        {"gradient_penalty": 10.0, "drift_penalty": 1e-3, "loss": "wasserstein"},
+    ],
+)
+def test_penalties_are_a_config(fields: dict) -> None:
+    plain, penalised = (
+        ganzoo.create("dcgan", "tiny", **each) for each in ({"loss": fields.get("loss", "hinge")}, fields)
+    )
+    state = start(penalised)
+    after, metrics = jax.jit(penalised.step)(state, batch(penalised), jax.random.key(1))
+    without, _ = jax.jit(plain.step)(state, batch(plain), jax.random.key(1))
+    assert moved(after.discriminator, without.discriminator)
+    names = {"r1_gamma": "r1", "r2_gamma": "r2", "gradient_penalty": "gradient_penalty"}
+    assert all(metrics[f"discriminator/{names[name]}"].value > 0 for name in fields if name in names)
+
+
+def test_micro_batches_are_a_config() -> None:
+    gan = ganzoo.create("dcgan", "tiny", micro_batch=4)
+    after, metrics = jax.jit(gan.step)(start(gan), batch(gan), jax.random.key(1))
+    assert float(metrics["discriminator/loss"].count) == 8
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(after))
+    with pytest.raises(UserError, match="micro_batch = 3: must divide the batch of 8"):
+        jax.eval_shape(ganzoo.create("dcgan", "tiny", micro_batch=3).step, start(gan), batch(gan), jax.random.key(1))
 
 
 # Sampling -----------------------------------------------------------------------------------------------------------

@@ -95,9 +95,7 @@ def networks(config: StyleGANConfig, generator: nn.Module, discriminator: nn.Mod
     level = config.level(halvings)
     styles = StyleDraws(config.style_mixing, used, fresh_noise=config.use_noise)
     draw = FakeDraws(partial(normal_latents, size=config.latent_size), styles, config.micro_batch)
-    return Networks(
-        fake, logits, draw, (level.height, level.width, config.channels), real=real, augmentation=config
-    )
+    return Networks(fake, logits, draw, (level.height, level.width, config.channels), real=real, augmentation=config)
 
 
 # Recipe -------------------------------------------------------------------------------------------------------------

@@ -144,7 +144,9 @@ def step(config: StyleGAN2Config, networks: StyleNetworks) -> Step:
 
     Each phase has latents of its own. NVlabs/stylegan2-ada-pytorch, training_loop.py:199-315.
     """
-    steps = [phase if interval == 1 else every(interval, phase) for phase, interval in phases(config, networks).values()]
+    steps = [
+        phase if interval == 1 else every(interval, phase) for phase, interval in phases(config, networks).values()
+    ]
     half_life = cast("float", config.ema_half_life)
     average = update_ema(half_life=half_life, ramp=config.ema_ramp, collections="copy")
     adapt = adapt_augmentation(augment.control(config), interval=config.augment_interval)

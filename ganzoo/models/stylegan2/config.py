@@ -152,9 +152,7 @@ def _published(
 
 def _cifar(config: StyleGAN2Config) -> StyleGAN2Config:
     """What else the row "cifar" changes (train.py:195-198)."""
-    return replace(
-        config, path_length_weight=0.0, style_mixing=0.0, discriminator_architecture="orig", ema_ramp=0.05
-    )
+    return replace(config, path_length_weight=0.0, style_mixing=0.0, discriminator_architecture="orig", ema_ramp=0.05)
 
 
 _AUTO = StyleGAN2Config(
@@ -172,7 +170,13 @@ _TINY = replace(
     ema_half_life=100, ema_ramp=None,
 )  # fmt: skip
 
-_RUN = {"images": 25_000_000, "batch_size": 32, "log_every": 4_000, "sample_every": 200_000, "checkpoint_every": 200_000}
+_RUN = {
+    "images": 25_000_000,
+    "batch_size": 32,
+    "log_every": 4_000,
+    "sample_every": 200_000,
+    "checkpoint_every": 200_000,
+}
 _FACES_RUN = {
     "images": 64_000, "batch_size": 16, "steps_per_dispatch": 1, "log_every": 1_000, "sample_every": 4_000,
     "checkpoint_every": 4_000,

@@ -48,7 +48,9 @@ def test_stages_are_those_of_the_table(devices: int) -> None:
     segments = plan(ganzoo.MODELS["stylegan"].build(config).stages, batch_size, 25_000_000)
     assert [segment.stage.name for segment in segments] == [f"{2**k}x{2**k}" for k in range(3, 11)]
     for images, resolution, *_ in TABLE:
-        segment = next(segment for segment in segments if images <= segment.last_image)  # the one that leads past so many images
+        segment = next(
+            segment for segment in segments if images <= segment.last_image
+        )  # the one that leads past so many images
         if images % 600_000:
             assert segment.stage.name == f"{resolution}x{resolution}"
     for i, segment in enumerate(segments[:-1]):

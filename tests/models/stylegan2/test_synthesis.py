@@ -12,8 +12,8 @@ import stylegan2_names
 from golden_cases import Case, draw, filled, nchw, nhwc, run
 
 from ganzoo.errors import UserError
-from ganzoo.nn.pyramid import pyramid
 from ganzoo.models.stylegan2.networks import Synthesis, SynthesisBlock
+from ganzoo.nn.pyramid import pyramid
 
 ARCHITECTURES = ["skip", "resnet", "orig"]
 

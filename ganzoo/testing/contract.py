@@ -1,0 +1,307 @@
+"""The contract of a model as checks: each takes a ``Contract`` and raises ``AssertionError`` where it does not hold."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ganzoo.config import from_json, replaced, to_json
+from ganzoo.gan import GAN, Model
+from ganzoo.latent.sampler import Sampler
+from ganzoo.models import find_preset
+from ganzoo.testing.comparison import assert_near
+from ganzoo.training import parallel
+from ganzoo.typing import Batch, Key, Metrics, State, Step
+
+QUICKLY = {"xla_backend_optimization_level": 0}
+"""Compiler options: half the compilation time, for slower code of which little is run."""
+ROUNDING, METRIC_ROUNDING = 1e-5, 1e-4
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A GAN under test, with what its checks share: a fresh state, random batches, and three steps."""
+
+    gan: GAN
+    batch_size: int = 16
+    steps: int = 3
+
+    @property
+    def key(self) -> Key:
+        """The run's key."""
+        return jax.random.key(3)
+
+    @cached_property
+    def start(self) -> State:
+        """A fresh state on the host, so that a check may donate a copy."""
+        return jax.device_get(jax.jit(self.gan.init)(jax.random.key(0)))
+
+    @cached_property
+    def batches(self) -> dict[str, np.ndarray]:
+        """Random images [K, N, H, W, C], with labels [K, N, k] of a conditional model."""
+        rng, shape = np.random.default_rng(0), (self.steps, self.batch_size)
+        stack = {"image": rng.integers(0, 256, (*shape, *self.gan.image_shape), np.uint8)}
+        if self.gan.label_size:
+            classes = rng.integers(0, self.gan.label_size, shape)
+            stack["label"] = np.eye(self.gan.label_size, dtype=np.float32)[classes]
+        return stack
+
+    def batch(self, i: int = 0) -> Batch:
+        """Return batch ``i`` of ``batches``."""
+        return {name: leaf[i] for name, leaf in self.batches.items()}
+
+    def run(self, step: Step, state: State) -> list[tuple[State, Metrics]]:
+        """Return states and metrics, on the host, after each of the batches."""
+        after = []
+        for i in range(self.steps):
+            state, metrics = step(state, self.batch(i), self.key)
+            after.append(jax.device_get((state, metrics)))
+        return after
+
+    @cached_property
+    def one_device(self) -> Step:
+        """The step, compiled for one device."""
+        return parallel.jit_step(self.gan.step, parallel.data_mesh(1), options=QUICKLY)
+
+    @cached_property
+    def expected(self) -> list[tuple[State, Metrics]]:
+        """What ``run`` gives on one device."""
+        return self.run(self.one_device, parallel.replicate(self.start, parallel.data_mesh(1)))
+
+
+# Shapes and values --------------------------------------------------------------------------------------------------
+
+
+def state_is_a_fixed_point_of_shapes(contract: Contract) -> None:
+    """A step keeps the tree, the shapes and the types of the state, whose leaves are arrays."""
+    start = contract.start
+    state, _ = jax.eval_shape(contract.gan.step, start, contract.batch(), contract.key)
+    described = [jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree) for tree in (state, start)]
+    assert described[0] == described[1]
+    assert jax.tree.structure(state) == jax.tree.structure(start)
+    assert all(isinstance(leaf, np.ndarray | np.generic) for leaf in jax.tree.leaves(start))
+
+
+def three_steps_are_finite_and_counted(contract: Contract) -> None:
+    """State and metrics stay finite; steps and images are counted."""
+    state, metrics = contract.expected[-1]
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))
+    assert all(np.isfinite(metric.value) for metric in metrics.values() if metric.count)
+    assert int(state.step) == contract.steps
+    assert int(state.images) == contract.steps * contract.batch_size
+
+
+def a_step_is_compiled_once(contract: Contract) -> None:
+    """Later steps find the program of the first one."""
+    assert contract.expected
+    assert contract.one_device._cache_size() == 1  # ty: ignore[unresolved-attribute]
+
+
+def every_parameter_is_trained(contract: Contract) -> None:
+    """Three steps change every array of parameters of both networks."""
+    for network in ("generator", "discriminator"):
+        before, after = (getattr(state, network).params for state in (contract.start, contract.expected[-1][0]))
+        pairs = zip(jax.tree.leaves_with_path(before), jax.tree.leaves(after), strict=True)
+        still = [jax.tree_util.keystr(path) for (path, a), b in pairs if np.array_equal(a, b)]
+        assert not still, f"{network}: {still}"
+
+
+def weights_depend_on_seed_and_layer(contract: Contract) -> None:
+    """Another seed gives other weights, and no two layers start with the same ones."""
+    other = jax.device_get(contract.gan.init(jax.random.key(1)))
+    pairs = zip(jax.tree.leaves(contract.start), jax.tree.leaves(other), strict=True)
+    matrices = [(a, b) for a, b in pairs if a.ndim > 1 and a.any()]
+    assert matrices
+    assert all(not np.array_equal(a, b) for a, b in matrices)
+    networks = contract.start.generator.params, contract.start.discriminator.params
+    leaves = [leaf.ravel()[:8] for leaf in jax.tree.leaves(networks)]
+    drawn = [tuple(leaf) for leaf in leaves if len(leaf) == 8 and np.unique(leaf).size == 8]
+    assert len(set(drawn)) == len(drawn)
+
+
+# Sampling -----------------------------------------------------------------------------------------------------------
+
+
+def samples_have_shape_and_range(contract: Contract) -> None:
+    """Samples are [N, H, W, C] float32 in [-1, 1], also for N = 0."""
+    images = contract.gan.sample(contract.start, jax.random.key(1), 5)
+    assert images.shape == (5, *contract.gan.image_shape)
+    assert images.dtype == jnp.float32
+    assert float(jnp.abs(images).max()) <= 1
+    assert contract.gan.sample(contract.start, jax.random.key(1), 0).shape == (0, *contract.gan.image_shape)
+
+
+def samples_depend_on_their_number_alone(contract: Contract) -> None:
+    """Image i of a key is the same whatever is sampled beside it."""
+    gan, key = contract.gan, jax.random.key(1)
+    many = gan.sample(contract.start, key, 12)
+    assert_near(gan.sample(contract.start, key, 4), many[:4], absolute=ROUNDING)
+    assert_near(gan.sample(contract.start, key, 3, first=6), many[6:9], absolute=ROUNDING)
+
+
+def generator_applies_to_the_ema(contract: Contract) -> None:
+    """``gan.generator.apply(state.ema, z)`` gives images, as any Flax user types it."""
+    gan, state = contract.gan, contract.expected[-1][0]
+    latents = gan.latents(contract.key, jnp.arange(2))
+    labels = jax.nn.one_hot(jnp.arange(2), gan.label_size) if gan.label_size else None
+    apply = jax.jit(gan.generator.apply)
+    images = apply(state.ema, latents, labels) if gan.label_size else apply(state.ema, latents)
+    assert images.shape == (2, *gan.image_shape)
+
+
+def tools_give_what_generate_gives(contract: Contract) -> None:
+    """The sampler of the tools, and the style space, give the images of ``gan.generate`` at any moment of a run."""
+    gan = contract.gan
+    for state in (contract.start, *(state for state, _ in contract.expected)):
+        for ema in (True, False):
+            sampler = Sampler(gan, state, ema=ema, batch=4)
+            latents, labels = sampler.latents(range(4)), sampler.labels(4)
+            expected = gan.generate(state, latents, labels, ema=ema)
+            assert_near(sampler.images(latents, labels), expected, absolute=ROUNDING)
+            if gan.styles is not None:
+                ws = gan.styles.map(state, latents, labels, ema=ema)
+                assert ws.shape[:2] == (4, gan.styles.count)
+                images = gan.styles.synthesise(state, ws, ema=ema)
+                assert_near(jnp.clip(images, -1, 1), expected, absolute=ROUNDING)
+
+
+# One step, compiled in every way ------------------------------------------------------------------------------------
+
+
+def jit_over_devices_equals_one(contract: Contract) -> None:
+    """``jit`` over a mesh of up to 8 devices trains what one device trains, up to summation order."""
+    _assert_equals_one(contract, parallel.jit_step, _device_count(contract, 8))
+
+
+def shard_map_equals_one(contract: Contract) -> None:
+    """So does ``shard_map``."""
+    _assert_equals_one(contract, parallel.shard_map_step, _device_count(contract, 8))
+
+
+def unchecked_shard_map_equals_one(contract: Contract) -> None:
+    """So does ``shard_map`` with ``check_vma=False``."""
+
+    def unchecked(step: Step, mesh: jax.sharding.Mesh, options: Any) -> Step:
+        return parallel.shard_map_step(step, mesh, check_vma=False, options=options)
+
+    _assert_equals_one(contract, unchecked, _device_count(contract, 2))
+
+
+def pmap_equals_one(contract: Contract) -> None:
+    """So does ``pmap``."""
+    _assert_equals_one(contract, lambda step, mesh, options: parallel.pmap_step(step, mesh), _device_count(contract, 2))
+
+
+def scan_equals_single_steps(contract: Contract) -> None:
+    """Three steps in one dispatch over a mesh are three steps."""
+    mesh = parallel.data_mesh(_device_count(contract, 8))
+    step = parallel.scan_step(contract.gan.step, mesh, options=QUICKLY)
+    state, metrics = step(parallel.replicate(contract.start, mesh), contract.batches, contract.key)
+    assert_near(state, contract.expected[-1][0], absolute=ROUNDING)
+    assert all(np.isfinite(metric.value) for metric in jax.device_get(metrics).values())
+
+
+def vmap_equals_separate_runs(contract: Contract) -> None:
+    """Two seeds at once are two runs."""
+    gan, batch, keys = contract.gan, contract.batch(), jax.random.split(jax.random.key(5), 2)
+    starts = [contract.start, jax.device_get(gan.init(jax.random.key(1)))]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts)
+    states, _ = parallel.vmap_step(gan.step)(stacked, batch, keys)
+    for i, start in enumerate(starts):
+        mesh = parallel.data_mesh(1)
+        alone, _ = contract.one_device(parallel.replicate(start, mesh), batch, parallel.replicate(keys[i], mesh))
+        assert_near(jax.tree.map(lambda leaf, i=i: leaf[i], states), alone, absolute=ROUNDING)
+
+
+def a_step_takes_its_state(contract: Contract) -> None:
+    """A compiled step frees the memory of the state that it was given."""
+    state = parallel.replicate(contract.start, parallel.data_mesh(1))
+    contract.one_device(state, contract.batch(), contract.key)
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.generator.params))
+
+
+def key_and_step_decide_the_draws(contract: Contract) -> None:
+    """The same key and step number repeat a step; another one changes it."""
+    mesh, batch = parallel.data_mesh(1), contract.batch()
+
+    def params(start: State, key: Key) -> Any:
+        state, _ = contract.one_device(parallel.replicate(start, mesh), batch, key)
+        return jax.device_get((state.generator.params, state.discriminator.params))
+
+    def is_same(a: Any, b: Any) -> bool:
+        return all(jax.tree.leaves(jax.tree.map(lambda x, y: bool((x == y).all()), a, b)))
+
+    first = params(contract.start, contract.key)
+    assert is_same(first, params(contract.start, contract.key))
+    assert not is_same(first, params(contract.start, jax.random.key(4)))
+    assert not is_same(first, params(replace(contract.start, step=np.int32(2)), contract.key))
+
+
+def _device_count(contract: Contract, most: int) -> int:
+    """Return how many devices to take: at most ``most``, a divisor of the batch."""
+    counts = range(1, min(most, len(jax.devices())) + 1)
+    return max(count for count in counts if contract.batch_size % count == 0)
+
+
+def _assert_equals_one(contract: Contract, mode: Callable[..., Step], devices: int) -> None:
+    mesh = parallel.data_mesh(devices)
+    step = mode(contract.gan.step, mesh, options=QUICKLY)
+    state, metrics = contract.run(step, parallel.replicate(contract.start, mesh))[-1]
+    assert_near(state, contract.expected[-1][0], absolute=ROUNDING)
+    assert_near(metrics, contract.expected[-1][1], METRIC_ROUNDING, absolute=METRIC_ROUNDING)
+
+
+CHECKS: Mapping[str, Callable[[Contract], None]] = {
+    check.__name__: check
+    for check in (
+        state_is_a_fixed_point_of_shapes,
+        three_steps_are_finite_and_counted,
+        a_step_is_compiled_once,
+        every_parameter_is_trained,
+        weights_depend_on_seed_and_layer,
+        samples_have_shape_and_range,
+        samples_depend_on_their_number_alone,
+        generator_applies_to_the_ema,
+        tools_give_what_generate_gives,
+        jit_over_devices_equals_one,
+        shard_map_equals_one,
+        unchecked_shard_map_equals_one,
+        pmap_equals_one,
+        scan_equals_single_steps,
+        vmap_equals_separate_runs,
+        a_step_takes_its_state,
+        key_and_step_decide_the_draws,
+    )
+}
+"""All checks, by name."""
+
+
+def check_model(model: Model, preset: str = "tiny", **fields: Any) -> None:
+    """Run all checks on one preset of a model, and those of ``check_presets``.
+
+    Args:
+      model: inside or outside of this package.
+      preset: should be small: each check compiles a step.
+      fields: config fields that differ from the preset.
+
+    Raises:
+      AssertionError: the first check that does not hold.
+    """
+    contract = Contract(model.build(replaced(find_preset(model, preset).config, fields)))
+    for check in CHECKS.values():
+        check(contract)
+    check_presets(model)
+
+
+def check_presets(model: Model) -> None:
+    """Check that every preset builds, survives JSON, makes images and takes a step; nothing is compiled."""
+    for name, preset in model.presets.items():
+        gan = model.build(preset.config)
+        assert from_json(type(gan.config), to_json(gan.config)) == gan.config, name
+        state = jax.eval_shape(gan.init, jax.random.key(0))
+        images = jax.eval_shape(lambda state, gan=gan: gan.sample(state, jax.random.key(0), 2), state)
+        assert images.shape == (2, *gan.image_shape), name
