@@ -1,7 +1,7 @@
-"""Small answers about data sets that are costly to find again, kept between runs.
+"""Cache, kept between runs, of small facts about data sets that are costly to compute.
 
-They lie in ``$GANZOO_CACHE`` (default ``~/.cache/ganzoo``) and may be deleted at any time; where that folder cannot
-be written, every run finds its answers anew.
+The cache is in ``$GANZOO_CACHE/data`` (default ``~/.cache/ganzoo/data``) and may be deleted at any time. If the folder
+is not writable, every run computes the facts again.
 """
 
 import json
@@ -13,7 +13,7 @@ from ganzoo.disk import write_whole
 
 
 def recall(key: str) -> Any | None:
-    """What `remember` kept under ``key``; None if there is nothing (readable)."""
+    """Return the value stored by `remember` under ``key``; None if there is no readable value."""
     try:
         return json.loads(_file(key).read_bytes())
     except (OSError, ValueError, RuntimeError):
@@ -21,7 +21,7 @@ def recall(key: str) -> Any | None:
 
 
 def remember(key: str, answer: Any) -> None:
-    """Keeps ``answer`` (of JSON types) under ``key`` (of letters and digits); a failure to write is not an error."""
+    """Store ``answer`` (of JSON types) under ``key`` (letters, digits, hyphens); a failure to write is ignored."""
     try:
         file = _file(key)
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Between stored pixels (0..255) and the networks' range (-1..1)."""
+"""Conversion between stored pixels (0..255) and the networks' range (-1..1)."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,15 +8,15 @@ from ganzoo.typing import Images, ImagesUint8
 
 
 def scaled(images: Images | ImagesUint8) -> Images:
-    """uint8 images as ``x / 127.5 - 1``; float images, taken to be in [-1, 1] already, as they are."""
+    """Scale uint8 images [N, H, W, C] by ``x / 127.5 - 1``; return float images, assumed in [-1, 1], unchanged."""
     if images.dtype == jnp.uint8:
         return jnp.asarray(images, jnp.float32) / 127.5 - 1
     return jnp.asarray(images)
 
 
 def stored(images: Float[Array, "*n h w c"] | Float[np.ndarray, "*n h w c"]) -> UInt8[np.ndarray, "*n h w c"]:
-    """Images in [-1, 1] as uint8 on the host: ``x * 127.5 + 128``, clipped to 0..255 and truncated.
+    """Convert images [..., N, H, W, C] in [-1, 1] to uint8 on the host: ``x * 127.5 + 128``, clipped and truncated.
 
-    This maps ``scaled(u)`` back to ``u``. NVlabs/stylegan3, metrics/metric_utils.py:269.
+    ``stored(scaled(u))`` equals ``u``. NVlabs/stylegan3, metrics/metric_utils.py:269.
     """
     return np.clip(np.asarray(images, np.float32) * 127.5 + 128, 0, 255).astype(np.uint8)
