@@ -1,4 +1,4 @@
-"""Configs as frozen dataclasses: checked when they are made, written as JSON, compared field by field."""
+"""Configs as frozen dataclasses: validated on construction, written as JSON, compared field by field."""
 
 import dataclasses
 import difflib
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def check_types(config: Any) -> None:
-    """Raise ``UserError`` where a field's value is not of its annotated type; call it first in ``__post_init__``."""
+    """Raise ``UserError`` unless every field has its annotated type; call this first in ``__post_init__``."""
     hints = typing.get_type_hints(type(config))
     for field in dataclasses.fields(config):
         value, hint = getattr(config, field.name), hints[field.name]
@@ -29,7 +29,7 @@ def require(holds: bool, name: str, value: Any, must: str) -> None:
 
 
 def require_at_least(low: int, config: Any, *names: str) -> None:
-    """``require`` that fields are finite numbers from ``low`` on."""
+    """Raise ``UserError`` unless the named fields are finite numbers of at least ``low``."""
     for name in names:
         value = getattr(config, name)
         must = "be 0 or more" if low == 0 else f"be at least {low}"
@@ -37,13 +37,13 @@ def require_at_least(low: int, config: Any, *names: str) -> None:
 
 
 def require_positive(config: Any, *names: str) -> None:
-    """``require`` that fields are finite numbers above 0."""
+    """Raise ``UserError`` unless the named fields are finite numbers above 0."""
     for name in names:
         require(0 < getattr(config, name) < math.inf, name, getattr(config, name), "be positive and finite")
 
 
 def require_share(config: Any, *names: str, below_one: bool = False) -> None:
-    """``require`` that fields are numbers in [0, 1], or in [0, 1); None passes, where a field may be None."""
+    """Raise ``UserError`` unless the named fields are None or in [0, 1], or in [0, 1) with ``below_one``."""
     for name in names:
         value = getattr(config, name)
         fits = value is None or (0 <= value < 1 if below_one else 0 <= value <= 1)
@@ -51,7 +51,11 @@ def require_share(config: Any, *names: str, below_one: bool = False) -> None:
 
 
 def replaced(config: T, changes: Mapping[str, Any]) -> T:
-    """``config`` with some fields changed; a misspelt field is answered with the nearest name."""
+    """Return ``config`` with some fields changed.
+
+    Raises:
+      UserError: a field does not exist; the message suggests the nearest name.
+    """
     known = [field.name for field in dataclasses.fields(config)]  # ty: ignore[invalid-argument-type]
     for name in changes:
         if name not in known:
@@ -60,14 +64,18 @@ def replaced(config: T, changes: Mapping[str, Any]) -> T:
 
 
 def to_json(config: Any) -> dict[str, Any]:
-    """The config as plain dicts, lists and numbers."""
+    """Return the config as plain dicts, lists and numbers."""
     return dataclasses.asdict(config)
 
 
 def from_json(kind: type[T], values: Mapping[str, Any]) -> T:
-    """A config of class ``kind`` from ``to_json``'s result, checked like any other."""
+    """Build a config of class ``kind`` from the result of ``to_json``.
+
+    Raises:
+      UserError: a field does not exist or has an invalid value.
+    """
     if not isinstance(values, Mapping):
-        raise UserError(f"{kind.__name__} cannot be made from {values!r}: must be the fields by name")
+        raise UserError(f"{kind.__name__} cannot be made from {values!r}: must be a mapping of field names to values")
     hints = typing.get_type_hints(kind)
     built = {}
     for name, value in values.items():
@@ -79,7 +87,7 @@ def from_json(kind: type[T], values: Mapping[str, Any]) -> T:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """One line ``name: old -> new`` for every field of two ``to_json`` results that is not equal."""
+    """Return a line ``name: old -> new`` for every field that differs between two ``to_json`` results."""
     lines = []
     for name in {**old, **new}:
         before, after = old.get(name, "absent"), new.get(name, "absent")
