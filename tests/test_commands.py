@@ -160,7 +160,7 @@ REFUSED = {
     "edit {model} --method closed-form --direction 8": "count = 9",
     "export {plain} --psi 0.5": "no styles to truncate",
     "convert {model} x.npz": "end in .safetensors",
-    "convert {plain} x.npz --names original": "no table of the originals' names",
+    "convert {plain} x.npz --names original": "no table of original names",
 }
 
 

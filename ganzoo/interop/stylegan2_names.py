@@ -1,7 +1,7 @@
-"""The names of StyleGAN2's arrays at the originals: NVlabs/stylegan2-ada-pytorch, and NVlabs/stylegan2 (TensorFlow).
+"""Names of StyleGAN2's arrays in NVlabs/stylegan2-ada-pytorch and in NVlabs/stylegan2 (TensorFlow).
 
-Read from the state dicts and variables of published networks; the layouts from what the layers compute. ``{r}`` is the
-resolution of a block, ``{i}`` the number of a layer.
+The names were read from the state dicts and variables of published networks; the layouts follow from what the layers
+compute. ``{r}`` is the resolution of a block, ``{i}`` the number of a layer.
 """
 
 from ganzoo.interop.names import (
