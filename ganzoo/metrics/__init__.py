@@ -1,6 +1,6 @@
 """Metrics of generated images: FID, KID, Inception score, precision and recall, density and coverage, path length.
 
-A metric takes a function that gives images, never a model:
+A metric takes a function that returns images, never a model:
 
 >>> extractor = random_conv()
 >>> real = gather(lambda indices: photographs[indices], extractor, 1000, keep=True, batch_size=100, mesh=mesh)

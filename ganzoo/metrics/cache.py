@@ -1,7 +1,7 @@
-"""What was found out about real images, kept between runs.
+"""Cache, kept between runs, of features and statistics of real images.
 
-Files lie in ``$GANZOO_CACHE/metrics`` (default ``~/.cache/ganzoo/metrics``) and may be deleted at any time; where they
-cannot be read or written, every run looks at the images anew.
+The cache is in ``$GANZOO_CACHE/metrics`` (default ``~/.cache/ganzoo/metrics``) and may be deleted at any time. If the
+folder cannot be read or written, every run computes the features again.
 """
 
 import io
@@ -16,16 +16,16 @@ from ganzoo.disk import write_whole
 from ganzoo.metrics.statistics import Gathered, Statistics
 
 LARGEST = 2**30
-"""Bytes of features beyond which only the statistics are kept."""
+"""Largest size in bytes of cached features; of larger ones only the statistics are kept."""
 
 
 def folder() -> Path:
-    """Where the library keeps what it can find again."""
+    """Return the cache folder of the library."""
     return Path(os.environ.get("GANZOO_CACHE") or "~/.cache/ganzoo").expanduser()
 
 
 def recall(key: str, *, features: bool) -> Gathered | None:
-    """What ``remember`` kept under ``key``; None where there is nothing, or no features although they are wanted."""
+    """Return what ``remember`` stored under ``key``; None if the entry, or its ``features`` if wanted, are missing."""
     try:
         with np.load(_file(key), allow_pickle=False) as arrays:
             kept = arrays["features"] if features else None
@@ -35,7 +35,7 @@ def recall(key: str, *, features: bool) -> Gathered | None:
 
 
 def remember(key: str, found: Gathered) -> None:
-    """Keep it under ``key`` (letters and digits); that it cannot be written is no error."""
+    """Store ``found`` under ``key`` (letters and digits); a failure to write is ignored."""
     statistics = found.statistics
     keep = found.features is not None and found.features.nbytes <= LARGEST
     features: dict[str, Any] = {"features": found.features} if keep else {}

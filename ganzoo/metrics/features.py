@@ -1,4 +1,4 @@
-"""Images in, features out: over all devices, in batches of one size, with the host a batch ahead."""
+"""Extraction of features over all devices, in fixed-size batches, with a few batches in flight."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -19,31 +19,33 @@ from ganzoo.typing import Images, ImagesUint8
 Sampler: TypeAlias = Callable[[np.ndarray], Images | ImagesUint8]
 """``sampler(indices int32 [n]) -> images [n, H, W, C]``, uint8 or float in [-1, 1]: image i depends on i alone."""
 Pairs: TypeAlias = Callable[[np.ndarray], tuple[Images, Images]]
-"""The same for two images at once, in [-1, 1]."""
+"""``pairs(indices int32 [n]) -> (images, images)``, each [n, H, W, C] in [-1, 1]: pair i depends on i alone."""
 IN_FLIGHT = 2
+"""Batches under way on the devices while the host reads a result."""
 
 
 def index_batches(count: int, batch_size: int) -> Generator[np.ndarray]:
-    """The numbers below ``count`` in batches of one size; the last one is filled up with the last number."""
+    """Yield the indices 0 .. count - 1 in batches int32 [batch_size]; the last batch repeats the last index."""
     for start in range(0, count, batch_size):
         yield np.minimum(np.arange(start, start + batch_size, dtype=np.int32), count - 1)
 
 
 def sampled(sampler: Sampler, count: int, batch_size: int) -> Generator[Images | ImagesUint8]:
-    """The images below ``count`` of a sampler, in such batches."""
+    """Yield images 0 .. count - 1 of ``sampler``, in fixed-size batches [batch_size, H, W, C]."""
     return (sampler(indices) for indices in index_batches(count, batch_size))
 
 
 def extracted(
     batches: Iterable[Images | ImagesUint8], extractor: Extractor, count: int, mesh: Mesh
 ) -> Generator[Float[np.ndarray, "n d"]]:
-    """The features of the first ``count`` images, float32, in batches.
+    """Yield the features of the first ``count`` images, float32 [n, d], in batches.
 
     Args:
-      batches: images, all batches of one size, which is a multiple of the devices; each process has all of each batch.
-      extractor: sees them as 8 bits.
-      count: what comes after is left out.
-      mesh: the devices, among which a batch is split.
+      batches: images [N, H, W, C] in batches of one size, a multiple of the number of devices; every process passes
+        whole batches.
+      extractor: extractor of the features; images are quantized to 8 bits first.
+      count: number of images; later ones are left out.
+      mesh: devices over which a batch is split.
     """
     program, weights, done = _features_program(extractor.function, mesh), _everywhere(extractor.weights, mesh), 0
     for features in _ahead(program(weights, spread(images, mesh)) for images in batches):
@@ -62,7 +64,16 @@ def pair_distances(
     mesh: Mesh,
     shrink: Callable[[Array], Array],
 ) -> Float[np.ndarray, " n"]:
-    """The squared distances between the features of each pair, float32; images go through ``shrink``, unrounded."""
+    """Return the squared distances [count], float32, between the features of the images of each pair.
+
+    Args:
+      pairs: sampler of pairs of images.
+      extractor: extractor of the features; images are not quantized.
+      count: number of pairs.
+      batch_size: pairs at once; a multiple of the number of devices.
+      mesh: devices over which a batch is split.
+      shrink: function applied to images [N, H, W, C] in 0..255 before the extractor.
+    """
     program, weights = _distances_program(extractor.function, shrink, mesh), _everywhere(extractor.weights, mesh)
     made = (map(partial(spread, mesh=mesh), pairs(indices)) for indices in index_batches(count, batch_size))
     return np.concatenate([np.asarray(part) for part in _ahead(program(weights, *two) for two in made)])[:count]
@@ -70,7 +81,7 @@ def pair_distances(
 
 @lru_cache(maxsize=8)
 def _features_program(function: Callable, mesh: Mesh) -> Callable[[Any, Any], Array]:
-    """Compiled once, however often a run is evaluated."""
+    """Return the compiled extractor; cached, so that a run compiles it once for all evaluations."""
 
     def features(weights: Any, images: Images | ImagesUint8) -> Array:
         return function(weights, quantized(images).astype(jnp.float32))
@@ -94,7 +105,7 @@ def _everywhere(tree: Any, mesh: Mesh) -> Any:
 
 
 def spread(images: Any, mesh: Mesh) -> jax.Array:
-    """A batch split over the devices, from wherever it is."""
+    """Split a batch [N, H, W, C] of the host or of a device over the devices of the mesh."""
     split = NamedSharding(mesh, PartitionSpec(AXIS))
     if isinstance(images, jax.Array):
         return images if images.sharding == split else jax.device_put(images, split)
@@ -102,7 +113,7 @@ def spread(images: Any, mesh: Mesh) -> jax.Array:
 
 
 def _ahead(results: Iterable[jax.Array]) -> Generator[jax.Array]:
-    """The same results, of which a few are under way on the device while one is looked at."""
+    """Yield the results in order, with ``IN_FLIGHT`` results under way on the devices."""
     waiting: deque[jax.Array] = deque()
     for result in results:
         waiting.append(result)

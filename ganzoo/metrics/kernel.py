@@ -1,4 +1,4 @@
-"""The kernel distance between two sets of features; with those of the Inception network it is the KID."""
+"""The kernel distance between two sets of features; with Inception features it is the KID."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,24 +15,27 @@ Kernel = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def cubic(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "n m"]:
-    """``(x . y / d + 1)^3``. Binkowski et al. 2018, arXiv:1801.01401, section 4."""
+    """Evaluate ``(x . y / d + 1)^3``: x [n, d], y [m, d] -> [n, m].
+
+    Binkowski et al. 2018, arXiv:1801.01401, section 4.
+    """
     base = x @ y.T / x.shape[1] + 1
-    return base * base * base  # a power would take longer than the product of the matrices
+    return base * base * base  # ** 3 would take longer than the matrix product
 
 
 def gaussian(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"], sigma: float) -> Float[np.ndarray, "n m"]:
-    """``exp(-|x - y|^2 / (2 sigma^2))``."""
+    """Evaluate ``exp(-|x - y|^2 / (2 sigma^2))``: x [n, d], y [m, d] -> [n, m]."""
     squares = np.square(x).sum(1)[:, None] + np.square(y).sum(1)[None] - 2 * (x @ y.T)
     return np.exp(-squares / (2 * sigma**2))
 
 
 def squared_mmd(x: Features, y: Features, kernel: Kernel = cubic) -> float:
-    """The unbiased estimate of the squared maximum mean discrepancy; may be below 0.
+    """Estimate the squared maximum mean discrepancy of x [n, d] and y [m, d] without bias; may be negative.
 
-    Gretton et al. 2012, A kernel two-sample test, eq. 3, in float64.
+    Computed in float64. Gretton et al. 2012, A kernel two-sample test, eq. 3.
     """
     both, n, m = np.concatenate([x, y]).astype(np.float64), len(x), len(y)
-    matrix = kernel(both, both)  # of a set with itself: half of a product
+    matrix = kernel(both, both)  # BLAS computes only half of a product of a matrix with itself
 
     def without_self(square: np.ndarray) -> float:
         return float((square.sum() - np.trace(square)) / (len(square) * (len(square) - 1)))
@@ -43,15 +46,15 @@ def squared_mmd(x: Features, y: Features, kernel: Kernel = cubic) -> float:
 def kernel_distance(
     real: Features, fake: Features, key: Key, *, subsets: int = 100, size: int = 1000, kernel: Kernel = cubic
 ) -> tuple[float, float]:
-    """Mean and deviation of ``squared_mmd`` over random subsets.
+    """Return the mean and standard deviation of ``squared_mmd`` over random subsets.
 
     Args:
-      real: [N, d].
-      fake: [M, d].
-      key: of the subsets.
-      subsets: how many.
-      size: images in each, from either side; N or M where that is less.
-      kernel: of two vectors.
+      real: features [N, d].
+      fake: features [M, d].
+      key: random key of the subsets.
+      subsets: number of subsets.
+      size: images per subset, from each of both sets; at most min(N, M).
+      kernel: kernel function ``(x [n, d], y [m, d]) -> [n, m]``.
 
     Binkowski et al. 2018, arXiv:1801.01401, section 4.
     """
@@ -64,7 +67,7 @@ def kernel_distance(
 
 
 def subset(key: Key, count: int, size: int) -> Int[np.ndarray, " s"]:
-    """``size`` different numbers below ``count``, in random order."""
+    """Draw ``size`` distinct indices below ``count`` in random order."""
     return np.asarray(_permuted(key, count)[:size])
 
 

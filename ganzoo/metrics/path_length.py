@@ -1,4 +1,4 @@
-"""Perceptual path length: how much the image changes on a very short way between latents."""
+"""Perceptual path length: the perceptual change of the image along a very short segment of a path between latents."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -17,25 +17,26 @@ from ganzoo.typing import Key, Latents
 Space = Literal["z", "w"]
 Sampling = Literal["full", "end"]
 EPSILON = 1e-4
+"""Length of the segment, as a fraction of the path."""
 LARGEST = 256
-"""Larger images are brought to about this many pixels, as far as whole factors go."""
+"""Shorter side in pixels to which larger images are shrunk, by whole factors."""
 LATENT, OTHER, PLACE = range(3)
-"""What is drawn for each path."""
+"""Numbers that are folded into the key: both ends of a path, and the position on the path."""
 
 
 def perceptual_path_length(
     pairs: Pairs, extractor: Extractor, count: int, *, batch_size: int, mesh: jax.sharding.Mesh
 ) -> float:
-    """The mean of ``|f(a) - f(b)|^2 / epsilon^2`` over pairs of images, without the lowest and the highest percent.
+    """Average ``|f(a) - f(b)|^2 / epsilon^2`` over pairs of images, without the lowest and the highest percent.
 
-    The published lengths are measured by LPIPS (Zhang et al. 2018) as f; only those can be compared with a paper.
+    Published path lengths use LPIPS (Zhang et al. 2018) as f; path lengths of other features are not comparable.
 
     Args:
-      pairs: ``indices [n] -> (images, images)`` at ``EPSILON`` from each other.
-      extractor: f; its images are not rounded.
-      count: of pairs.
-      batch_size: pairs at once; a multiple of the devices.
-      mesh: the devices.
+      pairs: ``indices [n] -> (images, images)``, each [n, H, W, C], of points ``EPSILON`` apart.
+      extractor: feature extractor f; images are not quantized.
+      count: number of pairs.
+      batch_size: pairs at once; a multiple of the number of devices.
+      mesh: devices over which a batch is split.
 
     Karras et al. 2019, arXiv:1812.04948, section 4.1.
     """
@@ -44,7 +45,7 @@ def perceptual_path_length(
 
 
 def filtered_mean(distances: Float[np.ndarray, " n"]) -> float:
-    """The mean of those from the 1st percentile to the 99th."""
+    """Average the distances [N] between the 1st and the 99th percentile."""
     low = np.percentile(distances, 1, method="lower")
     high = np.percentile(distances, 99, method="higher")
     return float(np.mean(distances[(low <= distances) & (distances <= high)]))
@@ -59,18 +60,18 @@ def endpoints(
     sampling: Sampling,
     styles: Callable[[Latents], Array] = lambda latents: latents,
 ) -> tuple[Array, Array]:
-    """Two points at ``EPSILON`` from each other on the way between two latents.
+    """Draw two points ``EPSILON`` apart on each path between two random latents.
 
     Args:
       draw: ``(key, indices) -> [n, z]``: latent i depends on the key and i alone.
-      key: of all draws.
-      indices: which paths.
-      space: on the sphere between latents z, or on the line between their styles w.
-      sampling: anywhere on the way ("full") or at its beginning ("end").
-      styles: ``[n, z] -> w``; by default the latents themselves.
+      key: random key of all draws.
+      indices: indices [n] of the paths.
+      space: "z": paths on the sphere between latents. "w": straight lines between styles.
+      sampling: "full": anywhere on the path. "end": at the beginning of the path.
+      styles: ``[n, z] -> [n, ...]``, from latents to styles w; by default the identity.
 
     Returns:
-      the styles of both points.
+      The styles [n, ...] of both points.
     """
     first, second = (draw(jax.random.fold_in(key, part), indices) for part in (LATENT, OTHER))
     place = for_indices(jax.random.uniform, jax.random.fold_in(key, PLACE), indices)
@@ -85,14 +86,14 @@ def endpoints(
 
 
 def on_sphere(a: Latents, b: Latents, t: Float[Array, " n"]) -> Latents:
-    """``slerp``, as long as the latents are; that matters to networks that do not normalise them."""
+    """Interpolate latents [N, z] by ``slerp`` and their norms linearly, for networks that do not normalise latents."""
     norms = (jnp.linalg.norm(x, axis=-1, keepdims=True) for x in (a, b))
     start, stop = norms
     return slerp(a, b, t) * (start + (stop - start) * jnp.expand_dims(t, 1))
 
 
 def slerp(a: Latents, b: Latents, t: Float[Array, " n"]) -> Latents:
-    """The unit vector at t of the way from the direction of a to that of b. Shoemake 1985."""
+    """Return the unit vectors [N, z] at fraction t [N] of the arc between the directions of a and b. Shoemake 1985."""
     a, b = (x / jnp.linalg.norm(x, axis=-1, keepdims=True) for x in (a, b))
     cosine = jnp.sum(a * b, axis=-1, keepdims=True)
     angle = jnp.expand_dims(t, 1) * jnp.arccos(cosine)
@@ -103,7 +104,7 @@ def slerp(a: Latents, b: Latents, t: Float[Array, " n"]) -> Latents:
 
 
 def shrunk(images: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
-    """Means over squares of pixels where the shorter side is a multiple of ``LARGEST``. NVlabs/stylegan3."""
+    """Average-pool images [N, H, W, C] by min(H, W) // ``LARGEST`` if both sides are divisible. NVlabs/stylegan3."""
     height, width = images.shape[1:3]
     factor = min(height, width) // LARGEST
     if factor <= 1 or height % factor or width % factor:

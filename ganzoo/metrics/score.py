@@ -1,4 +1,4 @@
-"""The Inception score: how sure the classes of single images are, and how many classes there are among all."""
+"""The Inception score, which grows with the certainty of each image's class and the diversity of all classes."""
 
 from itertools import pairwise
 
@@ -7,14 +7,14 @@ from jaxtyping import Float
 
 
 def inception_score(scores: Float[np.ndarray, "n k"], splits: int = 10) -> tuple[float, float]:
-    """Mean and deviation over parts of the images of ``exp(mean_x KL(p(y | x) || p(y)))``.
+    """Return the mean and standard deviation of ``exp(mean_x KL(p(y | x) || p(y)))`` over parts of the images.
 
     Args:
-      scores: [N, k] before the softmax (or logarithms of probabilities), in the order of the images.
-      splits: parts; part i holds the images from i N / splits on.
+      scores: logits [N, k] (or logarithms of probabilities), in the order of the images.
+      splits: number of parts; part i begins at image i N / splits.
 
     Returns:
-      mean and deviation, each part weighing the same; in float64.
+      Mean and standard deviation over the parts, with equal weights, computed in float64.
 
     Salimans et al. 2016, arXiv:1606.03498, section 4.
     """
@@ -24,7 +24,7 @@ def inception_score(scores: Float[np.ndarray, "n k"], splits: int = 10) -> tuple
 
 
 def _of_part(scores: np.ndarray) -> float:
-    """Classes of probability 0 add nothing, as p log p goes to 0 with p."""
+    """Compute the score of one part; classes of probability 0 add nothing, because p log p tends to 0 with p."""
     shifted = scores.astype(np.float64) - scores.max(1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     p = np.exp(log_p)

@@ -1,7 +1,7 @@
-"""Means and covariances of features, gathered as they come, in float64.
+"""Running means and covariances of features, in float64.
 
-Features come in batches of any size and are taken up in blocks of a fixed one, so that the sums are the same for every
-batch size; what is in memory is one block and the covariance.
+Features arrive in batches of any size and are accumulated in blocks of a fixed size, so the sums do not depend on the
+batch size. Only one block and the covariance are in memory.
 """
 
 from collections.abc import Iterable
@@ -11,12 +11,12 @@ import numpy as np
 from jaxtyping import Float
 
 BLOCK = 1024
-"""Features that are taken up at once: enough for a fast product."""
+"""Feature vectors accumulated at once: enough for a fast matrix product."""
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of a set of feature vectors."""
+    """Count, mean and scatter matrix of a set of feature vectors."""
 
     count: int
     mean: Float[np.ndarray, " d"]
@@ -26,18 +26,21 @@ class Statistics:
 
     @classmethod
     def of(cls, features: Float[np.ndarray, "n d"]) -> "Statistics":
-        """Of all of them at once."""
+        """Compute the statistics of features [n, d]."""
         features = np.asarray(features, np.float64)
         mean = features.mean(0)
         deviations = features - mean
         return cls(len(features), mean, deviations.T @ deviations)
 
     def covariance(self, *, biased: bool = False) -> Float[np.ndarray, "d d"]:
-        """Scatter / (n - 1) as in pytorch-fid, clean-fid and torch-fidelity; ``biased``: / n as in NVlabs."""
+        """Return [d, d]: scatter / (n - 1), as in pytorch-fid, clean-fid, torch-fidelity; ``biased``: / n as NVlabs."""
         return self.scatter / max(self.count - (not biased), 1)
 
     def __add__(self, other: "Statistics") -> "Statistics":
-        """Of both sets together. Chan, Golub, LeVeque 1983, Algorithms for computing the sample variance, eq. 2.1."""
+        """Merge the statistics of two sets.
+
+        Chan, Golub, LeVeque 1983, Algorithms for computing the sample variance, eq. 2.1.
+        """
         count = self.count + other.count
         shift = other.mean - self.mean
         mean = self.mean + shift * (other.count / count)
@@ -47,18 +50,18 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Gathered:
-    """What is known of a set of images."""
+    """Statistics of the features of a set of images, and optionally the features."""
 
     statistics: Statistics
     features: Float[np.ndarray, "n d"] | None
-    """float32, in the order of the images; None where only statistics were asked for."""
+    """float32 [n, d], in the order of the images; None if only the statistics are kept."""
 
 
 def gathered(batches: Iterable[Float[np.ndarray, "_n d"]], *, keep: bool) -> Gathered:
-    """The statistics of features that come in batches; with ``keep``, the features themselves too.
+    """Accumulate the statistics of features [n, d] that arrive in batches; with ``keep``, keep the features too.
 
     Raises:
-      ValueError: there are none, or some are not finite.
+      ValueError: there are no features, or some features are not finite.
     """
     kept, waiting, total = [], np.empty((0, 0), np.float32), None
     for batch in batches:

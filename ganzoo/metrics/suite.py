@@ -1,4 +1,4 @@
-"""The metrics by name, computed together: one pass over the real images, one over the generated ones.
+"""The metrics by name, computed together in one pass over the real and one pass over the generated images.
 
 >>> real = gather(sampler_of_reals, extractor, 1000, keep=True, batch_size=50, mesh=mesh)
 >>> fake = gather(sampler_of_fakes, extractor, 1000, keep=True, batch_size=50, mesh=mesh)
@@ -30,17 +30,17 @@ PRECISION_K, DENSITY_K = 3, 5
 
 @dataclass(frozen=True)
 class Evidence:
-    """What metrics are computed from."""
+    """Features of real and generated images, from which metrics are computed."""
 
     extractor: Extractor
     real: Gathered
     fake: Gathered
     key: Key
-    """Of the subsets that are drawn."""
+    """Random key of the subsets of the kernel distance."""
 
     @cached_property
     def manifolds(self) -> Mapping[int, Manifolds]:
-        """By k, from one pass over all distances."""
+        """Overlaps of the balls by k, from one pass over all distances."""
         if self.real.features is None or self.fake.features is None:
             raise ValueError("the features were not kept")
         ks = (PRECISION_K, DENSITY_K)
@@ -49,13 +49,14 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Metric:
-    """One line of the table."""
+    """Metric of two sets of features."""
 
     measure: Callable[[Evidence], dict[str, float]]
-    """Its numbers by name; the first is the one that counts."""
+    """Function that returns the metric's numbers by name; the first is the main number."""
     of_reals: bool
-    """Whether it needs the features of each real image, not only their statistics."""
+    """Whether the metric needs the features of each real image, not only their statistics."""
     of_fakes: bool
+    """Whether the metric needs the features of each generated image, not only their statistics."""
     higher_is_better: bool = False
 
 
@@ -96,9 +97,9 @@ METRICS: Mapping[str, Metric] = {
     "precision_recall": Metric(_precision_recall, of_reals=True, of_fakes=True, higher_is_better=True),
     "density_coverage": Metric(_density_coverage, of_reals=True, of_fakes=True, higher_is_better=True),
 }
-"""Those that compare two sets of features."""
+"""Metrics that compare two sets of features."""
 OF_INCEPTION = {"frechet": "fid", "kernel": "kid", "kernel_std": "kid_std"}
-"""What the literature calls them when the features are those of the Inception network."""
+"""Names in the literature of numbers that are computed from Inception features."""
 ALIASES = {"fid": "frechet", "kid": "kernel"}
 NEED_INCEPTION = (*ALIASES, "inception_score")
 PATH_LENGTHS: Mapping[str, tuple[Space, Sampling]] = {
@@ -107,65 +108,65 @@ PATH_LENGTHS: Mapping[str, tuple[Space, Sampling]] = {
     "ppl_w_full": ("w", "full"),
     "ppl_w_end": ("w", "end"),
 }
-"""Those of ways between latents: see ``path_length``."""
+"""Space and sampling of the metrics of paths between latents: see ``path_length``."""
 NAMES = (*ALIASES, *METRICS, *PATH_LENGTHS)
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Raise ``UserError`` for a name that is no metric's."""
+    """Raise ``UserError`` unless all names are names of metrics."""
     for name in names:
         if name not in NAMES:
             raise UserError(f"unknown metric {name!r};{nearest(name, NAMES)}")
 
 
 def measure(names: Sequence[str], evidence: Evidence) -> dict[str, float]:
-    """The numbers of the metrics in ``METRICS`` (or ``ALIASES``) with these names.
+    """Compute the metrics of ``METRICS`` or ``ALIASES`` with the given names.
 
     Returns:
-      of Inception features the names of the literature (``fid``, ``kid``, ``precision``...); of others
-      ``<extractor>/frechet`` and so on.
+      Numbers by name: for Inception features by the names of the literature (``fid``, ``kid``, ``precision``...), for
+      other features ``<extractor>/frechet`` and so on.
 
     Raises:
-      UserError: an unknown name, or one that only Inception features deserve.
+      UserError: a name is unknown, or requires Inception features.
     """
     check_names(names)
     numbers = {}
     for name in names:
         if name in NEED_INCEPTION and evidence.extractor.name != INCEPTION:
             remedy = f"give --inception, or ask for {ALIASES.get(name, 'frechet')}"
-            raise UserError(f"{name} is of Inception features, not of {evidence.extractor.name!r}; {remedy}")
+            raise UserError(f"{name} needs Inception features, not {evidence.extractor.name!r}; {remedy}")
         numbers |= METRICS[ALIASES.get(name, name)].measure(evidence)
     return {title(name, evidence.extractor): value for name, value in numbers.items()}
 
 
 def title(name: str, extractor: Extractor) -> str:
-    """How a number is called in a result; the path lengths of the literature are of LPIPS alone."""
+    """Return the name of a number in results; only LPIPS path lengths have the names of the literature."""
     if name in PATH_LENGTHS:
         return name if extractor.name == LPIPS else f"{extractor.name}/{name}"
     return OF_INCEPTION.get(name, name) if extractor.name == INCEPTION else f"{extractor.name}/{name}"
 
 
 def higher_is_better(name: str) -> bool:
-    """Of the first number of a metric."""
+    """Return whether a higher value of the metric's main number is better."""
     found = METRICS.get(ALIASES.get(name, name))
     return found is not None and found.higher_is_better
 
 
 def keeps_features(names: Sequence[str]) -> tuple[bool, bool]:
-    """Whether metrics need the features of each (real image, fake), not only their statistics."""
+    """Return whether the metrics need the features of each (real image, generated image), not only statistics."""
     wanted = [METRICS[ALIASES.get(name, name)] for name in names if name not in PATH_LENGTHS]
     return any(metric.of_reals for metric in wanted), any(metric.of_fakes for metric in wanted)
 
 
 def gather(sampler: Sampler, extractor: Extractor, count: int, *, keep: bool, batch_size: int, mesh: Mesh) -> Gathered:
-    """The features of the images below ``count`` of a sampler, or only their statistics.
+    """Extract features of images 0 .. count - 1 of ``sampler``; keep them, or only their statistics.
 
     Args:
-      sampler: ``indices [n] -> images``, uint8 or float in [-1, 1].
-      extractor: of the features.
-      count: of images.
-      keep: whether the features themselves are kept.
-      batch_size: images at once over all devices, of which it is a multiple; does not change the result.
-      mesh: the devices.
+      sampler: ``indices [n] -> images [n, H, W, C]``, uint8 or float in [-1, 1].
+      extractor: extractor of the features.
+      count: number of images.
+      keep: whether to keep the features, not only their statistics.
+      batch_size: images at once over all devices, a multiple of the number of devices; does not change the result.
+      mesh: devices over which a batch is split.
     """
     return gathered(extracted(sampled(sampler, count, batch_size), extractor, count, mesh), keep=keep)

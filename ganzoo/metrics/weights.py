@@ -1,4 +1,4 @@
-"""The file of FID's Inception weights: where it is looked for, whether it is the right one, and its tensors."""
+"""Finding, verifying and reading the file of FID's Inception weights."""
 
 import hashlib
 from collections.abc import Callable
@@ -15,11 +15,11 @@ ORIGIN = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights
 SAFETENSORS = ".safetensors"
 
 Read = Callable[[Path], dict[str, np.ndarray]]
-"""``read(path) -> tensors by name``, without executing anything that is in the file."""
+"""``read(path) -> tensors by name``, without executing anything in the file."""
 
 
 def find(given: str = "") -> Path | None:
-    """The file that is given, or the one in the cache; None where none is given and there is none.
+    """Return the path of the given file, or of the file in the cache; None if no file is given and none is cached.
 
     Raises:
       UserError: the given file does not exist.
@@ -34,18 +34,18 @@ def find(given: str = "") -> Path | None:
 
 
 def remedy() -> str:
-    """Where to get the file and where to put it."""
+    """Return instructions on where to get the file and where to put it."""
     return f"get {ORIGIN} and put it into {folder()}, or name it by --inception"
 
 
 def load(path: Path, read: Read) -> tuple[dict[str, np.ndarray], str]:
-    """The tensors of a file and its SHA-256.
+    """Read the tensors [...] of a file by name, and compute its SHA-256.
 
-    A safetensors file is one that somebody has converted, so that there is no hash to compare with; results record it.
+    The hash of a safetensors file is not checked, because no converted file is published; results record its hash.
 
     Args:
-      path: a PyTorch file, whose hash must be the published one, or a ``.safetensors`` file.
-      read: of PyTorch files.
+      path: PyTorch file, which must have the published hash, or ``.safetensors`` file.
+      read: reader of PyTorch files.
 
     Raises:
       UserError: the file cannot be read, or is not the published one.
@@ -65,7 +65,7 @@ def load(path: Path, read: Read) -> tuple[dict[str, np.ndarray], str]:
 
 
 def read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    """The float tensors of a safetensors file.
+    """Read the float tensors [...] of a safetensors file by name.
 
     Raises:
       UserError: the file is broken.
@@ -74,7 +74,7 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
     try:
         with safe_open(path, framework="np") as file:
-            kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - it is no mapping
+            kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - the file is no mapping
             return {name: file.get_tensor(name) for name, kind in kinds.items() if kind in ("F64", "F32", "F16")}
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is no safetensors file ({error}); {remedy()}") from error
