@@ -127,6 +127,6 @@ def _is_choice(hint: Any) -> bool:
 def _spoken(hint: Any) -> str:
     if _is_choice(hint):
         return "one of " + ", ".join(repr(choice) for choice in typing.get_args(hint))
-    names = {int: "a whole number", float: "a number", str: "a text", bool: "True or False", type(None): "None"}
+    names = {int: "a whole number", float: "a number", str: "a string", bool: "True or False", type(None): "None"}
     parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     return " or ".join(names.get(part, str(part)) for part in parts)

@@ -53,7 +53,7 @@ class Pipeline:
     scale: float = 0.0
     """Isotropic scaling."""
     rotate: float = 0.0
-    """Rotation by any angle, before and after ``aniso``; ``multiplier * p`` is the probability that any of both fires."""
+    """Rotation by any angle, before and after ``aniso``; ``multiplier * p`` is the probability that either fires."""
     aniso: float = 0.0
     """Anisotropic scaling."""
     xfrac: float = 0.0

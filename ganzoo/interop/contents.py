@@ -108,7 +108,7 @@ def _snapshot(content: Any) -> Contents:
     if isinstance(content, PersistentObject):
         content = {"G_ema" if content.class_name == "Generator" else content.class_name: content}
     if type(content) is not dict:
-        raise UserError(f"no networks in the file, but {named(content)}")
+        raise UserError(f"the file holds no networks, but {named(content)}")
     modules = {name: item for name, item in content.items() if isinstance(item, PersistentObject)}
     if not modules:
         return _state_dicts("pickle of arrays", content)
@@ -178,7 +178,9 @@ def _gather_variables(network: Any, prefix: str, depth: int, arrays: dict[str, n
         raise UserError(f"refused: components nested more than {MAX_DEPTH} deep, or more than {MAX_PARTS} of them")
     variables, components = network.state.get("variables", []), network.state.get("components", {})
     if type(variables) is not list or type(components) is not dict:
-        raise UserError(f"refused: a network with variables in {named(variables)}, components in {named(components)}")
+        raise UserError(
+            f"refused: variables in {named(variables)}, components in {named(components)}: must be list and dict"
+        )
     for variable in variables:
         if type(variable) not in (list, tuple) or len(variable) != 2 or not isinstance(variable[0], str):
             raise UserError(f"refused: a variable must be a name and a value, not {named(variable)}")
@@ -198,7 +200,7 @@ def _gather_variables(network: Any, prefix: str, depth: int, arrays: dict[str, n
 def _state_dicts(kind: str, content: Any) -> Contents:
     """Return the networks of a dictionary: of its arrays, grouped by prefix, and of each inner dictionary of arrays."""
     if type(content) is not dict:
-        raise UserError(f"no networks in the file, but {named(content)}")
+        raise UserError(f"the file holds no networks, but {named(content)}")
     arrays = {str(name): array for name, item in content.items() if (array := _as_array(item)) is not None}
     networks = {name: Network("", found) for name, found in _by_network(arrays).items()}
     rest = {name: item for name, item in content.items() if str(name) not in arrays}
@@ -209,7 +211,9 @@ def _state_dicts(kind: str, content: Any) -> Contents:
                 networks[str(name)] = Network("", inner)
     facts = {str(name): plain(item) for name, item in rest.items() if str(name) not in networks}
     if not networks:
-        raise UserError(f"no networks in the file, only {', '.join(named(str(name)) for name in facts) or 'nothing'}")
+        raise UserError(
+            f"the file holds no networks, only {', '.join(named(str(name)) for name in facts) or 'nothing'}"
+        )
     return Contents(kind, networks, facts)
 
 
@@ -238,7 +242,7 @@ def _safetensors(path: Path) -> Contents:
             metadata = dict(file.metadata() or {})
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
     except (SafetensorError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"damaged: no .safetensors file ({named(error, 120)})") from error
+        raise UserError(f"damaged: not a valid .safetensors file ({named(error, 120)})") from error
     networks = {name: Network("", found) for name, found in _by_network(arrays).items()}
     return Contents("file of safetensors", networks, {}, metadata)
 
@@ -259,7 +263,7 @@ def _npz(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile) as error:
-        raise UserError(f"damaged: no .npz file ({named(error, 120)})") from error
+        raise UserError(f"damaged: not a valid .npz file ({named(error, 120)})") from error
 
 
 # Facts --------------------------------------------------------------------------------------------------------------

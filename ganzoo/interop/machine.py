@@ -78,7 +78,9 @@ class Source:
     def read(self, count: int) -> bytes:
         """Return the next ``count`` bytes; raise ``UserError`` if fewer are left."""
         if not 0 <= count <= self.left:
-            raise UserError(f"truncated: {count} bytes are announced at byte {self.tell()}, {self.left} are there")
+            raise UserError(
+                f"truncated: {count} bytes are announced at byte {self.tell()}, but only {self.left} are left"
+            )
         return self._file.read(count)
 
     def readline(self) -> bytes:
@@ -255,7 +257,7 @@ def _call(machine: Machine, argument: Any) -> None:
         name = constructor.name if isinstance(constructor, Constructor) else named(constructor)
         raise UserError(f"refused: a call of {name}")
     if type(arguments) is not tuple:
-        raise UserError(f"refused: a call of {constructor.name} with {named(arguments)} for arguments")
+        raise UserError(f"refused: a call of {constructor.name} with {named(arguments)} as arguments")
     try:
         machine.stack.append(constructor.call(*arguments))
     except (ValueError, TypeError, LookupError, ArithmeticError) as error:

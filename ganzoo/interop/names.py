@@ -158,7 +158,7 @@ class Table:
             found = ((rule, there) for rule in self.rules if (there := rule.name_there(name)) is not None)
             rule, there = next(found, (None, None))
             if rule is None or there is None:
-                raise UserError(f"{name} has no name in a {self.family}")
+                raise UserError(f"{name} has no original name in a {self.family}")
             result[there] = np.asarray(_changed(rule.layout.theirs, name, array), order="C")
         return result
 

@@ -47,5 +47,5 @@ def count(weights: Weights, pattern: str) -> int:
 def needed(weights: Weights, name: str) -> np.ndarray:
     """Return the array [...] of the given name; raise ``UserError`` if it is missing."""
     if name not in weights:
-        raise UserError(f"a network without {name}")
+        raise UserError(f"missing weight {name}: incomplete file, or another architecture")
     return weights[name]

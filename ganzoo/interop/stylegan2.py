@@ -90,7 +90,7 @@ def _mapping_fields(weights: Weights) -> Fields:
     embed = weights.get("params.mapping.embed.kernel")
     kernels = [needed(weights, f"params.mapping.dense{i}.kernel") for i in range(layers)]
     if not kernels:
-        raise UserError("a StyleGAN2 generator without mapping.fc0.weight")
+        raise UserError("missing weight mapping.fc0.weight of a StyleGAN2 generator")
     size = kernels[-1].shape[1]
     outputs = [kernel.shape[1] for kernel in kernels] + ([] if embed is None else [embed.shape[1]])
     if set(outputs) != {size}:

@@ -37,7 +37,7 @@ class Storages(dict[str, Storage]):
             raise UserError("refused: a storage that views another one")
         storage = self.setdefault(key, Storage(kind.value, count))
         if (storage.kind, storage.count) != (kind.value, count):
-            raise UserError(f"refused: the storage {named(key)} as {count} elements and as {storage.count}")
+            raise UserError(f"refused: the storage {named(key)} with both {count} and {storage.count} elements")
         return storage
 
 
@@ -84,7 +84,7 @@ def nested_storage(meter: Meter) -> Any:
         else:
             storage = read_legacy(io.BytesIO(content), len(content), meter)
         if not isinstance(storage, Storage):
-            raise UserError(f"refused: {named(storage)} in the place of a storage")
+            raise UserError(f"refused: {named(storage)} instead of a storage")
         return storage
 
     return load
@@ -105,7 +105,7 @@ def read_zip(file: BinaryIO, size: int, meter: Meter) -> Any:
         members = {info.filename: info for info in archive.infolist()}
         description = next((name for name in members if name.endswith("/data.pkl") or name == "data.pkl"), None)
         if description is None:
-            raise UserError("refused: a zip archive without data.pkl, so no file of torch.save")
+            raise UserError("refused: a zip archive without data.pkl, so not a file of torch.save")
         folder = description.removesuffix("data.pkl")
         order = _member(archive, members, f"{folder}byteorder", 16) if f"{folder}byteorder" in members else b"little"
         if order.decode("ascii", "replace") != "little" or sys.byteorder != "little":

@@ -254,7 +254,7 @@ def parameters(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
         for key, array in arrays.items():
             if array.shape != tree[key].shape:
                 found = f"{'.'.join(path)} makes {key} {array.shape}, not {tree[key].shape}"
-                raise UserError(f"these are no weights of FID's Inception-v3: {found}")
+                raise UserError(f"not the weights of FID's Inception-v3: {found}")
         return arrays
 
     return built(shapes, ())
@@ -264,7 +264,7 @@ def _folded(state: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]
     """Fold batch norm into a convolution: ``(k * x - mean) scale / sqrt(var + eps) + shift`` as ``k' * x + b'``."""
     kernel = _tensor(state, f"{name}.conv.weight")
     if kernel.ndim != 4:
-        raise UserError(f"these are no weights of FID's Inception-v3: {name}.conv.weight is {kernel.shape}")
+        raise UserError(f"not the weights of FID's Inception-v3: {name}.conv.weight is {kernel.shape}")
     scale, shift, mean, var = (
         _tensor(state, f"{name}.bn.{part}") for part in ("weight", "bias", "running_mean", "running_var")
     )
@@ -274,5 +274,5 @@ def _folded(state: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]
 
 def _tensor(state: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     if name not in state:
-        raise UserError(f"these are no weights of FID's Inception-v3: {name} is missing")
+        raise UserError(f"not the weights of FID's Inception-v3: {name} is missing")
     return np.asarray(state[name], np.float64)

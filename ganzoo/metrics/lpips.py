@@ -193,7 +193,7 @@ def read_weights(arrays: Mapping[str, np.ndarray]) -> Weights:
         name = f"lin{number}.model.1.weight"
         of_level = _shaped(named_here, name, (1, width, 1, 1)).reshape(-1)
         if not (of_level >= 0).all():
-            raise UserError(f"these are no weights of LPIPS: {name} has values below 0")
+            raise UserError(f"not the weights of LPIPS: {name} has values below 0")
         levels.append(layers)
         channels.append(np.sqrt(of_level))
     return Weights(levels, channels)
@@ -214,5 +214,5 @@ def _renamed(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 def _shaped(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:
     array = arrays[name]
     if array.shape != shape:
-        raise UserError(f"these are no weights of LPIPS: {name} is {named(array.shape)}, not {named(shape)}; {REMEDY}")
+        raise UserError(f"not the weights of LPIPS: {name} is {named(array.shape)}, not {named(shape)}; {REMEDY}")
     return array.astype(np.float32)

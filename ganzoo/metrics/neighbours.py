@@ -68,7 +68,7 @@ def manifolds(real: Features, fake: Features, ks: Sequence[int] = (3,)) -> list[
 def squared_radii(features: Features, ks: Sequence[int]) -> Float[np.ndarray, "k n"]:
     """Return the squared distances [k, N] of every image to its k-th nearest neighbour, for features [N, d]."""
     if len(features) <= max(ks):
-        raise ValueError(f"{len(features)} images have no {max(ks)} nearest neighbours each")
+        raise ValueError(f"{len(features)} images are too few for {max(ks)} nearest neighbours each")
     others = jnp.asarray(features)
     found = [np.asarray(_nearest(_full(rows), others, max(ks) + 1))[: len(rows)] for _, rows in _blocks(features)]
     return np.concatenate(found)[:, list(ks)].T

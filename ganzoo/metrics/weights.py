@@ -77,4 +77,4 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
             kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - the file is no mapping
             return {name: file.get_tensor(name) for name, kind in kinds.items() if kind in ("F64", "F32", "F16")}
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no safetensors file ({error}); {remedy()}") from error
+        raise UserError(f"{path} is not a safetensors file ({error}); {remedy()}") from error

@@ -430,7 +430,7 @@ def _require(condition: bool, message: str) -> None:
 
 
 def _alike(a: Array, b: Array) -> tuple[Array, Array]:
-    """Under ``shard_map``, mark a replicated operand as differing between devices if the other operand differs.
+    """Mark a replicated operand as differing between devices, under ``shard_map``, if the other operand differs.
 
     The gradient rules of this module return gradients that differ between devices; the transpose of the mark sums
     those gradients over devices.

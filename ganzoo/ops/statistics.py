@@ -53,7 +53,8 @@ def minibatch_stddev(
     n = collective.global_size(local)
     group = min(group_size or n, n)
     if n % group or features % channels:
-        raise ValueError(f"groups of {group} in a batch of {n}, {channels} statistics of {features} features")
+        rule = "group size and statistics must divide batch size and features"
+        raise ValueError(f"groups of {group} in a batch of {n}, {channels} statistics of {features} features: {rule}")
     whole = collective.gathered(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
     y = whole.reshape(group, n // group, height, width, channels, features // channels)
     y = jnp.sqrt(jnp.mean(jnp.square(y - jnp.mean(y, axis=0, keepdims=True)), axis=0) + EPSILON)

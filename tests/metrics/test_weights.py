@@ -43,7 +43,7 @@ def test_safetensors(tmp_path) -> None:
 def test_broken_safetensors(content, tmp_path) -> None:
     path = tmp_path / "weights.safetensors"
     path.write_bytes(content)
-    with pytest.raises(UserError, match="no safetensors file"):
+    with pytest.raises(UserError, match="not a safetensors file"):
         weights.load(path, never)
 
 
@@ -51,7 +51,7 @@ def test_tensors_beyond_the_end(tmp_path) -> None:
     path = tmp_path / "weights.safetensors"
     write_safetensors(path, {"a": np.zeros(8, np.float32)})
     path.write_bytes(path.read_bytes()[:-4])
-    with pytest.raises(UserError, match="no safetensors file"):
+    with pytest.raises(UserError, match="not a safetensors file"):
         weights.load(path, never)
 
 
