@@ -1,4 +1,4 @@
-"""Configs as frozen dataclasses: checked when they are made, written as JSON, compared field by field."""
+"""Configs as frozen dataclasses: validated on construction, written as JSON, compared field by field."""
 
 import dataclasses
 import difflib
@@ -78,7 +78,11 @@ def require(holds: bool, name: str, value: Any, must: str) -> None:
 
 
 def replaced(config: T, changes: Mapping[str, Any]) -> T:
-    """``config`` with some fields changed; a misspelt field is answered with the nearest name."""
+    """Return ``config`` with some fields changed.
+
+    Raises:
+      UserError: a field does not exist; the message suggests the nearest name.
+    """
     known = [field.name for field in dataclasses.fields(config)]  # ty: ignore[invalid-argument-type]
     for name in changes:
         if name not in known:
@@ -87,14 +91,18 @@ def replaced(config: T, changes: Mapping[str, Any]) -> T:
 
 
 def to_json(config: Any) -> dict[str, Any]:
-    """The config as plain dicts, lists and numbers."""
+    """Return the config as plain dicts, lists and numbers."""
     return dataclasses.asdict(config)
 
 
 def from_json(kind: type[T], values: Mapping[str, Any]) -> T:
-    """A config of class ``kind`` from ``to_json``'s result, checked like any other."""
+    """Build a config of class ``kind`` from the result of ``to_json``.
+
+    Raises:
+      UserError: a field does not exist or has an invalid value.
+    """
     if not isinstance(values, Mapping):
-        raise UserError(f"{kind.__name__} cannot be made from {values!r}: must be the fields by name")
+        raise UserError(f"{kind.__name__} cannot be made from {values!r}: must be a mapping of field names to values")
     hints = typing.get_type_hints(kind)
     built = {}
     for name, value in values.items():
@@ -172,7 +180,7 @@ def _is_choice(hint: Any) -> bool:
 def _spoken(hint: Any) -> str:
     if _is_choice(hint):
         return "one of " + ", ".join(repr(choice) for choice in typing.get_args(hint))
-    names = {int: "a whole number", float: "a number", str: "a text", bool: "True or False", type(None): "None"}
+    names = {int: "a whole number", float: "a number", str: "a string", bool: "True or False", type(None): "None"}
     parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     parts = [_bare(part) for part in parts]
     return " or ".join(names.get(part, str(part)) for part in parts)

@@ -13,12 +13,12 @@ T = TypeVar("T")
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replace the file by one with this content; after a power cut it is the old one or the new one.
+    """Replace the content of a file atomically; after a power cut the file holds the old or the new content.
 
     Raises:
-      OSError: it cannot be written; nothing is left of the attempt.
+      OSError: the file cannot be written; no partial file remains.
     """
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")  # two processes may write the same file
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")  # the process id keeps two writers of one file apart
     try:
         with unfinished.open("wb") as file:
             file.write(content)

@@ -1,4 +1,4 @@
-"""Pictures of many images: grids, and writing them without leaving half a file."""
+"""Grids and animations of images, and atomic writing of image files."""
 
 import importlib
 import io
@@ -14,9 +14,9 @@ from ganzoo.errors import UserError
 
 
 def grid(images: UInt8[np.ndarray, "n h w c"], columns: int, *, gap: int = 2) -> UInt8[np.ndarray, "gh gw c"]:
-    """The images in rows of ``columns``, ``gap`` pixels apart, on white (transparent where there is alpha).
+    """Arrange images [N, H, W, C] in rows of ``columns``, ``gap`` pixels apart: [GH, GW, C].
 
-    A last row that is not full is filled up with background.
+    The background, which also completes the last row, is white, and transparent if the images have alpha.
     """
     count, height, width, channels = images.shape
     rows = -(-count // columns)
@@ -32,15 +32,18 @@ def grid(images: UInt8[np.ndarray, "n h w c"], columns: int, *, gap: int = 2) ->
 
 
 def enlarged(image: UInt8[np.ndarray, "h w c"], smallest: int = 512) -> UInt8[np.ndarray, "h2 w2 c"]:
-    """Small pictures by a whole factor, pixel for pixel, until the longer side is about ``smallest``."""
+    """Repeat the pixels of a small image by a whole factor until its longer side is about ``smallest`` pixels."""
     factor = max(1, round(smallest / max(image.shape[:2])))
     return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def save_png(path: Path, image: UInt8[np.ndarray, "h w c"]) -> None:
-    """Write a PNG: grey, grey + alpha, RGB or RGBA by the number of channels; of more, the first three.
+    """Write an image [H, W, C] as PNG: grey, grey + alpha, RGB or RGBA for C = 1 to 4, else its first three channels.
 
-    The file appears when it is complete.
+    The file appears only when complete.
+
+    Raises:
+      UserError: the file cannot be written.
     """
     from PIL import Image
 
@@ -52,13 +55,13 @@ def save_png(path: Path, image: UInt8[np.ndarray, "h w c"]) -> None:
 
 
 def save_slides(path: Path, frames: Sequence[Path], *, longest: int = 120, largest: int = 1024) -> None:
-    """Write pictures as one animated WebP, each for a tenth of a second and the last one for two.
+    """Write image files as an animated WebP that shows each for 0.1 seconds and the last for 2 seconds.
 
     Args:
-      path: of the film; it appears when it is complete.
-      frames: PNG files of the same size, in their order; those that cannot be read are left out.
-      longest: of more frames than this, so many at equal distances are taken.
-      largest: pixels of the longer side, to which larger frames are reduced.
+      path: file of the animation, which appears only when complete.
+      frames: PNG files of the same size, in order; unreadable files are skipped.
+      longest: largest number of frames; a longer sequence is reduced to this many at equal distances.
+      largest: largest longer side in pixels; larger frames are shrunk.
     """
     from PIL import Image
 
@@ -86,22 +89,26 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def save_picture(path: Path, image: UInt8[np.ndarray, "h w c"]) -> None:
-    """Write a PNG or a lossless WebP, by the end of the name, as ``save_png`` does."""
+    """Write an image [H, W, C] as PNG or lossless WebP, depending on the suffix of ``path``.
+
+    Raises:
+      UserError: the suffix is another one, or the file cannot be written.
+    """
     if path.suffix.lower() == ".png":
         save_png(path, image)
     elif path.suffix.lower() == ".webp":
         _save(path, [image], format="webp", lossless=True)
     else:
-        raise UserError(f"{path}: the name of a picture must end in .png or .webp")
+        raise UserError(f"{path}: the name of an image file must end in .png or .webp")
 
 
 def save_film(path: Path, frames: Sequence[UInt8[np.ndarray, "h w c"]], *, fps: float = 30) -> None:
-    """Write an animated WebP or GIF that goes round for ever, or, with the extra ``video``, an MP4.
+    """Write frames [H, W, C] as an endlessly looping WebP or GIF, or, with the extra ``video``, as an MP4.
 
-    The file appears when it is complete.
+    The file appears only when complete.
 
     Raises:
-      UserError: another ending, the extra is not installed, or the file cannot be written.
+      UserError: the suffix is another one, the extra is not installed, or the file cannot be written.
     """
     kind, duration = path.suffix.lower(), round(1000 / fps)
     if kind == ".webp":
@@ -111,11 +118,11 @@ def save_film(path: Path, frames: Sequence[UInt8[np.ndarray, "h w c"]], *, fps: 
     elif kind == ".mp4":
         _save_mp4(path, frames, fps)
     else:
-        raise UserError(f"{path}: the name of a film must end in .webp, .gif or .mp4")
+        raise UserError(f"{path}: the name of a video must end in .webp, .gif or .mp4")
 
 
 def _save(path: Path, frames: Sequence[np.ndarray], **options: Any) -> None:
-    """Write pictures in colour (and alpha) by Pillow, of which the first has the others after it."""
+    """Write images in RGB or RGBA by Pillow; with ``save_all``, the first image is followed by the others."""
     from PIL import Image
 
     pictures = [Image.fromarray(coloured(frame)) for frame in frames]
@@ -129,13 +136,13 @@ def _save_mp4(path: Path, frames: Sequence[np.ndarray], fps: float) -> None:
     try:
         imageio = importlib.import_module("imageio.v3")
     except ImportError as error:
-        raise UserError(f"{path}: MP4 needs the extra: pip install 'ganzoo[video]'; or write a .webp") from error
+        raise UserError(f"{path}: MP4 needs the extra: pip install 'ganzoo[video]', or write a .webp") from error
     even = [coloured(frame)[: len(frame) // 2 * 2, : frame.shape[1] // 2 * 2, :3] for frame in frames]
     _write(path, imageio.imwrite("<bytes>", np.stack(even), extension=".mp4", fps=fps, macro_block_size=1))
 
 
 def coloured(image: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w c2"]:
-    """RGB, or RGBA of grey + alpha and RGBA; of more channels, the first three."""
+    """Return an image [H, W, C] as RGB, or as RGBA if C is 2 or 4; with more channels, take the first three."""
     channels = image.shape[-1]
     if channels in (1, 2):
         return np.concatenate([image[..., :1].repeat(3, axis=-1), image[..., 1:]], axis=-1)

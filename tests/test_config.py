@@ -45,7 +45,7 @@ class Outer:
         ({"rate": "0.1"}, "rate = '0.1': must be a number"),
         ({"on": 1}, "on = 1: must be True or False"),
         ({"on": "yes"}, "on = 'yes': must be True or False"),
-        ({"name": 3}, "name = 3: must be a text"),
+        ({"name": 3}, "name = 3: must be a string"),
         ({"kind": "summ"}, "kind = 'summ': must be one of 'sum', 'mean', 1"),
         ({"kind": True}, "kind = True: must be one of"),
         ({"kind": [1]}, "kind = [1]: must be one of"),

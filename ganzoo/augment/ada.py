@@ -1,17 +1,17 @@
-"""The augmentations of ADA: 18 random transforms that are applied to all that a discriminator sees.
+"""The augmentations of ADA: 18 random transforms that are applied to all images before the discriminator.
 
 Karras, Aittala, Hellsten, Laine, Lehtinen, Aila 2020, "Training Generative Adversarial Networks with Limited Data",
-arXiv:2006.06676, appendix B; numbers and edge cases of NVlabs/stylegan2-ada-pytorch, training/augment.py. How strong
-they are is the subject of ``ganzoo.augment.controller``.
+arXiv:2006.06676, appendix B; constants and edge cases follow NVlabs/stylegan2-ada-pytorch, training/augment.py.
+``ganzoo.augment.controller`` adapts the probability p.
 
-Each transform fires for each image with probability ``multiplier * p``, independently. What is drawn is separate from
-what it does::
+Each transform fires for each image with probability ``multiplier * p``, independently. Drawing the transforms is
+separate from applying them::
 
     transforms = ada.draw(key, ada.PIPELINES["bgc"], images.shape, p=0.3)
     augmented = ada.apply(images, transforms)
 
-Shapes are static, so all of this runs under ``jit``, ``vmap``, ``scan`` and over devices; ``apply`` is differentiable
-in the images any number of times; where nothing fired, an image passes bit for bit.
+All functions have static shapes and run under ``jit``, ``vmap``, ``scan`` and over devices. ``apply`` is differentiable
+in the images any number of times. Images for which no transform fired are returned bit for bit.
 """
 
 from collections.abc import Callable, Mapping
@@ -39,7 +39,7 @@ Shape: TypeAlias = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Which transforms there are, and how far they go. A multiplier of 0 leaves a transform out."""
+    """Multipliers and ranges of the transforms; a multiplier of 0 leaves a transform out."""
 
     # multipliers of p: pixel blitting
     xflip: NonNegative = 0.0
@@ -135,7 +135,7 @@ PIPELINES: Mapping[str, Pipeline] = {
     "bgcfn": _of(*_BLIT, *_GEOM, *_COLOR, "imgfilter", "noise"),
     "bgcfnc": _of(*_BLIT, *_GEOM, *_COLOR, "imgfilter", "noise", "cutout"),
 }
-"""The published sets (paper, figure 4): "bgc", of pixel blitting, geometric and colour transforms, is the usual one."""
+"""Published sets of transforms (paper, figure 4); "bgc" (blitting, geometry and colour transforms) is the usual set."""
 
 # Draws --------------------------------------------------------------------------------------------------------------
 
@@ -143,25 +143,25 @@ PIPELINES: Mapping[str, Pipeline] = {
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Chance:
-    """The random numbers of one transform, whatever p is: it fires where ``gate`` is below the probability."""
+    """Random numbers of a transform, independent of p; the transform fires where ``gate`` is below its probability."""
 
     value: Any
-    """[N] or [N, k], uniform in [0, 1) or standard normal: what it does where it fires."""
+    """[N] or [N, k], uniform in [0, 1) or standard normal: determines the parameters of the transform."""
     gate: Any
-    """[N], uniform in [0, 1); [N, 4] of the four bands."""
+    """[N], or [N, 4] for the four bands, uniform in [0, 1): determines whether the transform fires."""
 
 
 Numbers: TypeAlias = Mapping[str, Any]
-"""A ``Chance`` for every transform, by name; ``"pixels"`` [N, H, W, C] ~ N(0, 1) where there is noise to add."""
+"""A ``Chance`` for every transform, by name; ``"pixels"`` [N, H, W, C] ~ N(0, 1) if the pipeline has noise."""
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Transforms:
-    """What is done to each image, in this order; None where the pipeline has no such transform."""
+    """Parameters of the transforms of each image, in order of application; None if the pipeline lacks the transform."""
 
     xflip: Any = None
-    """[N]: 1 where left and right are exchanged, else 0."""
+    """[N]: 1 for images that are flipped horizontally, else 0."""
     rotate90: Any = None
     """[N]: quarter turns, counter-clockwise."""
     xint: Any = None
@@ -171,7 +171,7 @@ class Transforms:
     pre_rotation: Any = None
     """[N]: radians, counter-clockwise."""
     aniso: Any = None
-    """[N]: factor of the width, and one over that of the height."""
+    """[N]: factor of the width; the height is divided by it."""
     post_rotation: Any = None
     """[N]: radians, counter-clockwise."""
     xfrac: Any = None
@@ -181,13 +181,13 @@ class Transforms:
     contrast: Any = None
     """[N]: factor of the pixels."""
     lumaflip: Any = None
-    """[N]: 1 where the brightness is negated, else 0."""
+    """[N]: 1 for images whose luma is negated, else 0."""
     hue: Any = None
     """[N]: radians."""
     saturation: Any = None
     """[N]: factor of the distance to grey."""
     imgfilter: Any = None
-    """[N, 4]: factor of each band before their common normalisation."""
+    """[N, 4]: factor of each band, before normalisation of the total power."""
     noise: Any = None
     """[N, H, W, C]: added to the pixels."""
     cutout: Any = None
@@ -199,23 +199,26 @@ _UNIFORM |= {"cutout": 2}
 _NORMAL = {"scale": 1, "aniso": 1, "xfrac": 2, "brightness": 1, "contrast": 1, "saturation": 1, "imgfilter": 4}
 _NORMAL |= {"noise": 1}
 _GATES = {name: 4 if name == "imgfilter" else 1 for name in (*_UNIFORM, *_NORMAL)}
-"""How many numbers of each kind a transform takes for an image."""
+"""Numbers of uniform and normal values and of gates that each transform draws per image."""
 
 
 def draw(key: Key, pipeline: Pipeline, shape: Shape, p: Any = 1.0) -> Transforms:
-    """Random transforms for a batch of images; those of an image depend on the key and its position alone.
+    """Draw random transforms for a batch; the transforms of an image depend only on the key and its position.
 
     Args:
-      key: of all of them.
-      pipeline: a value of ``PIPELINES``, or any other.
-      shape: (N, H, W, C) of the images; under ``pmap`` and ``shard_map`` of this device's.
-      p: probability of each transform times its multiplier, [] or a number; may be traced.
+      key: random key of all transforms.
+      pipeline: value of ``PIPELINES``, or any other pipeline.
+      shape: (N, H, W, C) of the images; under ``pmap`` and ``shard_map`` of this device's images.
+      p: number or array [] in [0, 1], may be traced; a transform fires with probability p times its multiplier.
     """
     return transforms(pipeline, draw_numbers(key, pipeline, shape), shape, p)
 
 
 def draw_numbers(key: Key, pipeline: Pipeline, shape: Shape) -> Numbers:
-    """The random numbers of ``draw``: they depend neither on p nor, but for the noise, on the pipeline."""
+    """Draw the random numbers of ``draw`` for images (N, H, W, C); only ``"pixels"`` depends on the pipeline.
+
+    None of the random numbers depend on p.
+    """
 
     def one(key: Key) -> dict[str, Any]:
         uniform = jax.random.uniform(jax.random.fold_in(key, 0), (sum(_UNIFORM.values()) + sum(_GATES.values()),))
@@ -231,19 +234,19 @@ def draw_numbers(key: Key, pipeline: Pipeline, shape: Shape) -> Numbers:
 
 
 def _dealt(numbers: Array, counts: Mapping[str, int]) -> dict[str, Array]:
-    """A vector dealt out by name; a single number has no axis."""
+    """Split a vector by name into parts of the given sizes; a part of size 1 becomes a scalar."""
     parts = jnp.split(numbers, np.cumsum(list(counts.values()))[:-1])
     return {name: part[0] if counts[name] == 1 else part for name, part in zip(counts, parts, strict=True)}
 
 
 def transforms(pipeline: Pipeline, numbers: Numbers, shape: Shape, p: Any = 1.0) -> Transforms:
-    """What random numbers mean at a probability: the published distributions. Paper, appendix B.
+    """Map random numbers to the published distributions of the transforms at probability p. Paper, appendix B.
 
     Args:
       pipeline: multipliers and ranges.
-      numbers: of ``draw_numbers``.
+      numbers: random numbers from ``draw_numbers``.
       shape: (N, H, W, C) of the images.
-      p: [] or a number.
+      p: number or array [] in [0, 1].
     """
     cfg, size = pipeline, jnp.asarray([[shape[2], shape[1]]], jnp.float32)  # (x, y)
     value = {name: numbers[name].value for name in _GATES}
@@ -261,7 +264,7 @@ def transforms(pipeline: Pipeline, numbers: Numbers, shape: Shape, p: Any = 1.0)
         return jnp.where(_like(numbers[name].gate < jnp.asarray(multiplier, jnp.float32) * p, made), made, neutral)
 
     def turned(name: str) -> Array | None:
-        """One at least of two independent turns fires with the asked probability."""
+        """Return angles [N]; at least one of two independent rotations fires with probability ``cfg.rotate * p``."""
         once = 1 - jnp.sqrt(1 - jnp.clip(cfg.rotate * jnp.asarray(p, jnp.float32), 0, 1))
         angle = centred(name, cfg.rotate_max * np.pi)
         return jnp.where(numbers[name].gate < once, angle, 0.0) if cfg.rotate else None
@@ -291,7 +294,7 @@ def transforms(pipeline: Pipeline, numbers: Numbers, shape: Shape, p: Any = 1.0)
 
 
 def _like(x: Array, other: AnyArray) -> Array:
-    """With as many axes as ``other`` has."""
+    """Append axes of size 1 until ``x`` has as many axes as ``other``."""
     return x.reshape(*x.shape, *(1,) * (other.ndim - x.ndim))
 
 
@@ -299,14 +302,14 @@ def _like(x: Array, other: AnyArray) -> Array:
 
 
 def apply(images: Images, transforms: Transforms) -> Images:
-    """The images transformed: moved, recoloured, filtered, with noise, and cut out, in this order.
+    """Transform images: geometry, colour, frequency bands, noise, cutout, in this order.
 
     Args:
       images: [N, H, W, C] in [-1, 1], of any size and number of channels.
-      transforms: of ``draw`` for this shape.
+      transforms: transforms from ``draw`` for the same shape.
 
     Returns:
-      [N, H, W, C] in the same dtype, not confined to [-1, 1]. Images for which nothing fired are unchanged.
+      [N, H, W, C] in the same dtype, not clipped to [-1, 1]. Images for which no transform fired are unchanged.
     """
     x = jnp.asarray(images, jnp.promote_types(images.dtype, jnp.float32))
     for stage in (moved, recoloured, filtered, corrupted):
@@ -315,7 +318,7 @@ def apply(images: Images, transforms: Transforms) -> Images:
 
 
 def moved(images: Images, transforms: Transforms) -> Images:
-    """The images under all geometric transforms at once, resampled without aliasing (``geometry.resampled``)."""
+    """Apply all geometric transforms to images [N, H, W, C] at once, without aliasing (``geometry.resampled``)."""
     one = jnp.ones(images.shape[0], jnp.float32)
     inverses: Mapping[str, Callable[[Array], Matrices]] = {
         "xflip": lambda flip: affine.scaling(1 - 2 * flip, one),
@@ -337,11 +340,12 @@ def moved(images: Images, transforms: Transforms) -> Images:
 
 
 def recoloured(images: Images, transforms: Transforms) -> Images:
-    """Brightness, contrast, flip of the brightness, hue and saturation, at once.
+    """Apply brightness, contrast, luma flip, hue and saturation to images [N, H, W, C] at once.
 
-    All turn about or scale along the grey axis v = (1, 1, 1) / sqrt(3) of colour space, so each pixel x falls into its
-    mean l = v (v . x) and the rest u = x - l, which are transformed apart: with i the flip and s the saturation,
-    ``contrast * ((1 - 2 i) (l + brightness) + s (u cos(hue) + v x u sin(hue)))``. Of one channel all is mean.
+    All transforms rotate about or scale along the grey axis v = (1, 1, 1) / sqrt(3) of colour space. Each pixel x is
+    split into its mean l = v (v . x) and the rest u = x - l, which are transformed separately: with i the flip and s
+    the saturation, ``contrast * ((1 - 2 i) (l + brightness) + s (u cos(hue) + v x u sin(hue)))``. With one channel,
+    u is 0.
     """
     t, n = transforms, images.shape[0]
     given = [t.brightness, t.contrast, t.lumaflip, t.hue, t.saturation]
@@ -363,9 +367,10 @@ def recoloured(images: Images, transforms: Transforms) -> Images:
 
 
 def filtered(images: Images, transforms: Transforms) -> Images:
-    """The four frequency bands of the images with factors of their own, which keep the power expected of an image.
+    """Scale the four frequency bands of images [N, H, W, C] and preserve the expected power of an image.
 
-    Each factor t of a band of expected power a is divided by sqrt(1 + a (t^2 - 1)), what it makes of the whole.
+    All gains are divided by sqrt(1 + a (t^2 - 1)) for each band of factor t and expected power a, which is the root of
+    the factor by which this band alone changes the total power.
     """
     factors = transforms.imgfilter
     if factors is None:
@@ -382,7 +387,7 @@ def filtered(images: Images, transforms: Transforms) -> Images:
 
 
 def corrupted(images: Images, transforms: Transforms) -> Images:
-    """The images with noise added, and then with a square of zeros."""
+    """Add noise to images [N, H, W, C], then set a square to 0."""
     x = images
     if transforms.noise is not None:
         x = _where(jnp.any(transforms.noise != 0, axis=(1, 2, 3)), x + transforms.noise, x)
@@ -396,30 +401,31 @@ def corrupted(images: Images, transforms: Transforms) -> Images:
 
 
 def _where(chosen: Array, yes: Images, no: Images) -> Images:
-    """Image by image: [N] booleans, and the images for each case."""
+    """Select whole images: booleans [N] choose between images ``yes`` and ``no`` [N, H, W, C]."""
     return jnp.where(_like(chosen, yes), yes, no)
 
 
 # Frequency bands ----------------------------------------------------------------------------------------------------
 
 SYM2 = tuple(a / (4 * 2**0.5) for a in (1 - 3**0.5, 3 - 3**0.5, 3 + 3**0.5, 1 + 3**0.5))
-"""Low-pass taps of the wavelet of that name. Daubechies 1992, "Ten Lectures on Wavelets", table 6.1."""
+"""Low-pass taps of the sym2 wavelet. Daubechies 1992, "Ten Lectures on Wavelets", table 6.1."""
 EXPECTED_POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)
-"""Of the four bands in natural images. Paper, appendix B."""
+"""Expected power of the four bands in natural images. Paper, appendix B."""
 
 
 @cache
 def band_filters() -> np.ndarray:
-    """Taps [4, 43] of the bands from low to high frequencies: [0, pi/8], [pi/8, pi/4], [pi/4, pi/2] and [pi/2, pi].
+    """Return the taps [4, 43] of the bands [0, pi/8], [pi/8, pi/4], [pi/4, pi/2] and [pi/2, pi].
 
-    They sum to the identity. With the wavelet's low-pass h, L(z) = h(z) h(1/z) / 2 and H(z) = L(-z), they are, from the
-    last to the first, H(z), L(z) H(z^2), L(z) L(z^2) H(z^4) and L(z) L(z^2) L(z^4). Paper, appendix B.
+    The four filters sum to the identity. With the wavelet's low-pass h, L(z) = h(z) h(1/z) / 2 and H(z) = L(-z), the
+    filters are, from the last to the first, H(z), L(z) H(z^2), L(z) L(z^2) H(z^4) and L(z) L(z^2) L(z^4). Paper,
+    appendix B.
     """
     low = np.convolve(SYM2, SYM2[::-1]) / 2
     high = low * (-1.0) ** np.arange(-3, 4)
 
     def spread(f: np.ndarray, by: int) -> np.ndarray:
-        """f(z^by)."""
+        """Return the taps of f(z^by)."""
         result = np.zeros((len(f) - 1) * by + 1)
         result[::by] = f
         return result
@@ -436,7 +442,7 @@ def band_filters() -> np.ndarray:
 
 @cache
 def reflected_bands(size: int) -> np.ndarray:
-    """The filters of the bands as matrices [4, size, size] along an axis whose ends are mirrors."""
+    """Return the filters of the bands as matrices [4, size, size] along an axis with reflection at both ends."""
     bands = band_filters()
     reach = bands.shape[1] // 2
     seen = np.pad(np.arange(size), reach, mode="reflect")

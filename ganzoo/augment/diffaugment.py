@@ -1,7 +1,8 @@
-"""DiffAugment: a few simple differentiable transforms of all that a discriminator sees, always on.
+"""DiffAugment: a few simple differentiable transforms that are always applied to all images before the discriminator.
 
-Zhao, Liu, Lin, Zhu, Han 2020, "Differentiable Augmentation for Data-Efficient GAN Training", arXiv:2006.10738; numbers
-of mit-han-lab/data-efficient-gans, DiffAugment_pytorch.py. What is drawn is separate from what it does::
+Zhao, Liu, Lin, Zhu, Han 2020, "Differentiable Augmentation for Data-Efficient GAN Training", arXiv:2006.10738;
+constants follow mit-han-lab/data-efficient-gans, DiffAugment_pytorch.py. Drawing the transforms is separate from
+applying them::
 
     transforms = diffaugment.draw(key, diffaugment.Policy(), images.shape)
     augmented = diffaugment.apply(images, transforms)
@@ -21,7 +22,7 @@ from ganzoo.typing import Images, Key
 
 @dataclass(frozen=True)
 class Policy:
-    """Which transforms there are, and how far they go; the defaults are the published ones. 0 leaves one out."""
+    """Ranges of the transforms, by default the published ranges; 0 leaves a transform out."""
 
     brightness: NonNegative = 0.5
     """Largest number that is added to pixels in [-1, 1]."""
@@ -41,7 +42,7 @@ class Policy:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Transforms:
-    """What is done to each image, in this order; None where the policy has no such transform."""
+    """Parameters of the transforms of each image, in order of application; None if the policy lacks the transform."""
 
     brightness: Any = None
     """[N]: added to the pixels."""
@@ -52,16 +53,16 @@ class Transforms:
     translation: Any = None
     """int32 [N, 2]: pixels down and to the right."""
     cutout: Any = None
-    """int32 [N, 4]: rows and columns of the rectangle: first and past the last of each; it may lie partly outside."""
+    """int32 [N, 4]: first row, end row, first column, end column of the rectangle, which may be partly outside."""
 
 
 def draw(key: Key, policy: Policy, shape: tuple[int, ...]) -> Transforms:
-    """Random transforms for a batch of images; those of an image depend on the key and its position alone.
+    """Draw random transforms for a batch; the transforms of an image depend only on the key and its position.
 
     Args:
-      key: of all of them.
-      policy: which, and how far.
-      shape: (N, H, W, C) of the images; under ``pmap`` and ``shard_map`` of this device's.
+      key: random key of all transforms.
+      policy: ranges of the transforms.
+      shape: (N, H, W, C) of the images; under ``pmap`` and ``shard_map`` of this device's images.
     """
     size = jnp.asarray(shape[1:3])
 
@@ -83,19 +84,19 @@ def draw(key: Key, policy: Policy, shape: tuple[int, ...]) -> Transforms:
 
 
 def _whole(uniform: Float[Array, " k"], count: Int[Array, " k"]) -> Int[Array, " k"]:
-    """Whole numbers from 0 to count - 1."""
+    """Map uniform numbers in [0, 1) to whole numbers from 0 to count - 1."""
     return jnp.minimum((uniform * count).astype(jnp.int32), count - 1)
 
 
 def apply(images: Images, transforms: Transforms) -> Images:
-    """The images transformed.
+    """Transform images: brightness, saturation, contrast, translation, cutout, in this order.
 
     Args:
-      images: [N, H, W, C] in [-1, 1]; colours are the first three channels, or the first one of fewer.
-      transforms: of ``draw`` for this shape.
+      images: [N, H, W, C] in [-1, 1]; colours are the first three channels, or the first of one or two channels.
+      transforms: transforms from ``draw`` for the same shape.
 
     Returns:
-      [N, H, W, C] in the same dtype, not confined to [-1, 1].
+      [N, H, W, C] in the same dtype, not clipped to [-1, 1].
     """
     t = transforms
     x = jnp.asarray(images, jnp.promote_types(images.dtype, jnp.float32))
@@ -117,13 +118,13 @@ def apply(images: Images, transforms: Transforms) -> Images:
 
 
 def _spread(x: Images, factor: Float[Array, " n"], axes: tuple[int, ...]) -> Images:
-    """The distance to the mean over some axes, multiplied."""
+    """Multiply the distance to the mean over some axes."""
     mean = jnp.mean(x, axis=axes, keepdims=True)
     return mean + (x - mean) * _per_image(factor)
 
 
 def _shifted(x: Images, shift: Int[Array, " n"], axis: int) -> Images:
-    """Each image moved by whole pixels along the rows (1) or columns (2); what comes in is 0."""
+    """Translate each image by whole pixels along the height (axis 1) or the width (axis 2), with zero padding."""
     places = jnp.arange(x.shape[axis])[None] - shift[:, None]
     is_inside = (places >= 0) & (places < x.shape[axis])
     shape = [x.shape[0], 1, 1, 1]

@@ -1,12 +1,13 @@
-"""Images under affine maps, resampled without aliasing, with mirrors at their borders and static shapes.
+"""Affine maps of images without aliasing, with reflection at the borders and static shapes.
 
 Karras et al. 2020, arXiv:2006.06676, appendix B: the image is reflected at its borders, upsampled to twice its size by
-an orthogonal low-pass filter, mapped with bilinear interpolation, and downsampled by the transposed filter. Shifts by
-whole pixels are exact; flips and turns are nearly so, since no orthogonal filter of this kind is symmetric.
+an orthogonal low-pass filter, mapped with bilinear interpolation, and downsampled by the transposed filter.
+Translations by whole pixels are exact; flips and rotations are nearly exact, because no orthogonal filter of this kind
+is symmetric.
 
-The reflection reaches as far as the images of a batch need, and there are zeros beyond it. In the original that margin
-is the padding, and a shape that depends on what is drawn. Here the padding is the largest possible, and what lies
-beyond the margin is set to zero, before and after the filter.
+The margin of reflection is as wide as the images of a batch need, with zeros beyond the margin. In the original code
+the margin is the padding, so the padded shape depends on the drawn transforms. In this module the padding is always the
+largest possible, and all pixels beyond the margin are set to zero, before and after the filter.
 """
 
 import jax.numpy as jnp
@@ -24,20 +25,20 @@ SYM6 = fir.setup_filter(
         0.0017677118642428036, -0.007800708325034148,
     ]
 )  # fmt: skip
-"""Low-pass taps of the wavelet of that name, of sum 1. Daubechies 1992, "Ten Lectures on Wavelets", table 6.3."""
+"""Low-pass taps of the sym6 wavelet, with sum 1. Daubechies 1992, "Ten Lectures on Wavelets", table 6.3."""
 REACH = len(SYM6) // 4
-"""Pixels that the filter sees beyond a pixel on either side."""
+"""Pixels that the filter reaches beyond a pixel on either side."""
 
 
 def resampled(images: Images, inverse: Matrices) -> Images:
-    """Each image under a map; where a pixel of the result comes from is given.
+    """Apply an affine map to each image, given by the inverse of the map.
 
     Args:
       images: [N, H, W, C].
-      inverse: [N, 3, 3] from places (x, y, 1) in the result to places in the image, in pixels from the middle.
+      inverse: [N, 3, 3] from points (x, y, 1) of the result to points of the image, in pixels from the centre.
 
     Returns:
-      [N, H, W, C]. The margin of reflection is that of the batch on all devices, at most H - 1 and W - 1.
+      [N, H, W, C]. The margin of reflection is common to the global batch, and at most H - 1 and W - 1.
     """
     height, width = images.shape[1:3]
     (left, right), (top, bottom) = margins(inverse, height, width)
@@ -56,8 +57,9 @@ def resampled(images: Images, inverse: Matrices) -> Images:
 
 
 def margins(inverse: Matrices, height: int, width: int) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    """Pixels of reflection (left, right) and (top, bottom): as far as the corners of any result, and twice the filter.
+    """Return the margins of reflection (left, right), (top, bottom) in pixels, each an array [], for maps [N, 3, 3].
 
+    The margins reach to the corners of all results of the global batch, plus twice the reach of the filter.
     NVlabs/stylegan2-ada-pytorch, training/augment.py:272-283.
     """
     x, y = (jnp.asarray([-1.0, 1.0]) * ((size - 1) / 2) for size in (width, height))
@@ -72,7 +74,7 @@ def margins(inverse: Matrices, height: int, width: int) -> tuple[tuple[Array, Ar
 
 
 def _within(images: Array, rows: tuple, columns: tuple, origin: tuple[int, int]) -> Array:
-    """Zeros outside of the rows and columns from -first to last, counted from the origin."""
+    """Set pixels to 0 outside of the rows and columns -first .. last, counted from the origin."""
     inside = [
         (jnp.arange(size) - start >= -first) & (jnp.arange(size) - start <= last)
         for size, start, (first, last) in zip(images.shape[1:3], origin, (rows, columns), strict=True)

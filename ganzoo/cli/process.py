@@ -1,20 +1,20 @@
-"""Memory of the processor that is kept instead of being given back, because getting it anew costs page faults."""
+"""Settings of the C allocator that keep freed memory, because requesting it again costs page faults."""
 
 import ctypes
 import sys
 
 TRIM_THRESHOLD, MMAP_MAX = -1, -4
-"""Parameters of glibc's ``mallopt``."""
+"""Parameter numbers of glibc's ``mallopt``."""
 LARGEST = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
-    """Let the C library keep what is freed for the next request; whether it understood.
+    """Make the C library keep freed memory for later requests; return whether the settings were accepted.
 
-    A compiled program on a CPU asks for all its temporaries at the start of each call and frees them at its end. By
-    default each large block is a mapping of its own, whose every page is then faulted in and zeroed again and again:
-    of StyleGAN2's steps that is up to half the time. The price is that the process stays as large as it ever was.
-    Linux with glibc only; elsewhere nothing happens.
+    A compiled program on a CPU allocates all its temporaries at the start of each call and frees them at the end. By
+    default each large block is a separate mapping, whose pages are faulted in and zeroed at every call, which takes up
+    to half of the time of a StyleGAN2 step. In return, the process never shrinks below its peak size. Works on Linux
+    with glibc; elsewhere nothing happens.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -1,4 +1,4 @@
-"""Data sets: the built-in digits, folders and .zip files of pictures, and TFDS, all read by index.
+"""Data sets read by index: the built-in digits, folders and .zip files of images, and TFDS.
 
 >>> dataset = open_dataset(DataConfig(data="digits"), image_shape=(32, 32, 1))
 >>> batch = dataset.read(positions(seed=0, size=len(dataset), start=0, count=64))
@@ -25,16 +25,16 @@ __all__ = ["DataConfig", "Dataset", "epoch_permutation", "open_dataset", "positi
 
 
 def open_dataset(config: DataConfig, image_shape: tuple[int, int, int], progress: Progress | None = None) -> Dataset:
-    """Opens a data set, checks every picture in it, and keeps it decoded if it fits in ``config.memory_budget_mib``.
+    """Open a data set, check every image, and keep the images decoded if they fit in ``config.memory_budget_mib``.
 
     Args:
-        config: what to read and how.
-        image_shape: (H, W, C) that every picture is brought to; C is 1 (grey), 2 (grey + alpha), 3 or 4 (RGBA).
-        progress: told ``(pictures done, pictures in all)`` while they are decoded.
+        config: which data set to read, and how.
+        image_shape: (H, W, C) of the decoded images; C is 1 (grey), 2 (grey + alpha), 3 (RGB) or 4 (RGBA).
+        progress: called with ``(images done, images in all)`` while images are decoded.
 
     Raises:
-        UserError: there is no such data set, it cannot be read, it holds no or broken pictures, its labels are
-            wrong, or ``image_shape`` is impossible. The message names the file and the remedy.
+        UserError: the data set does not exist, cannot be read, or holds no images or broken ones, its labels are
+            invalid, or ``image_shape`` is impossible. The message names the file and the remedy.
     """
     target = Target(*image_shape, crop=config.crop, resize_filter=config.resize_filter)
     source = _open_source(config)

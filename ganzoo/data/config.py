@@ -1,4 +1,4 @@
-"""What to read and how: the options of a data set."""
+"""Options of a data set."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,10 +13,10 @@ BadFileMode = Literal["fail", "skip"]
 
 @dataclass(frozen=True)
 class DataConfig:
-    """A data set and the way its pictures become arrays.
+    """Options that select a data set and describe how its images become arrays.
 
     Raises:
-        UserError: a value is outside its range; the message names the field and what it takes.
+        UserError: a value is outside its range; the message names the field and its range.
     """
 
     data: str = "digits"
@@ -26,13 +26,13 @@ class DataConfig:
     split: str = "train"
     """Split of a TFDS data set, e.g. "train", "test" or "train[:90%]"; other sources have no splits."""
     labels: LabelMode = "auto"
-    """"auto" takes the labels that the data set has (dataset.json, else first-level folders); "none" ignores them."""
+    """"auto" reads the labels of the data set (dataset.json, else first-level folders); "none" ignores them."""
     mirror: bool = False
-    """Double the data set with the horizontal mirror of every picture: index i >= n is the mirror of i - n."""
+    """Double the data set by mirroring every image horizontally: image i >= n is the mirror of image i - n."""
     crop: CropMode = "center"
-    """"center" cuts the middle of the picture to the wanted aspect ratio before resizing; "none" stretches it."""
+    """"center" crops the centre of an image to the target aspect ratio before resizing; "none" stretches the image."""
     resize_filter: ResizeFilter = "lanczos"
-    """Resampling filter, antialiased as Pillow does it ("nearest" is not)."""
+    """Resampling filter of Pillow; all but "nearest" are antialiased."""
     on_bad_file: BadFileMode = "fail"
     """What to do with pictures that cannot be decoded: "fail" lists them and stops, "skip" leaves them out."""
     memory_budget_mib: CountOrZero = 2048

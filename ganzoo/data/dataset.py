@@ -1,4 +1,4 @@
-"""A data set that is open: what it holds, and how to read it by index."""
+"""An open data set: its properties, and reading by index."""
 
 from collections.abc import Generator, Iterable
 from contextlib import closing
@@ -22,34 +22,34 @@ _MIB = 2**20
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Pictures of one shape with one label each or none; made by `ganzoo.data.open_dataset`.
+    """Data set of images of one shape, with one label each or none; opened by `ganzoo.data.open_dataset`.
 
-    Safe to read from several threads.
+    Several threads may read at once.
     """
 
     source: Source
     target: Target
     kept: np.ndarray
-    """int64 [n]: the pictures of the source that can be decoded."""
+    """int64 [n]: indices of the source's images that can be decoded."""
     pixels: np.ndarray | None
-    """uint8 [n, H, W, C] if they are kept decoded in memory."""
+    """uint8 [n, H, W, C] if the images are kept decoded in memory, else None."""
     labels: Labels | None
-    """Labels of the n pictures."""
+    """Labels of the n images."""
     mirror: bool
-    """Whether index i >= n is the horizontal mirror of picture i - n."""
+    """Whether the data set has 2 n images, of which image i >= n is the horizontal mirror of image i - n."""
     skipped: tuple[tuple[str, str], ...]
-    """(name, reason) of the pictures that were left out because they cannot be decoded."""
+    """(name, reason) of every image that was left out because it cannot be decoded."""
     workers: int
     """Decoding threads; 0 for one per core."""
 
     @property
     def name(self) -> str:
-        """What it is and where it lies, for the reader."""
+        """Name and location of the data set, for display."""
         return self.source.title
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(H, W, C)."""
+        """(H, W, C) of the decoded images."""
         return self.target.shape
 
     @property
@@ -59,26 +59,29 @@ class Dataset:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """k names; empty without labels or where labels are vectors."""
+        """k class names; empty without labels or if labels are vectors."""
         return self.labels.class_names if self.labels else ()
 
     @cached_property
     def in_memory(self) -> Batch | None:
-        """All n pictures, not mirrored, as one read-only batch; None where they exceed the memory budget."""
+        """All n images, not mirrored, as one read-only batch; None if they exceed the memory budget."""
         return None if self.pixels is None else self._with_labels(self.pixels, np.arange(len(self.kept)))
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits: the same for the same pictures, sizes, labels and order, wherever they lie."""
+        """Hash of 16 hexadecimal digits: equal for equal images, sizes, labels and order, in any location."""
         labels = (self.label_size, self.class_names, self.labels.values.tobytes() if self.labels else b"")
         return digest(self.source.content, self.target, self.mirror, *labels, self.kept.tobytes())[:16]
 
     def __len__(self) -> int:
-        """How many images there are, mirrored ones included."""
+        """Return the number of images, mirrored ones included."""
         return len(self.kept) * (2 if self.mirror else 1)
 
     def read(self, indices: np.ndarray) -> Batch:
-        """The images ``indices`` (int [N], each in 0 .. len - 1) in that order.
+        """Read the images ``indices`` (int [N], each in 0 .. len - 1) in the given order.
+
+        Returns:
+            ``{"image": uint8 [N, H, W, C], "label": float32 [N, k]}``; ``"label"`` is absent without labels.
 
         Raises:
             IndexError: an index is outside the data set.
@@ -94,15 +97,15 @@ class Dataset:
         return self._with_labels(images, pictures)
 
     def prefetch(self, index_batches: Iterable[np.ndarray], depth: int = 2) -> Generator[Batch, None, None]:
-        """Reads batches in advance, in order; streamed pictures are decoded by threads.
+        """Read batches ahead, in order; threads decode images that are not in memory.
 
         Args:
-            index_batches: int [N] each; may be endless. At most ``depth`` of them are taken in advance.
-            depth: batches in the making beside the one that is given out, >= 0.
+            index_batches: index arrays, int [N] each; may be endless. At most ``depth`` are taken in advance.
+            depth: number of batches prepared beside the batch being yielded, >= 0.
 
         Yields:
-            `read(indices)`. The threads end when the iterator is exhausted, closed or collected; what `read` raises
-            is raised when the turn of that batch comes.
+            `read(indices)` for each index array. The threads end when the iterator is exhausted, closed or collected;
+            an error of `read` is raised when its batch is due.
         """
         if self.pixels is not None:
             yield from map(self.read, index_batches)
@@ -114,7 +117,7 @@ class Dataset:
                 yield {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
     def describe(self) -> str:
-        """A short table of what is in the data set and how it is read."""
+        """Return a short table of the contents of the data set and of how it is read."""
         height, width, channels = self.image_shape
         count = len(self.kept)
         crop = "center crop" if self.target.crop == "center" else "no crop"
@@ -135,7 +138,7 @@ class Dataset:
         for place, index in enumerate(self.kept[pictures].tolist()):
             try:
                 images[place] = self.source.picture(index, self.target)
-            except Exception as error:  # it was whole when the data set was opened
+            except Exception as error:  # the image could be decoded when the data set was opened
                 name = printable(self.source.names[index])
                 raise UserError(f"{self.name}: {name} cannot be read any more ({reason(error)}); restore it") from error
         return images
@@ -153,7 +156,7 @@ class Dataset:
 
 
 def size_in_bytes(count: int, target: Target, labels: Labels | None) -> int:
-    """Memory of ``count`` decoded pictures and their label vectors."""
+    """Return the bytes of ``count`` decoded images and their label vectors."""
     height, width, channels = target.shape
     return count * (height * width * channels + 4 * (labels.size if labels else 0))
 

@@ -1,4 +1,4 @@
-"""The built-in data set: 1,797 handwritten digits of 8 x 8 pixels, for first steps and tests without a download.
+"""The built-in data set: 1,797 handwritten digits of 8 x 8 pixels, for tests and first steps without a download.
 
 E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998,
 https://doi.org/10.24432/C50P49, CC BY 4.0; see ``digits_ATTRIBUTION.md``.
@@ -15,7 +15,7 @@ from ganzoo.data.source import Source, digest
 
 
 def open_digits(labels: LabelMode) -> Source:
-    """The digits as a `Source`; their classes are "0" to "9"."""
+    """Open the digits as a `Source` of 1,797 images [8, 8]; their classes are "0" to "9"."""
     with files("ganzoo.data").joinpath("digits.npz").open("rb") as file, np.load(file) as arrays:
         images, classes = arrays["images"], arrays["labels"]
     grey = np.round(images.astype(np.float32) * (255 / 16)).astype(np.uint8)

@@ -1,7 +1,7 @@
-"""From a data set to what a compiled step eats: K batches per dispatch, in an order that is pure arithmetic.
+"""Feeding a data set to a compiled step: K batches per dispatch, in an order that is pure arithmetic.
 
-A step that follows on n images takes those at the positions from n on in the infinite sequence of shuffled epochs, so
-a resumed run, on any number of devices or processes, goes on with the image at which it stopped.
+The step after n images takes its images from position n on in the endless sequence of shuffled epochs. A resumed run,
+on any number of devices or processes, therefore continues with the image at which it stopped.
 """
 
 import contextlib
@@ -22,13 +22,14 @@ from ganzoo.phases import scanned
 from ganzoo.typing import Batch, Key, Metrics, PyTree, State, Step
 
 PREFETCH = 2
+"""Dispatches read ahead from disk."""
 
 
 def dispatches(first_step: int, last_step: int, steps: int) -> Iterator[tuple[int, int]]:
-    """(step, count) of each dispatch: ``count`` is ``steps``, but for a shorter one where a boundary comes first.
+    """Yield (first step, number of steps) of each dispatch; dispatches end at multiples of ``steps`` and at the end.
 
-    Boundaries are multiples of ``steps``, whatever ``first_step`` is, so that a resumed run is cut as the undisturbed
-    one and its compiled programs are the same.
+    The boundaries do not depend on ``first_step``, so a resumed run has the same dispatches and compiled programs as an
+    uninterrupted run.
     """
     step = first_step
     while step < last_step:
@@ -38,18 +39,19 @@ def dispatches(first_step: int, last_step: int, steps: int) -> Iterator[tuple[in
 
 
 class Feed:
-    """Batches of a data set for a step that runs over a mesh.
+    """Source of batches for a step that runs over a mesh.
 
-    Where the data set is in memory it is put on the devices once, and the compiled step gathers its own batch from
-    indices; otherwise batches are read ahead by threads.
+    A data set in memory is put on the devices once, and the compiled step gathers its batches by index. Any other data
+    set is read ahead by threads.
     """
 
     def __init__(self, dataset: Dataset, *, seed: int, mesh: Mesh) -> None:
-        """
+        """Put a data set that is in memory on the devices.
+
         Args:
-          dataset: what to feed.
-          seed: of the order.
-          mesh: the devices.
+          dataset: data set to read.
+          seed: seed of the order of the images.
+          mesh: devices over which batches are split.
         """
         self._dataset = dataset
         self._seed = seed
@@ -63,17 +65,17 @@ class Feed:
 
     @property
     def resident(self) -> bool:
-        """Whether the data set lives on the devices."""
+        """Whether the data set is kept on the devices."""
         return self._data is not None
 
     @property
     def spec(self) -> PyTree:
-        """How a payload is split over the mesh, for ``ganzoo.training.parallel``."""
+        """Partition specs of a payload over the mesh, for ``ganzoo.training.parallel``."""
         split = PartitionSpec(None, AXIS)
         return {"data": PartitionSpec(), "index": split} if self.resident else split
 
     def steps(self, step: Step) -> Step:
-        """``step`` over a payload: K steps, each on its own batch. Compile the result."""
+        """Turn ``step`` into a function of a payload, which does K steps, each on its own batch; compile the result."""
         if not self.resident:
             return scanned(step)
         size, mirror = len(self._dataset), self._dataset.mirror
@@ -89,17 +91,21 @@ class Feed:
     def payloads(
         self, first_step: int, last_step: int, steps: int, *, batch_size: int, images: int
     ) -> Generator[tuple[int, Any]]:
-        """(number of steps, what to give the compiled step) for each dispatch of a stretch of a run.
+        """Yield (number of steps, payload of the compiled step) for each dispatch from ``first_step`` to ``last_step``.
 
         Args:
-          first_step: steps done before.
-          last_step: steps done at its end.
-          steps: of one dispatch.
+          first_step: number of steps done before.
+          last_step: number of steps done afterwards.
+          steps: number of steps K of a full dispatch.
           batch_size: images of one step, over all devices and processes.
-          images: seen before ``first_step``.
+          images: number of images seen before ``first_step``.
+
+        Yields:
+          K and either ``{"data": batch of the whole data set, "index": int32 [K, batch_size]}`` if the data set is
+          resident, or a batch with leaves [K, batch_size, ...].
 
         Raises:
-          UserError: the devices do not divide the batch.
+          UserError: the number of devices does not divide ``batch_size``.
         """
         if batch_size % self.mesh.size:
             raise UserError(f"batch_size = {batch_size}: must be a multiple of the {self.mesh.size} devices")
@@ -117,7 +123,7 @@ class Feed:
                 yield count, jax.tree.map(self._put, stacked)
 
     def _indices(self, seen: int, count: int, batch_size: int) -> np.ndarray:
-        """[count, n]: the examples of this process in ``count`` steps that follow on ``seen`` images."""
+        """Return the indices [count, n] of this process's examples in the ``count`` steps after ``seen`` images."""
         index = positions(self._seed, len(self._dataset), seen, count * batch_size).reshape(count, batch_size)
         local = batch_size // jax.process_count()
         return index[:, jax.process_index() * local :][:, :local]
@@ -127,7 +133,7 @@ class Feed:
 
 
 def gather(data: Batch, index: Int[Array, " n"], unmirrored: int) -> Batch:
-    """The examples of ``index`` from arrays on the device; indices from ``unmirrored`` on are mirror images."""
+    """Gather the examples ``index`` [N] from arrays [n, ...] on the device; mirror images from ``unmirrored`` on."""
     batch = {name: jnp.take(leaf, index % unmirrored, axis=0, mode="clip") for name, leaf in data.items()}
     images = batch["image"]
     mirrored = jnp.expand_dims(index >= unmirrored, (1, 2, 3))

@@ -1,7 +1,7 @@
-"""Pictures in a folder or in a .zip file; both give the same arrays in the same order.
+"""Image files in a folder or in a .zip file; both give the same arrays in the same order.
 
-Pictures are the files that end in .png, .jpg, .jpeg or .webp (in any case), at any depth, in the sorted order of
-their paths; hidden files and folders are left out. Labels: see `ganzoo.data.labels`.
+Image files end in .png, .jpg, .jpeg or .webp (in upper or lower case), are found at any depth, and are sorted by path;
+hidden files and folders are left out. Labels: see `ganzoo.data.labels`.
 """
 
 import os
@@ -22,16 +22,16 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
 LABELS_FILE = "dataset.json"
 
 Stamps = Mapping[str, tuple[int, int]]
-"""Path with ``/`` between its parts -> (size in bytes, a number that changes when the file is written again)."""
+"""Path with ``/`` between its parts -> (size in bytes, a number that changes when the file is rewritten)."""
 Read = Callable[[str], bytes]
 """Path -> content of the file; safe to call from several threads."""
 
 
 def open_folder(path: Path, labels: LabelMode) -> Source:
-    """The pictures below the folder ``path``.
+    """Open the image files below the folder ``path``.
 
     Raises:
-        UserError: the folder cannot be read, holds no picture, or its labels are wrong.
+        UserError: the folder cannot be read, holds no image file, or has invalid labels.
     """
 
     def read(name: str) -> bytes:
@@ -41,10 +41,10 @@ def open_folder(path: Path, labels: LabelMode) -> Source:
 
 
 def open_zip(path: Path, labels: LabelMode) -> Source:
-    """The pictures in the .zip file ``path``, stored or compressed.
+    """Open the image files in the .zip file ``path``, stored or compressed.
 
     Raises:
-        UserError: the file is not a whole .zip file, is encrypted, holds no picture, or its labels are wrong.
+        UserError: the file is no intact .zip file, is encrypted, holds no image file, or has invalid labels.
     """
     try:
         archive = zipfile.ZipFile(path)
@@ -59,7 +59,7 @@ def open_zip(path: Path, labels: LabelMode) -> Source:
     lock = threading.Lock()
 
     def read(name: str) -> bytes:
-        with lock:  # one handle for all threads; decoding, the costly part, is done outside
+        with lock:  # all threads share one file handle; decoding, the costly part, happens outside of the lock
             return archive.read(entries[name])
 
     stamps = {name: (entry.file_size, entry.CRC) for name, entry in entries.items()}
@@ -67,7 +67,7 @@ def open_zip(path: Path, labels: LabelMode) -> Source:
 
 
 def _walk(root: Path) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Every file below ``root`` that is not hidden, with its stamp; links are followed, but never in a circle."""
+    """Yield (path, stamp) of every wanted file below ``root``; symbolic links are followed, but never in a circle."""
 
     def fail(error: OSError) -> None:
         raise UserError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions") from None
@@ -88,7 +88,7 @@ def _walk(root: Path) -> Iterator[tuple[str, tuple[int, int]]]:
 def _stamp(file: Path) -> tuple[int, int]:
     try:
         status = file.stat()
-    except OSError:  # a dangling link: reading it says so
+    except OSError:  # a dangling link; reading the file reports the error
         return -1, 0
     return status.st_size, status.st_mtime_ns
 
@@ -105,7 +105,7 @@ def _is_picture(path: str) -> bool:
 def _source(path: Path, kind: str, stamps: Stamps, read: Read, labels: LabelMode) -> Source:
     names = sorted(filter(_is_picture, stamps))
     if not names:
-        raise UserError(f"{path}: no pictures in this {kind}; it must hold {', '.join(EXTENSIONS)} files")
+        raise UserError(f"{path}: no images in this {kind}; it must hold {', '.join(EXTENSIONS)} files")
 
     def picture(index: int, target: Target) -> np.ndarray:
         return decode(read(names[index]), target)
@@ -130,5 +130,5 @@ def _labels(path: Path, names: list[str], stamps: Stamps, read: Read) -> Labels 
     try:
         text = read(LABELS_FILE)
     except (OSError, zipfile.BadZipFile, NotImplementedError, EOFError) as error:
-        raise UserError(f"{where}: cannot be read ({error}); write it again, or pass --labels none") from None
+        raise UserError(f"{where}: cannot be read ({error}); rewrite the file, or pass --labels none") from None
     return from_json(text, names, where)

@@ -1,11 +1,11 @@
-"""From the bytes of a picture file to uint8 [H, W, C].
+"""Decoding of image files to uint8 [H, W, C].
 
-A picture becomes grey (1 channel), grey + alpha (2), RGB (3) or RGBA (4), whatever its file holds:
+Every image file becomes grey (1 channel), grey + alpha (2), RGB (3) or RGBA (4), independent of its own format:
 
 - the EXIF orientation is applied, so the array is what a viewer shows;
 - palettes and CMYK are expanded, 16-bit values keep their high byte, an animation gives its first frame;
-- where alpha is asked of an opaque picture it is 255; where none is asked, the picture is laid over white;
-- resizing weighs colours with their alpha (Pillow's rule), so transparent pixels do not bleed.
+- an opaque image gets alpha 255 if the target has alpha; a transparent image is laid over white if the target has none;
+- resizing weights colours by alpha (Pillow's rule), so transparent pixels do not bleed.
 """
 
 import io
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from PIL import Image
 
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-"""Channels of an array -> Pillow's name for such pixels."""
+"""Number of channels -> Pillow's image mode."""
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
-"""What may be decoded; the last two occur in TFDS only."""
+"""File formats that may be decoded; GIF and BMP occur in TFDS only."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """The pixels that every picture is brought to."""
+    """Size, channels and resizing rule of the decoded images."""
 
     height: int
     width: int
@@ -39,10 +39,10 @@ class Target:
 
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1:
-            raise UserError(f"images of {self.height} x {self.width} pixels do not exist; give sides >= 1")
+            raise UserError(f"images of {self.height} x {self.width} pixels are impossible; give sides >= 1")
         if self.channels not in MODES:
             raise UserError(
-                f"picture files hold 1 (grey), 2 (grey + alpha), 3 (RGB) or 4 (RGBA) channels, not {self.channels}"
+                f"image files hold 1 (grey), 2 (grey + alpha), 3 (RGB) or 4 (RGBA) channels, not {self.channels}"
             )
 
     @property
@@ -52,14 +52,14 @@ class Target:
 
 
 def decode(data: bytes, target: Target) -> np.ndarray:
-    """Decodes one PNG, JPEG or WebP file.
+    """Decode the bytes of a PNG, JPEG or WebP file.
 
     Returns:
-        uint8 [H, W, C] as ``target`` asks.
+        uint8 [H, W, C] of the target's shape.
 
     Raises:
-        Exception: whatever Pillow raises for a broken file (OSError, SyntaxError, ValueError, ...); `reason` puts it
-            into words.
+        Exception: any error of Pillow for a broken file (OSError, SyntaxError, ValueError, ...); `reason` puts the
+            error into words.
     """
     from PIL import Image
 
@@ -69,7 +69,7 @@ def decode(data: bytes, target: Target) -> np.ndarray:
 
 
 def fit(image: "Image.Image", target: Target) -> np.ndarray:
-    """Brings an open picture to the wanted channels, aspect ratio and size: uint8 [H, W, C]."""
+    """Convert an open image to the target's channels, aspect ratio and size: uint8 [H, W, C]."""
     from PIL import Image
 
     image = _convert(image, MODES[target.channels])
@@ -81,21 +81,21 @@ def fit(image: "Image.Image", target: Target) -> np.ndarray:
 
 
 def reason(error: Exception) -> str:
-    """Why a picture could not be decoded, in a few words on one line."""
+    """Return why an image could not be decoded, in a few words on one line."""
     from PIL import UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):
-        return "not a PNG, JPEG or WebP picture"
+        return "not a PNG, JPEG or WebP image"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def _convert(image: "Image.Image", mode: str) -> "Image.Image":
-    """Changes the kind of pixels; ``mode`` is one of `MODES`."""
+    """Convert an image to ``mode``, which is one of `MODES`."""
     from PIL import Image
 
-    if image.mode.startswith("I"):  # 16-bit grey; Pillow reads 16-bit colour to its high byte by itself
+    if image.mode.startswith("I"):  # 16-bit grey; Pillow itself reduces 16-bit colour to the high byte
         image = Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
     if image.mode == mode and "transparency" not in image.info:
         return image
@@ -109,7 +109,7 @@ def _convert(image: "Image.Image", mode: str) -> "Image.Image":
 
 
 def _upright(image: "Image.Image") -> "Image.Image":
-    """Applies the EXIF orientation; a picture whose EXIF block is malformed stays as it is, as in a viewer."""
+    """Apply the EXIF orientation; an image with a malformed EXIF block is returned unchanged, as in a viewer."""
     from PIL import ExifTags, ImageOps
 
     try:
@@ -121,7 +121,7 @@ def _upright(image: "Image.Image") -> "Image.Image":
 
 
 def _center_box(size: tuple[int, int], target: Target) -> tuple[int, int, int, int]:
-    """The largest central box (left, upper, right, lower) with the target's aspect ratio, in whole pixels."""
+    """Return the largest central box (left, upper, right, lower) of the target's aspect ratio, in whole pixels."""
     width, height = size
     box_width = min(width, max(1, round(height * target.width / target.height)))
     box_height = min(height, max(1, round(width * target.height / target.width)))

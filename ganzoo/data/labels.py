@@ -1,6 +1,6 @@
-"""Labels of a data set: a class for every picture, or a vector for every picture.
+"""Labels of a data set: one class or one vector per image.
 
-They come from a ``dataset.json`` in NVIDIA's layout, ``{"labels": [["path", label], ...]}`` with class numbers or
+Labels come from a ``dataset.json`` in NVIDIA's layout, ``{"labels": [["path", label], ...]}`` with class numbers or
 vectors (``null`` for no labels), or else from the names of the first-level folders.
 """
 
@@ -14,15 +14,15 @@ import numpy as np
 from ganzoo.errors import UserError
 
 MOST_CLASSES = 65_536
-"""A larger class number is taken for an identifier rather than a class."""
+"""Largest number of classes; a larger class number is probably an identifier."""
 _LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
 class Labels:
-    """One label for every picture.
+    """Labels of n images.
 
-    Classes are kept as numbers and become one-hot rows when they are read, so a thousand classes cost no memory.
+    Classes are stored as numbers and become one-hot rows when read, so a thousand classes cost no memory.
     """
 
     values: np.ndarray
@@ -30,10 +30,10 @@ class Labels:
     size: int
     """k, the length of a label vector."""
     class_names: tuple[str, ...] = ()
-    """k names; empty where labels are vectors."""
+    """k class names; empty if labels are vectors."""
 
     def rows(self, indices: np.ndarray) -> np.ndarray:
-        """The labels of pictures ``indices`` (int [N]): float32 [N, k]."""
+        """Return the label vectors of the images ``indices`` (int [N]): float32 [N, k]."""
         values = self.values[indices]
         if not self.class_names:
             return values
@@ -42,11 +42,11 @@ class Labels:
         return rows
 
     def take(self, indices: np.ndarray) -> "Labels":
-        """The labels of a subset; the classes stay the same."""
+        """Return the labels of the images ``indices`` (int [N]), with all classes."""
         return Labels(self.values[indices], self.size, self.class_names)
 
     def lines(self, most: int = 10) -> list[str]:
-        """A count for each class, ``most`` of them by name and the rest in one line; [] for vectors."""
+        """Return a line with the count of each class, at most ``most`` by name and the rest in one; [] for vectors."""
         if not self.class_names:
             return []
         counts = np.bincount(self.values, minlength=self.size)
@@ -59,18 +59,18 @@ class Labels:
 
 
 def of_classes(numbers: Sequence[int], class_names: Sequence[str]) -> Labels:
-    """Labels from class numbers (n of them, each below ``len(class_names)``)."""
+    """Build labels from n class numbers, each below ``len(class_names)``."""
     return Labels(np.asarray(numbers, np.int64), len(class_names), tuple(class_names))
 
 
 def from_folders(names: Sequence[str]) -> Labels | None:
-    """Labels from first-level folder names in sorted order.
+    """Build labels from the names of the first-level folders, numbered in sorted order.
 
     Args:
-        names: paths of the pictures with ``/`` between their parts.
+        names: paths of the images with ``/`` between their parts.
 
     Returns:
-        None unless every picture lies in a sub-folder and there are at least two of those.
+        Labels, or None unless every image is in a sub-folder and there are at least two sub-folders.
     """
     if any("/" not in name for name in names):
         return None
@@ -83,18 +83,18 @@ def from_folders(names: Sequence[str]) -> Labels | None:
 
 
 def from_json(text: bytes, names: Sequence[str], where: str) -> Labels | None:
-    """Labels from the text of a ``dataset.json``; entries for pictures that are not there are ignored.
+    """Build labels from the text of a ``dataset.json``; entries for absent images are ignored.
 
     Args:
-        text: the file.
-        names: paths of the pictures with ``/`` between their parts.
-        where: the file's name, for messages.
+        text: content of the file.
+        names: paths of the images with ``/`` between their parts.
+        where: name of the file, for messages.
 
     Returns:
-        None where the file says ``"labels": null``.
+        Labels, or None if the file says ``"labels": null``.
 
     Raises:
-        UserError: broken JSON, another layout, a picture without a label, or labels that are neither all class
+        UserError: the JSON is broken or has another layout, an image has no label, or the labels are neither all class
             numbers nor all vectors of one length.
     """
     table = _read_table(text, where)
@@ -115,7 +115,7 @@ def _read_table(text: bytes, where: str) -> dict[str, Any] | None:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{where}: not valid JSON ({error}); write it again, or pass --labels none") from None
+        raise UserError(f"{where}: not valid JSON ({error}); rewrite the file, or pass --labels none") from None
     if not isinstance(content, dict) or "labels" not in content:
         raise UserError(f'{where}: no "labels" entry; write {{"labels": [["path", label], ...]}} or {{"labels": null}}')
     if content["labels"] is None:
@@ -150,7 +150,7 @@ def _vectors(values: list[Any], names: Sequence[str], where: str) -> Labels:
             raise UserError(f"{where}: {name!r} has a number but {names[0]!r} a vector; use one kind for all")
         if len(value) != size or size == 0:
             raise UserError(
-                f"{where}: the label of {name!r} has {len(value)} values but that of {names[0]!r} {size}; "
+                f"{where}: the label of {name!r} has {len(value)} values but the label of {names[0]!r} has {size}; "
                 f"give all vectors one length >= 1"
             )
         if not all(_is_finite_number(x) for x in value):
@@ -159,7 +159,7 @@ def _vectors(values: list[Any], names: Sequence[str], where: str) -> Labels:
 
 
 def _is_finite_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST  # NaN is not
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST  # False for NaN
 
 
 def _others(count: int) -> str:

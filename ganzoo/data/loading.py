@@ -1,4 +1,4 @@
-"""Before a run starts, every picture is decoded once: to find the broken ones, and to keep what fits in memory."""
+"""Decoding of all images before a run, which finds broken images and keeps a small data set decoded in memory."""
 
 import json
 import os
@@ -16,26 +16,26 @@ from ganzoo.disk import recall, remember
 from ganzoo.errors import UserError
 
 Progress = Callable[[int, int], None]
-"""Told ``(pictures done, pictures in all)`` now and then, from the thread that opens the data set."""
+"""Called with ``(images done, images in all)`` now and then, from the thread that opens the data set."""
 BadFiles = list[tuple[int, str]]
-"""(number of the picture, why it cannot be decoded), in order."""
+"""(index of the image, why it cannot be decoded), in order."""
 
 _BLOCK = 64
 _LISTED = 20
 _QUICK_SECONDS = 5e-4
-"""Time per picture below which more threads lose: they wait for Python's lock (CIFAR-10: 7.5 s with 1, 12.5 with 2)."""
+"""Seconds per image below which threads only wait for Python's lock (CIFAR-10: 7.5 s with 1 thread, 12.5 s with 2)."""
 
 
 def load(
     source: Source, target: Target, *, keep: bool, workers: int, progress: Progress | None
 ) -> tuple[np.ndarray | None, BadFiles]:
-    """Decodes every picture of ``source``.
+    """Decode every image of ``source``.
 
     Where the pixels are not kept, the numbers of the broken pictures are remembered (see `ganzoo.disk`), so
     that the next run on the same files decodes only those again.
 
     Returns:
-        ``(pixels, bad)``: uint8 [n, H, W, C], or None unless ``keep``; the pictures that cannot be decoded, whose
+        ``(pixels, bad)``: uint8 [n, H, W, C], or None unless ``keep``; and the images that cannot be decoded, whose
         pixels are undefined.
     """
     key = f"check-{source.revision}"
@@ -49,16 +49,16 @@ def load(
 
 
 def complain(source: Source, bad: BadFiles) -> UserError:
-    """The error that lists broken pictures, and says what can be done."""
+    """Return an error that lists broken images and names the remedy."""
     listed = "; ".join(f"{printable(source.names[index])} ({why})" for index, why in bad[:_LISTED])
     rest = f"; and {len(bad) - _LISTED:,} more" if len(bad) > _LISTED else ""
-    count = f"{len(bad):,} of {len(source.names):,} pictures"
+    count = f"{len(bad):,} of {len(source.names):,} images"
     remedy = "repair or remove them, or pass --on-bad-file skip"
     return UserError(f"{source.title}: {count} cannot be decoded; {remedy}: {listed}{rest}")
 
 
 def thread_count(workers: int) -> int:
-    """``workers``, or one for each core where it is 0."""
+    """Return ``workers``, or the number of cores if ``workers`` is 0."""
     return workers or os.cpu_count() or 1
 
 
@@ -75,12 +75,12 @@ def _recalled(key: str, size: int) -> list[int] | None:
 
 
 def _decode(source: Source, target: Target, pixels: np.ndarray | None, indices: Sequence[int]) -> BadFiles:
-    """Decodes some pictures into ``pixels`` (if any) and returns those that cannot be decoded."""
+    """Decode some images into ``pixels``, unless it is None, and return the images that cannot be decoded."""
     bad = []
     for index in indices:
         try:
             image = source.picture(index, target)
-        except Exception as error:  # Pillow raises nearly everything for broken files
+        except Exception as error:  # Pillow raises errors of many types for broken files
             bad.append((index, reason(error)))
         else:
             if pixels is not None:
@@ -91,7 +91,7 @@ def _decode(source: Source, target: Target, pixels: np.ndarray | None, indices: 
 def _decode_all(
     source: Source, target: Target, pixels: np.ndarray | None, workers: int, progress: Progress | None
 ) -> Iterator[tuple[int, str]]:
-    """The same for every picture, with threads."""
+    """Decode all images into ``pixels``, unless it is None, by threads; yield the images that cannot be decoded."""
     size = len(source.names)
     decode = partial(_decode, source, target, pixels)
     blocks = [range(start, min(start + _BLOCK, size)) for start in range(0, size, _BLOCK)]

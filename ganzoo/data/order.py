@@ -1,8 +1,8 @@
-"""In which order a run sees its data: pure arithmetic, so that a resumed run needs only its image counter.
+"""Order of the images of a run: pure arithmetic, so that a resumed run needs only its image counter.
 
 Epoch ``e`` is a permutation drawn from ``(seed, e)`` alone; a run reads the endless concatenation of its epochs.
-The bit stream is one that NumPy has frozen (``RandomState``), so the order outlives NumPy's releases and does not
-depend on the number of devices, hosts or workers.
+NumPy has frozen the bit stream of ``RandomState``, so the order is the same for all versions of NumPy. The order does
+not depend on the number of devices, hosts or workers.
 """
 
 from functools import lru_cache
@@ -14,15 +14,18 @@ from ganzoo.errors import UserError
 
 @lru_cache(maxsize=4)
 def epoch_permutation(seed: int, epoch: int, size: int) -> np.ndarray:
-    """The order of one epoch.
+    """Draw the order of the images in one epoch.
 
     Args:
-        seed: the run's seed, >= 0.
-        epoch: the number of the epoch, from 0.
-        size: images in the data set, >= 1.
+        seed: seed of the run, >= 0.
+        epoch: number of the epoch, from 0.
+        size: number of images in the data set, >= 1.
 
     Returns:
-        int64 [size], every index once; read-only, because the last few epochs are remembered and shared.
+        int64 [size], every index once; read-only, because the last few epochs are cached and shared.
+
+    Raises:
+        UserError: an argument is out of range.
     """
     if seed < 0 or epoch < 0:
         raise UserError(f"the order of the data needs a seed and an epoch >= 0, not seed {seed} and epoch {epoch}")
@@ -34,16 +37,19 @@ def epoch_permutation(seed: int, epoch: int, size: int) -> np.ndarray:
 
 
 def positions(seed: int, size: int, start: int, count: int) -> np.ndarray:
-    """The indices at positions ``start .. start + count - 1`` of the endless concatenation of epochs.
+    """Return the indices at positions ``start .. start + count - 1`` of the endless concatenation of epochs.
 
     Args:
-        seed: the run's seed, >= 0.
-        size: images in the data set, >= 1.
-        start: images seen so far, >= 0.
-        count: how many to take, >= 0; may cross any number of epochs.
+        seed: seed of the run, >= 0.
+        size: number of images in the data set, >= 1.
+        start: number of images seen so far, >= 0.
+        count: number of indices, >= 0; may span any number of epochs.
 
     Returns:
         int64 [count].
+
+    Raises:
+        UserError: an argument is out of range.
     """
     if start < 0 or count < 0:
         raise UserError(f"positions in the data must be >= 0, not start {start} and count {count}")
@@ -58,4 +64,4 @@ def positions(seed: int, size: int, start: int, count: int) -> np.ndarray:
 
 def _check_size(size: int) -> None:
     if size < 1:
-        raise UserError(f"the order of the data needs at least one image, not {size}")
+        raise UserError(f"the order of the data needs at least 1 image, not {size}")

@@ -1,4 +1,4 @@
-"""Work done ahead by threads: results in order, memory bounded, threads gone when nobody listens any more."""
+"""Work done ahead by threads: results stay in order, memory is bounded, and the threads end with the iterator."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -18,14 +18,14 @@ def ahead(
     depth: int,
     workers: int,
 ) -> Generator[list[Result], None, None]:
-    """Yields ``[work(part) for part in split(item)]`` for every item, computed by threads in advance.
+    """Yield ``[work(part) for part in split(item)]`` for every item, computed by threads in advance.
 
     Args:
-        items: may be endless; taken in the caller's thread, at most ``depth`` ahead of what was yielded.
-        split: cuts an item into parts that different threads work on.
-        work: runs in the threads; what it raises is raised here when its item's turn comes.
-        depth: items in the making beside the one that is yielded, >= 0.
-        workers: threads, >= 1; they end with the iterator (exhausted, closed, failed or collected).
+        items: items, possibly endless, taken in the caller's thread and at most ``depth`` ahead of the yielded item.
+        split: splits an item into parts for different threads.
+        work: function that the threads call; its errors are raised here when the item is due.
+        depth: number of items prepared beside the item being yielded, >= 0.
+        workers: number of threads, >= 1; they end when the iterator is exhausted, closed or collected, or fails.
     """
     pending: deque[list[Future[Result]]] = deque()
     pool = ThreadPoolExecutor(workers, "ganzoo-prefetch")

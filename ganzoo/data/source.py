@@ -1,4 +1,4 @@
-"""The one shape that every place of pictures has: a numbered list of names, their bytes, and perhaps labels."""
+"""Common interface of all origins of images: a list of names, a function that decodes by index, optional labels."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -12,33 +12,33 @@ from ganzoo.data.labels import Labels
 
 
 class Pictures(Protocol):
-    """Gives pictures by number; safe to call from several threads."""
+    """Decoder of images by index; several threads may call it at once."""
 
     def __call__(self, index: int, target: Target) -> np.ndarray:
-        """Picture ``index`` as uint8 [H, W, C]; any exception says that it cannot be decoded."""
+        """Decode image ``index`` to uint8 [H, W, C] of the target's shape; raise any exception if this fails."""
         ...
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set before it is read."""
+    """Data set before its images are decoded."""
 
     title: str
-    """What it is, for the reader: ``digits``, ``faces.zip (zip)``."""
+    """Name of the data set, for display: ``digits (built in)``, ``faces.zip (zip)``."""
     names: Sequence[str]
-    """Names of the n pictures, for messages."""
+    """Names of the n images, for messages."""
     picture: Pictures
-    """Reads and decodes one of them."""
+    """Function that reads and decodes an image."""
     labels: Labels | None
-    """Labels of the n pictures."""
+    """Labels of the n images; None without labels."""
     content: str
-    """Hash of the names and sizes: the same for the same data in another place or packing."""
+    """Hash of the names and sizes: the same for the same data in another location or archive."""
     revision: str
-    """Hash of `content`, place and dates: changes when a file is written again."""
+    """Hash of `content`, location and dates: changes when a file is rewritten."""
 
 
 def digest(*parts: object, lines: Iterable[str] = ()) -> str:
-    """A hash of 32 hexadecimal digits of ``parts`` and ``lines`` (names may hold undecodable bytes)."""
+    """Return a hash of 32 hexadecimal digits of ``parts`` and ``lines``, which may hold undecodable bytes."""
     hasher = hashlib.sha256()
     for part in parts:
         hasher.update(part if isinstance(part, bytes) else repr(part).encode())
@@ -50,7 +50,7 @@ def digest(*parts: object, lines: Iterable[str] = ()) -> str:
 
 
 def printable(name: str) -> str:
-    """A file name that can be printed on one line, whatever bytes it holds."""
+    """Return a file name as printable text on one line, whatever bytes the name holds."""
     return "".join(
         letter if letter.isprintable() else "?" for letter in name.encode("utf-8", "replace").decode("utf-8")
     )

@@ -1,7 +1,7 @@
 """TFDS data sets that are already prepared on this machine, read without TensorFlow (array_record files).
 
-Nothing is ever downloaded from here: whoever reads a data set on a machine without a network wants to be told at
-once what is missing, and preparing most sets needs TensorFlow.
+This module never downloads anything: a machine without a network should report at once what is missing, and preparing
+most data sets needs TensorFlow.
 """
 
 import json
@@ -25,13 +25,13 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
 def open_tfds(config: DataConfig) -> Source:
-    """The split ``config.split`` of the prepared TFDS data set ``config.data``.
+    """Open the split ``config.split`` of the prepared TFDS data set ``config.data``.
 
-    It must have a feature "image" (an 8- or 16-bit ``Image``); "label", where it is a ``ClassLabel``, gives the
-    classes.
+    The data set must have a feature "image" (an 8- or 16-bit ``Image``); a feature "label" that is a ``ClassLabel``
+    gives the classes.
 
     Raises:
-        UserError: the data set is not prepared as array_record, has no such split or no such feature.
+        UserError: the data set is not prepared as array_record, or lacks the split or the feature "image".
     """
     name = config.data.removeprefix(PREFIX)
     folder = _find(name, _root(config))
@@ -42,7 +42,7 @@ def open_tfds(config: DataConfig) -> Source:
     lock = threading.Lock()
 
     def read(index: int) -> dict[str, Any]:
-        with lock:  # one reader for all threads; decoding, the costly part, is done outside
+        with lock:  # all threads share one reader; decoding, the costly part, happens outside of the lock
             return records[index]
 
     def picture(index: int, target: Target) -> np.ndarray:
@@ -73,7 +73,7 @@ def _root(config: DataConfig) -> Path:
 
 
 def _find(name: str, root: Path) -> Path:
-    """The folder root/NAME[/CONFIG]/VERSION of a prepared data set; the newest version unless ``name`` tells."""
+    """Return the folder root/NAME[/CONFIG]/VERSION of a prepared data set; by default of its newest version."""
     match = _NAME.fullmatch(name)
     if not match:
         raise UserError(f"{PREFIX}{name}: write {PREFIX}NAME, {PREFIX}NAME/CONFIG or {PREFIX}NAME/CONFIG:VERSION")
@@ -118,16 +118,16 @@ def _remedy(name: str, root: Path) -> str:
 
 
 def _check_features(tfds: Any, name: str, features: Any) -> bool:
-    """Checks the feature "image"; says whether there are classes."""
+    """Check the feature "image"; return whether the data set has classes."""
     known = {key: features[key] for key in features} if isinstance(features, tfds.features.FeaturesDict) else {}
     image = known.get("image")
     if not isinstance(image, tfds.features.Image) or image.np_dtype not in (np.uint8, np.uint16):
-        raise UserError(f"{PREFIX}{name} has no 8- or 16-bit picture 'image'; its features: {', '.join(sorted(known))}")
+        raise UserError(f"{PREFIX}{name} has no 8- or 16-bit Image 'image'; its features: {', '.join(sorted(known))}")
     return isinstance(known.get("label"), tfds.features.ClassLabel)
 
 
 def _open_split(tfds: Any, name: str, builder: Any, config: DataConfig) -> Any:
-    """The records of the split, whose pictures stay encoded: a sequence of dicts."""
+    """Return the records of the split, a sequence of dicts with encoded images."""
     stored = str(getattr(builder.info.file_format, "value", "unknown"))
     if stored != "array_record":
         remedy = _remedy(name, _root(config))

@@ -1,4 +1,4 @@
-"""Reading and writing other people's weights, without running what is in their files."""
+"""Reading and writing of other libraries' weights, without executing code from their files."""
 
 from ganzoo.interop.contents import Contents, Network, read, read_tensors
 from ganzoo.interop.convert import Converted, completed, convert

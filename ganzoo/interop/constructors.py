@@ -1,8 +1,8 @@
-"""The names that a pickle of networks may use, and the inert records that they stand for here.
+"""Names that a pickle of networks may use, and the inert records that replace the named objects.
 
-Arrays of NumPy, tensors and storages of PyTorch, plain collections, and the two records in which the originals keep a
-network: the persistent object of ``torch_utils.persistence``, whose embedded source text is left where it is, and the
-``Network`` of ``dnnlib.tflib``, of which the same holds.
+The names cover arrays of NumPy, tensors and storages of PyTorch, plain collections, and the two records of a network in
+the original code: the persistent object of ``torch_utils.persistence`` and the ``Network`` of ``dnnlib.tflib``. Both
+records embed source text, which is never read.
 """
 
 import math
@@ -31,7 +31,7 @@ STORAGES: Mapping[str, str] = {
     "ByteStorage": "<u1",
     "BoolStorage": "?",
 }
-"""Element types by the classes of ``torch``; those of its files are in this byte order."""
+"""Element types, in the byte order of PyTorch's files, by the storage classes of ``torch``."""
 
 
 # Records ------------------------------------------------------------------------------------------------------------
@@ -45,14 +45,14 @@ class NumpyType(Built):
     order: str = "="
 
     def build(self, state: Any) -> None:
-        """Its version, byte order, and that it has no fields or shape."""
+        """Set the byte order from (version, order, ...); refuse types with fields or a shape."""
         _, order, subtype, names, fields, *_ = state
         if order not in ("<", ">", "|", "=") or (subtype, names, fields) != (None, None, None):
             raise UserError("refused: a numpy.dtype with fields")
         self.order = order
 
     def dtype(self) -> np.dtype:
-        """Of NumPy."""
+        """Return the NumPy dtype."""
         return np.dtype(self.code).newbyteorder(self.order if self.order != "|" else "=")  # ty: ignore[invalid-argument-type]
 
 
@@ -64,7 +64,7 @@ class NumpyArray(Built):
     content: np.ndarray | None = None
 
     def build(self, state: Any) -> None:
-        """Its version, shape, type, order and bytes."""
+        """Set the content from (version, shape, type, Fortran order, bytes)."""
         _, shape, kind, is_fortran, raw = state
         if not isinstance(kind, NumpyType) or not isinstance(raw, bytes):
             raise UserError(f"refused: an array of {named(kind)} in {named(raw)}")
@@ -75,7 +75,7 @@ class NumpyArray(Built):
         self.content = np.frombuffer(raw, dtype).reshape(shape, order="F" if is_fortran else "C")
 
     def array(self) -> np.ndarray:
-        """Of NumPy."""
+        """Return the NumPy array, of any shape [...]."""
         if self.content is None:
             raise UserError("refused: an array without content")
         return self.content
@@ -83,17 +83,17 @@ class NumpyArray(Built):
 
 @dataclass
 class Storage:
-    """A storage of PyTorch: flat, and shared by the tensors that view it."""
+    """Storage of PyTorch: a flat buffer, shared by the tensors that view it."""
 
     kind: np.dtype
     count: int
-    """Elements."""
+    """Number of elements."""
     read: Callable[[], bytes] | None = None
-    """Its bytes, from wherever they are; None until they are found."""
+    """Function that reads the bytes; None until the bytes are located."""
     _content: np.ndarray | None = None
 
     def content(self) -> np.ndarray:
-        """[count]; ``UserError`` where there are fewer bytes than that."""
+        """Return the elements [count]; raise ``UserError`` if the file holds another number of bytes."""
         if self._content is None:
             if self.read is None:
                 raise UserError("refused: a tensor whose storage is not in the file")
@@ -106,7 +106,7 @@ class Storage:
 
 @dataclass(frozen=True)
 class Tensor:
-    """A view of a storage."""
+    """Strided view of a storage; offset and strides are in elements."""
 
     storage: Storage
     offset: int
@@ -115,7 +115,7 @@ class Tensor:
     meter: Meter
 
     def array(self) -> np.ndarray:
-        """Of NumPy; ``UserError`` where it reaches out of its storage, or is larger than that."""
+        """Return the NumPy array, of any shape [...]; raise ``UserError`` if the view does not fit into its storage."""
         count = sizes(self.shape)
         steps = zip(self.shape, self.strides, strict=True)
         last = self.offset + sum((size - 1) * stride for size, stride in steps)
@@ -135,19 +135,19 @@ class Tensor:
 
 @dataclass
 class Parameter(Built):
-    """A ``torch.nn.Parameter`` as PyTorch wrote it before version 0.4, such as in the oldest files of torchvision."""
+    """A ``torch.nn.Parameter`` in the format of PyTorch before version 0.4, as in the oldest files of torchvision."""
 
     tensor: Tensor | None = None
 
     def build(self, state: Any) -> None:
-        """Its tensor, and four things that are of use in training only."""
+        """Set the tensor from a state of the tensor and four items that only training uses."""
         tensor, *rest = state
         if not isinstance(tensor, Tensor) or len(rest) != 4:
             raise UserError(f"refused: a parameter of {named(tensor)}")
         self.tensor = tensor
 
     def array(self) -> np.ndarray:
-        """Of NumPy."""
+        """Return the NumPy array, of any shape [...]."""
         if self.tensor is None:
             raise UserError("refused: a parameter without a tensor")
         return self.tensor.array()
@@ -155,7 +155,7 @@ class Parameter(Built):
 
 @dataclass(frozen=True)
 class PersistentObject:
-    """An object of ``torch_utils.persistence``: the name of its class and its attributes."""
+    """Object of ``torch_utils.persistence``: the name of its class and its attributes."""
 
     class_name: str
     state: Mapping[str, Any]
@@ -168,31 +168,31 @@ class TensorFlowNetwork(Built):
     state: dict[str, Any] = field(default_factory=dict)
 
     def build(self, state: Any) -> None:
-        """Its version, name, static arguments, components and variables."""
+        """Set the version, name, static arguments, components and variables."""
         if type(state) is not dict:
             raise UserError(f"refused: a network of {named(state)}")
         self.state.update(state)
 
 
 def as_array(thing: Any) -> np.ndarray | None:
-    """The array of a record; None where it is no such record."""
+    """Return the array [...] of an array record; None for anything else."""
     return thing.array() if isinstance(thing, NumpyArray | Tensor | Parameter) else None
 
 
 def sizes(shape: Any) -> int:
-    """The number of elements of a shape; ``UserError`` where it is none."""
+    """Return the number of elements of a shape; raise ``UserError`` if ``shape`` is no shape."""
     if type(shape) is not tuple or len(shape) > MAX_DIMENSIONS or any(not whole(size) for size in shape):
         raise UserError(f"refused: the shape {named(shape)}")
     return math.prod(shape)
 
 
 def whole(number: Any) -> bool:
-    """Whether it is a whole number from 0 on that is a size in memory."""
+    """Return whether ``number`` is an integer in [0, 2^48), so that it may be a size in memory."""
     return type(number) is int and 0 <= number < 2**48
 
 
 def contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The strides, in elements, of an array in C order."""
+    """Return the strides, in elements, of an array in C order."""
     return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
 
 
@@ -200,11 +200,11 @@ def contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def constructors(meter: Meter, load_storage: Callable[[Any], Storage] | None = None) -> dict[str, Constructor]:
-    """All that may be named, by module and name.
+    """Return all constructors that a pickle may name, by ``module.name``.
 
     Args:
-      meter: what their arrays are counted on.
-      load_storage: reads a PyTorch file inside of the pickle; None where there can be none.
+      meter: meter that counts the bytes of the arrays.
+      load_storage: reads a PyTorch file inside of the pickle; None refuses such files.
     """
     calls: dict[str, Callable[..., Any]] = {
         "collections.OrderedDict": _dictionary,
@@ -252,7 +252,7 @@ def _size(items: Any = ()) -> tuple[int, ...]:
 
 
 def _encoded(text: Any, encoding: Any) -> bytes:
-    """Bytes, as pickles that know none spell them."""
+    """Decode bytes from the text form of pickle protocols without bytes."""
     if not isinstance(text, str) or encoding != "latin1":
         raise UserError(f"refused: {named(text)} encoded as {named(encoding)}")
     return text.encode("latin1")
@@ -283,7 +283,7 @@ def _numpy_array(meter: Meter) -> Callable[..., NumpyArray]:
 
 def _tensor(meter: Meter) -> Callable[..., Tensor]:
     def rebuild(storage: Any, offset: Any, shape: Any, strides: Any, *more: Any) -> Tensor:
-        del more  # whether it wants a gradient, and hooks
+        del more  # requires_grad and hooks
         if not isinstance(storage, Storage) or not whole(offset):
             raise UserError(f"refused: a tensor in {named(storage)}")
         sizes(shape), sizes(strides)

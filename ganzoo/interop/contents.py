@@ -1,8 +1,8 @@
-"""What a file of somebody else's networks holds: their arrays by the names they were stored under, and what is said.
+"""Contents of a file of networks: arrays by their stored names, settings of the networks, and other facts.
 
-Read here are the snapshots of NVlabs/stylegan2-ada-pytorch and NVlabs/stylegan3, the networks of NVlabs/stylegan,
-stylegan2 and stylegan2-ada (TensorFlow), and state dicts as ``torch.save``, ``numpy.savez`` and ``safetensors`` write
-them. Nothing in a file is ever executed, and neither PyTorch nor TensorFlow is needed.
+Supported are the snapshots of NVlabs/stylegan2-ada-pytorch and NVlabs/stylegan3, the networks of NVlabs/stylegan,
+stylegan2 and stylegan2-ada (TensorFlow), and state dicts written by ``torch.save``, ``numpy.savez`` and
+``safetensors``. Nothing in a file is ever executed, and neither PyTorch nor TensorFlow is needed.
 """
 
 import zipfile
@@ -19,11 +19,11 @@ from ganzoo.interop.machine import Machine, Meter, Source, named
 from ganzoo.interop.torch_files import check_directory, nested_storage, read_legacy, read_zip
 
 LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""The magic number of the older files of ``torch.save``, as the pickle that they begin with."""
+"""First bytes of legacy files of ``torch.save``: the pickle of the magic number."""
 SPARE = 16 * 2**20
-"""Bytes that the arrays of a file may have beyond four times its size."""
+"""Bytes that the arrays of a file may take beyond four times the size of the file."""
 MAX_DEPTH = 16
-"""Of modules in modules, and of what is told of a file."""
+"""Largest depth of nested modules and of nested facts."""
 MAX_PARTS = 50_000
 MAX_TEXT = 500
 NETWORKS = ("G", "D", "G_ema", "generator", "discriminator", "ema")
@@ -35,11 +35,11 @@ class Network:
     """One network of a file."""
 
     kind: str
-    """The class or function that it was built by; empty where the file does not tell."""
+    """Class or function that built the network; empty if unknown."""
     arrays: Mapping[str, np.ndarray]
-    """Parameters and buffers."""
+    """Parameters and buffers by name."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """The arguments that it was built with."""
+    """Arguments with which the network was built."""
 
 
 @dataclass(frozen=True)
@@ -48,18 +48,18 @@ class Contents:
 
     format: str
     networks: Mapping[str, Network]
-    """By their names there: ``G``, ``D``, ``G_ema``; in the TensorFlow pickles ``Gs`` is the averaged generator."""
+    """Networks by their stored names: ``G``, ``D``, ``G_ema``; in TensorFlow pickles ``Gs`` is the EMA generator."""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """What else is said, such as ``training_set_kwargs`` and ``augment_p``."""
+    """Other facts in the file, such as ``training_set_kwargs`` and ``augment_p``."""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """The texts at the head of a ``.safetensors`` file."""
+    """Metadata in the header of a ``.safetensors`` file."""
 
 
 def read(path: Path) -> Contents:
     """Return the contents of a file, whatever its format, which is told by its first bytes.
 
     Raises:
-      UserError: it cannot be read; is damaged; or asks for more than data, which is refused and named.
+      UserError: the file cannot be read, is damaged, or asks for anything but data; the message names what was refused.
     """
     try:
         size = path.stat().st_size
@@ -68,9 +68,9 @@ def read(path: Path) -> Contents:
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except (OSError, MemoryError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "there is not enough memory"
+        reason = error.strerror if isinstance(error, OSError) else "not enough memory"
         raise UserError(f"{path} cannot be read: {reason or error}") from error
-    except Exception as error:  # whatever a reader of archives or headers raises for what it did not expect
+    except Exception as error:  # readers of archives and headers raise errors of many types for damaged files
         raise UserError(f"{path}: damaged ({type(error).__name__}: {named(error, 100)})") from error
 
 
@@ -97,7 +97,7 @@ def _read(path: Path, file: BinaryIO, size: int) -> Contents:
     if start[8:9] == b"{":
         return _safetensors(path)
     if start.startswith(LEGACY_START):
-        return _state_dicts("file of torch.save (older kind)", read_legacy(file, size, meter))
+        return _state_dicts("file of torch.save (legacy format)", read_legacy(file, size, meter))
     if start[:1] != b"\x80":
         raise UserError("neither a pickle, nor a file of torch.save, safetensors or numpy.savez")
     return _snapshot(Machine(Source(file, size), constructors(meter, nested_storage(meter)), meter).run())
@@ -107,7 +107,7 @@ def _read(path: Path, file: BinaryIO, size: int) -> Contents:
 
 
 def _snapshot(content: Any) -> Contents:
-    """The networks of a pickle: a dictionary of them, G, D and Gs in a row, or a single one."""
+    """Return the networks of a pickle: a dictionary of networks, a sequence (G, D, Gs), or a single network."""
     if isinstance(content, TensorFlowNetwork):
         content = (content,)
     if type(content) in (tuple, list) and content and all(isinstance(item, TensorFlowNetwork) for item in content):
@@ -117,7 +117,7 @@ def _snapshot(content: Any) -> Contents:
     if isinstance(content, PersistentObject):
         content = {"G_ema" if content.class_name == "Generator" else content.class_name: content}
     if type(content) is not dict:
-        raise UserError(f"no networks are in it, but {named(content)}")
+        raise UserError(f"the file holds no networks, but {named(content)}")
     modules = {name: item for name, item in content.items() if isinstance(item, PersistentObject)}
     if not modules:
         return _state_dicts("pickle of arrays", content)
@@ -141,7 +141,7 @@ def _settings(arguments: Any) -> dict[str, Any]:
 
 
 def _gather(module: Any, prefix: str, depth: int, arrays: dict[str, np.ndarray], visited: list[int]) -> None:
-    """Put the parameters and buffers of a module and of those in it into ``arrays``, named as in a state dict."""
+    """Add the parameters and buffers of a module and its submodules to ``arrays``, named as in a state dict."""
     visited[0] += 1
     if not isinstance(module, PersistentObject):
         raise UserError(f"refused: {named(module)} where a module should be ({named(prefix)})")
@@ -159,7 +159,7 @@ def _gather(module: Any, prefix: str, depth: int, arrays: dict[str, np.ndarray],
 def _attribute(module: PersistentObject, name: str) -> dict[str, Any]:
     found = module.state.get(name, {})
     if type(found) is not dict:
-        raise UserError(f"refused: {name} of a {named(module.class_name)} that are {named(found)}")
+        raise UserError(f"refused: {name} of a {named(module.class_name)} must be a dictionary, not {named(found)}")
     return found
 
 
@@ -179,7 +179,7 @@ def _tensorflow_network(network: TensorFlowNetwork) -> Network:
 
 
 def _gather_variables(network: Any, prefix: str, depth: int, arrays: dict[str, np.ndarray], visited: list[int]) -> None:
-    """The same for the variables of a network and of its components, which are named before the slash."""
+    """Add the variables of a network and its components to ``arrays``, named ``component/variable``."""
     visited[0] += 1
     if not isinstance(network, TensorFlowNetwork):
         raise UserError(f"refused: {named(network)} where a component should be ({named(prefix)})")
@@ -187,10 +187,12 @@ def _gather_variables(network: Any, prefix: str, depth: int, arrays: dict[str, n
         raise UserError(f"refused: components nested more than {MAX_DEPTH} deep, or more than {MAX_PARTS} of them")
     variables, components = network.state.get("variables", []), network.state.get("components", {})
     if type(variables) is not list or type(components) is not dict:
-        raise UserError(f"refused: a network with variables in {named(variables)}, components in {named(components)}")
+        raise UserError(
+            f"refused: variables in {named(variables)}, components in {named(components)}: must be list and dict"
+        )
     for variable in variables:
         if type(variable) not in (list, tuple) or len(variable) != 2 or not isinstance(variable[0], str):
-            raise UserError(f"refused: a variable that is {named(variable)}, not a name and a value")
+            raise UserError(f"refused: a variable must be a name and a value, not {named(variable)}")
         name, value = variable
         is_number = type(value) in (float, int)
         key = f"{prefix}{name}"
@@ -205,9 +207,9 @@ def _gather_variables(network: Any, prefix: str, depth: int, arrays: dict[str, n
 
 
 def _state_dicts(kind: str, content: Any) -> Contents:
-    """The arrays of a dictionary as one network, or those of dictionaries in it as one network each."""
+    """Return the networks of a dictionary: of its arrays, grouped by prefix, and of each inner dictionary of arrays."""
     if type(content) is not dict:
-        raise UserError(f"no networks are in it, but {named(content)}")
+        raise UserError(f"the file holds no networks, but {named(content)}")
     arrays = {str(name): array for name, item in content.items() if (array := _as_array(item)) is not None}
     networks = {name: Network("", found) for name, found in _by_network(arrays).items()}
     rest = {name: item for name, item in content.items() if str(name) not in arrays}
@@ -218,7 +220,9 @@ def _state_dicts(kind: str, content: Any) -> Contents:
                 networks[str(name)] = Network("", inner)
     facts = {str(name): plain(item) for name, item in rest.items() if str(name) not in networks}
     if not networks:
-        raise UserError(f"no networks are in it, only {', '.join(named(str(name)) for name in facts) or 'nothing'}")
+        raise UserError(
+            f"the file holds no networks, only {', '.join(named(str(name)) for name in facts) or 'nothing'}"
+        )
     return Contents(kind, networks, facts)
 
 
@@ -227,7 +231,7 @@ def _as_array(item: Any) -> np.ndarray | None:
 
 
 def _by_network(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
-    """Arrays by the network that their names begin with, where one of the usual names is there; else one network."""
+    """Group arrays by the prefixes ``NETWORKS``; arrays without a prefix are one network, G_ema or D by their names."""
     groups: dict[str, dict[str, np.ndarray]] = {}
     for name, array in arrays.items():
         first, dot, rest = name.partition(".")
@@ -245,15 +249,15 @@ def _safetensors(path: Path) -> Contents:
     try:
         with safe_open(path, framework="np") as file:
             metadata = dict(file.metadata() or {})
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
     except (SafetensorError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"damaged: no .safetensors file ({named(error, 120)})") from error
+        raise UserError(f"damaged: not a valid .safetensors file ({named(error, 120)})") from error
     networks = {name: Network("", found) for name, found in _by_network(arrays).items()}
     return Contents("file of safetensors", networks, {}, metadata)
 
 
 def _npz_size(path: Path) -> int | None:
-    """Bytes of all members of an ``.npz`` file; None of another archive."""
+    """Return the expanded size in bytes of an ``.npz`` file; None for other archives."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
@@ -268,14 +272,14 @@ def _npz(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile) as error:
-        raise UserError(f"damaged: no .npz file ({named(error, 120)})") from error
+        raise UserError(f"damaged: not a valid .npz file ({named(error, 120)})") from error
 
 
-# What is told -------------------------------------------------------------------------------------------------------
+# Facts --------------------------------------------------------------------------------------------------------------
 
 
 def plain(thing: Any, depth: int = 0, left: list[int] | None = None) -> Any:
-    """What can be written as JSON of something in a pickle: short texts, numbers, lists and dictionaries."""
+    """Reduce an object of a pickle to what JSON can hold: short texts, numbers, lists and dictionaries."""
     left = [1_000] if left is None else left
     left[0] -= 1
     if depth > MAX_DEPTH or left[0] < 0:

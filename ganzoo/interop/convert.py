@@ -1,6 +1,6 @@
-"""From the contents of a file to a model of this library: its name, its config and its weights by our names.
+"""Conversion of the contents of a file to a model of this library: its name, config and weights by our names.
 
-``FAMILIES`` is the registry: a line for every model whose originals' networks are known here.
+``FAMILIES`` is the registry: one line for every model whose original networks can be converted.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ PLAYERS: Mapping[str, str] = {
     "G_ema": "average",
     "Gs": "average",
 }
-"""Parts of a train state by the originals' names of networks."""
+"""Networks of a train state by the original names."""
 
 
 NETWORKS: Mapping[str, str] = {
@@ -28,22 +28,23 @@ NETWORKS: Mapping[str, str] = {
     "generator": "generator",
     "discriminator": "discriminator",
 }
-"""What each part is, the surest first: what it tells of the config is believed."""
+"""Kind of each network; where networks imply different config fields, the first in this order takes precedence."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """How the networks of one model are recognised and converted."""
+    """Functions that recognise and convert the networks of one model."""
 
     recognise: Callable[[Network], Any]
-    """True of a network of the model."""
+    """Function that returns a true value for a network of the model."""
     generator: Callable[[Network], tuple[dict[str, Any], dict[str, np.ndarray]]]
-    """The config fields that it tells, and its weights."""
+    """Function that returns the config fields implied by a generator, and its weights by our names."""
     discriminator: Callable[[Network], tuple[dict[str, Any], dict[str, np.ndarray]]]
+    """Function that returns the config fields implied by a discriminator, and its weights by our names."""
     originals: Callable[..., dict[str, np.ndarray]]
-    """``originals(player, weights, taps)``: the way back to the originals' state dict."""
+    """Function ``originals(player, weights, taps)`` that converts weights back to the original state dict."""
     shared: tuple[str, ...]
-    """Config fields that both networks tell."""
+    """Config fields that both networks imply."""
 
 
 FAMILIES: Mapping[str, Family] = {
@@ -58,39 +59,39 @@ FAMILIES: Mapping[str, Family] = {
 
 @dataclass(frozen=True)
 class Converted:
-    """A model of this library, as plain data."""
+    """Model of this library as plain data."""
 
     model: str
     """A key of ``ganzoo.MODELS``."""
     fields: Mapping[str, Any]
-    """Fields of its config; those that are missing have their defaults."""
+    """Fields of the model's config; missing fields have their defaults."""
     weights: Mapping[str, np.ndarray]
-    """By their names in a train state."""
+    """Weights by their names in a train state."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    """What was left out and why, a line for each."""
+    """Omissions and their reasons, one line each."""
 
 
 def family_of(network: Network) -> str | None:
-    """The model that a network is of; None where it is of none that is known here."""
+    """Return the name of a network's model; None if the model is unknown."""
     return next((name for name, family in FAMILIES.items() if family.recognise(network)), None)
 
 
 def convert(contents: Contents) -> Converted:
-    """The model that the networks of a file are.
+    """Convert the networks of a file to a model of this library.
 
-    A discriminator that the model here has not, or whose widths are not the generator's, which one config cannot tell,
-    is left out, and noted.
+    A discriminator that the library's model does not support, or whose ``shared`` config fields differ from the
+    generator's, is left out and noted.
 
     Raises:
-      UserError: there is no generator of a known model among them, or it has what the model here has not.
+      UserError: the file holds no generator of a known model, or the generator has unsupported features.
     """
     networks = {PLAYERS.get(name, name): network for name, network in contents.networks.items()}
     families = {player: family_of(network) for player, network in networks.items()}
     player = next((name for name in ("average", "generator") if families.get(name)), None)
     if player is None:
         found = ", ".join(f"{named(name)} ({named(network.kind)})" for name, network in contents.networks.items())
-        raise UserError(f"no generator of a model that is known here ({', '.join(FAMILIES)}); it holds {found}")
+        raise UserError(f"no generator of a known model ({', '.join(FAMILIES)}); the file holds {found}")
     model = families[player] or ""
     family, weights, fields, notes = FAMILIES[model], {}, {}, []
     for player in NETWORKS:
@@ -100,7 +101,7 @@ def convert(contents: Contents) -> Converted:
             told, arrays = _guarded(getattr(family, NETWORKS[player]), networks[player])
             differing = [name for name in family.shared if name in told and told[name] != fields.get(name, told[name])]
             if differing:
-                raise UserError(f"another {', '.join(differing)} than the generator's")
+                raise UserError(f"different from the generator in {', '.join(differing)}")
         except UserError as error:
             if player != "discriminator":
                 raise
@@ -112,7 +113,7 @@ def convert(contents: Contents) -> Converted:
 
 
 def completed(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The weights with those of a missing generator taken from the average, and the other way round."""
+    """Return the weights [...] with a missing generator copied from its EMA, or a missing EMA from the generator."""
     result = dict(weights)
     for there, missing in (("ema.", "generator."), ("generator.", "ema.")):
         if not any(name.startswith(missing) for name in weights):
@@ -128,4 +129,4 @@ def _guarded(convert: Callable[[Network], Any], network: Network) -> Any:
     except UserError:
         raise
     except (ValueError, TypeError, LookupError, ArithmeticError) as error:
-        raise UserError(f"its arrays and settings do not fit together ({named(error, 100)})") from error
+        raise UserError(f"the arrays and settings of the network do not fit together ({named(error, 100)})") from error

@@ -1,4 +1,4 @@
-"""What a file holds, in lines for people: networks, their sizes and settings, and what is said of their training."""
+"""Descriptions of a file for people: its networks, their sizes and settings, and facts about their training."""
 
 import json
 from collections.abc import Mapping
@@ -14,10 +14,11 @@ WIDTH = 110
 
 
 def describe(contents: Contents) -> list[str]:
-    """The lines; nothing is loaded into a model.
+    """Describe a file without loading it into a model.
 
-    First the format, then a line for each network with its class, arrays and values, then the model that it would be
-    here with its config, then the facts.
+    Returns:
+      Lines: the format, a line for each network with its class and numbers of arrays and values, the model and config
+      that the file would be converted to, and the facts.
     """
     lines = [contents.format]
     width = max((len(named(name)) for name in contents.networks), default=0)
@@ -32,7 +33,7 @@ def describe(contents: Contents) -> list[str]:
 
 
 def list_arrays(contents: Contents) -> list[str]:
-    """A line for every array: its name, type and shape."""
+    """Return a line for every array: its name, type and shape."""
     return [
         f"{named(name)}  {named(key, 200)}  {array.dtype}  {tuple(array.shape)}"
         for name, network in contents.networks.items()
@@ -41,18 +42,18 @@ def list_arrays(contents: Contents) -> list[str]:
 
 
 def _model(contents: Contents) -> list[str]:
-    """The model that the file becomes here, or why it becomes none."""
+    """Return lines about the model that the file would be converted to, or the reason why it cannot be loaded."""
     try:
         converted = exchange.loaded(contents) if exchange.is_ours(contents) else convert(contents)
     except UserError as error:
-        return [f"  not to be loaded: {named(str(error), 300)}"]
+        return [f"  cannot be loaded: {named(str(error), 300)}"]
     own = [f"  {named(name)}: {named(str(value))}" for name, value in converted.fields.items()]
     return [f"as {named(converted.model)} of ganzoo:", *own, *(f"  note: {note}" for note in converted.notes),
             *_told(converted.facts if exchange.is_ours(contents) else {}, "  ")]  # fmt: skip
 
 
 def _told(facts: Mapping[str, Any], indent: str) -> list[str]:
-    """One line for each fact; facts in facts have dots in their names."""
+    """Return one line for each fact; the names of nested facts are joined by dots."""
     lines = []
     for name, value in facts.items():
         if isinstance(value, Mapping) and value:

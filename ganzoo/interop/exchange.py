@@ -1,7 +1,7 @@
-"""Our own exchange format: a ``.safetensors`` file whose head holds the model's name and config as JSON.
+"""The library's exchange format: a ``.safetensors`` file whose header holds the model's name and config as JSON.
 
-Names of arrays are those of a train state (``average.params.mapping.dense0.kernel``); nothing in it is executed when
-it is read. The same arrays go back to the originals' names by ``originals``.
+Arrays have their names in a train state (``average.params.mapping.dense0.kernel``). Reading a file executes nothing.
+``originals`` converts the arrays to the original names.
 """
 
 import io
@@ -19,19 +19,19 @@ from ganzoo.interop.convert import FAMILIES, PLAYERS, Converted
 from ganzoo.interop.machine import named
 
 KEY, VERSION = "ganzoo", 1
-"""Of the text in the head, and of its form."""
+"""Key of the JSON text in the header, and version of its format."""
 
 
 def save(path: Path, converted: Converted, config: Mapping[str, Any]) -> None:
-    """Write a model; the file appears when it is complete.
+    """Write a model; the file appears only when complete.
 
     Args:
-      path: ends in ``.safetensors``.
-      converted: the model's name, weights and facts.
-      config: all fields of its config, as JSON.
+      path: file name that ends in ``.safetensors``.
+      converted: name, weights and facts of the model.
+      config: all fields of the model's config, as JSON.
 
     Raises:
-      UserError: it cannot be written.
+      UserError: the file cannot be written.
     """
     text = json.dumps({
         "version": VERSION, "model": converted.model, "config": config, "facts": converted.facts,
@@ -40,15 +40,15 @@ def save(path: Path, converted: Converted, config: Mapping[str, Any]) -> None:
 
 
 def is_ours(contents: Contents) -> bool:
-    """Whether a file is of this format."""
+    """Return whether a file is in the library's exchange format."""
     return KEY in contents.metadata
 
 
 def loaded(contents: Contents) -> Converted:
-    """The model of a file of this format.
+    """Convert the contents of a file in the exchange format to a model.
 
     Raises:
-      UserError: its head is not as ``save`` writes it.
+      UserError: the header is not in the format of ``save``.
     """
     try:
         head = json.loads(contents.metadata[KEY])
@@ -56,7 +56,7 @@ def loaded(contents: Contents) -> Converted:
         if version != VERSION or not isinstance(model, str) or not {type(config), type(facts)} <= {dict}:
             raise ValueError(f"version {version!r}")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(f"damaged: the text at its head is not as ganzoo writes it ({named(error)})") from error
+        raise UserError(f"damaged: the JSON in the header is not as ganzoo writes it ({named(error)})") from error
     weights = {
         f"{player}.{name}": array
         for player, network in contents.networks.items()
@@ -66,13 +66,17 @@ def loaded(contents: Contents) -> Converted:
 
 
 def originals(converted: Converted, taps: tuple[float, ...]) -> dict[str, np.ndarray]:
-    """The weights under the originals' names, ``G.``, ``D.`` and ``G_ema.`` before them.
+    """Return the weights [...] under their original names, prefixed by ``G.``, ``D.`` or ``G_ema.``.
+
+    Args:
+      converted: model with its weights.
+      taps: taps of the resampling filter.
 
     Raises:
-      UserError: the originals have no such network.
+      UserError: the original code has no such network.
     """
     if converted.model not in FAMILIES:
-        raise UserError(f"{converted.model} has no table of the originals' names; known: {', '.join(FAMILIES)}")
+        raise UserError(f"{converted.model} has no table of original names; known: {', '.join(FAMILIES)}")
     result = {}
     for theirs in ("G", "D", "G_ema"):
         start, player = f"{PLAYERS[theirs]}.", "discriminator" if theirs == "D" else "generator"
@@ -84,10 +88,10 @@ def originals(converted: Converted, taps: tuple[float, ...]) -> dict[str, np.nda
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
-    """Write arrays as ``.safetensors`` or ``.npz``, by the end of the name; the file appears when it is complete.
+    """Write arrays [...] as ``.safetensors`` or ``.npz``, depending on the suffix; the file appears only when complete.
 
     Raises:
-      UserError: another ending, or it cannot be written.
+      UserError: the suffix is another one, or the file cannot be written.
     """
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     if path.suffix == ".safetensors":

@@ -1,7 +1,7 @@
-"""Models of the Hugging Face Hub, by names such as ``hf:owner/name``; needs the extra ``hub``.
+"""Models on the Hugging Face Hub, by names such as ``hf:owner/name``; needs the extra ``hub``.
 
-A name may go on with a file, ``hf:owner/name/networks/ffhq.pkl``; without one it is ``model.safetensors``, in our own
-format. Whatever is fetched is read like any other file.
+A name may include a file, ``hf:owner/name/networks/ffhq.pkl``; the default is ``model.safetensors``, in the library's
+exchange format. A fetched file is read like any other file.
 """
 
 import importlib
@@ -15,24 +15,24 @@ PREFIX, FILE = "hf:", "model.safetensors"
 
 
 def fetch(name: str) -> Path:
-    """The file of that name, from the Hub or from where it was fetched to before.
+    """Return the path of a file, fetched from the Hub unless it is in the Hub's cache.
 
     Raises:
-      UserError: the extra is not installed, or there is no such file.
+      UserError: the extra is not installed, or the file does not exist.
     """
     repository, file = split(name)
     hub = _library()
     try:
         return Path(hub.hf_hub_download(repo_id=repository, filename=file))
-    except (OSError, ValueError) as error:  # of which those of the library are
+    except (OSError, ValueError) as error:  # base classes of the errors of huggingface_hub
         raise UserError(f"{name}: {file} cannot be fetched ({named(error, 160)})") from error
 
 
 def push(path: Path, name: str) -> None:
-    """Upload a file under that name, to a repository that is made where there is none.
+    """Upload a file under the given name; create the repository if it does not exist.
 
     Raises:
-      UserError: the extra is not installed, or the Hub refuses.
+      UserError: the extra is not installed, or the Hub refuses the upload.
     """
     repository, file = split(name)
     hub = _library()
@@ -44,7 +44,11 @@ def push(path: Path, name: str) -> None:
 
 
 def split(name: str) -> tuple[str, str]:
-    """Repository and file of a name."""
+    """Split a name into its repository and file.
+
+    Raises:
+      UserError: the name has another form.
+    """
     owner, slash, rest = name.removeprefix(PREFIX).partition("/")
     repository, _, file = rest.partition("/")
     if not name.startswith(PREFIX) or not owner or not slash or not repository:

@@ -1,10 +1,10 @@
-"""A machine for pickles that builds data and can do nothing else.
+"""A pickle machine that builds data and can do nothing else.
 
-A pickle is a program for a stack machine, and Python's own machine calls whatever the program names: to load a file
-is to run it. This one knows the opcodes that carry data. A name in the program stands for one of the constructors
-that it was given, each a function of ours; any other name ends the reading, and nothing is ever imported.
+A pickle is a program for a stack machine, and Python's own machine calls whatever the program names: loading a file
+runs its code. The machine of this module executes only opcodes that carry data. A name in the program must be one of
+the given constructors, which are functions of this library; any other name is refused, and nothing is ever imported.
 
-Time and memory are bounded by the size of the file: every operation adds at most what it read.
+Time and memory are bounded by the size of the file: every operation adds at most as much as it read.
 """
 
 import pickletools
@@ -15,45 +15,45 @@ from typing import Any, BinaryIO
 from ganzoo.errors import UserError
 
 MAX_OPERATIONS = 200_000
-"""Of one file. Snapshots of StyleGAN3, the longest known, have about 50,000."""
+"""Largest number of operations per file. Snapshots of StyleGAN3, the longest known, have about 50,000."""
 MAX_MARKS = 100
-"""Of collections begun and not yet closed."""
+"""Largest number of open collections."""
 MAX_KEY = 2**53
-"""Of whole numbers as keys: larger ones could be chosen to have equal hashes."""
+"""Largest whole number as a key: larger ones could be chosen to have equal hashes."""
 MAX_NUMBER_BITS = 128
 MAX_LINE = 1_000
 
 
 @dataclass(frozen=True)
 class Constructor:
-    """What a name in a pickle stands for."""
+    """Replacement of an object that a pickle names."""
 
     name: str
-    """Module and name, as in the pickle."""
+    """``module.name``, as in the pickle."""
     call: Callable[..., Any] | None = None
-    """What calling it makes; None where it may be named but not called."""
+    """Function to call instead of the named object; None if the object may be named but not called."""
     value: Any = None
-    """What it says by being named, such as the type of a storage's elements."""
+    """Value of the name itself, such as the element type of a storage."""
 
 
 class Built:
-    """Something that a pickle makes first and fills in later."""
+    """Object that a pickle creates first and fills later."""
 
     def build(self, state: Any) -> None:
-        """Take over its state."""
+        """Set the object's state."""
         raise NotImplementedError
 
 
 @dataclass
 class Meter:
-    """What may yet be spent on one file, over all the pickles in it."""
+    """Remaining budget of one file, shared by all pickles in the file."""
 
     operations: int = MAX_OPERATIONS
     bytes: int = 0
-    """Of arrays. They may share what they are stored in, so they could be more than the file."""
+    """Remaining bytes of arrays. Arrays may share a storage, so together they could exceed the size of the file."""
 
     def spend(self, *, operations: int = 0, size: int = 0) -> None:
-        """Raise ``UserError`` when there is no more."""
+        """Reduce the budget; raise ``UserError`` if the budget is exhausted."""
         self.operations -= operations
         self.bytes -= size
         if self.operations < 0:
@@ -63,7 +63,7 @@ class Meter:
 
 
 class Source:
-    """Reads of an open file of known size, which never ask for more than is there."""
+    """Open file of known size, with reads that never go beyond its end."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file = file
@@ -72,39 +72,41 @@ class Source:
 
     @property
     def left(self) -> int:
-        """Bytes to the end."""
+        """Number of bytes to the end of the file."""
         return self._size - self.tell()
 
     def read(self, count: int) -> bytes:
-        """So many bytes, or ``UserError``."""
+        """Return the next ``count`` bytes; raise ``UserError`` if fewer are left."""
         if not 0 <= count <= self.left:
-            raise UserError(f"truncated: {count} bytes are announced at byte {self.tell()}, {self.left} are there")
+            raise UserError(
+                f"truncated: {count} bytes are announced at byte {self.tell()}, but only {self.left} are left"
+            )
         return self._file.read(count)
 
     def readline(self) -> bytes:
-        """To the end of the line, of a limited length."""
+        """Return the bytes to the end of the line, at most ``MAX_LINE``."""
         return self._file.readline(MAX_LINE)
 
 
 @dataclass
 class Machine:
-    """One run over one pickle."""
+    """Interpreter of one pickle."""
 
     source: Source
     constructors: Mapping[str, Constructor]
-    """By module and name with a dot between."""
+    """Constructors by ``module.name``."""
     meter: Meter
     persistent: Callable[[Any], Any] | None = None
-    """What a persistent id stands for; None where there are none."""
+    """Function from a persistent id to its object; None refuses persistent ids."""
     stack: list[Any] = field(default_factory=list)
     marks: list[int] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
 
     def run(self) -> Any:
-        """The object that the pickle describes, made of plain Python and of what the constructors make.
+        """Return the object of the pickle, made of plain Python objects and results of the constructors.
 
         Raises:
-          UserError: the pickle is damaged, or asks for anything but data; it says what for.
+          UserError: the pickle is damaged, or asks for anything but data; the message names what was refused.
         """
         start = position = self.source.tell()
         try:
@@ -120,9 +122,7 @@ class Machine:
             raise
         except (ValueError, TypeError, LookupError, ArithmeticError, MemoryError) as error:
             what = "not a pickle" if position == start else "damaged"
-            raise UserError(
-                f"{what}: no sense is to be made of what follows byte {position} ({named(error, 100)})"
-            ) from error
+            raise UserError(f"{what}: cannot parse the pickle after byte {position} ({named(error, 100)})") from error
         raise UserError("damaged: the pickle has no end")
 
     def _operations(self) -> Iterator[tuple[str, Any, int | None]]:
@@ -130,14 +130,14 @@ class Machine:
             yield operation.name, argument, position
 
     def closed(self) -> list[Any]:
-        """What was put on the stack since the last mark, taken from it."""
+        """Pop the items that were pushed since the last mark."""
         mark = self.marks.pop()
         items = self.stack[mark:]
         del self.stack[mark:]
         return items
 
     def taken(self, count: int) -> list[Any]:
-        """The last ``count`` items, taken from the stack; none from before a mark."""
+        """Pop the last ``count`` items; raise ``LookupError`` if fewer were pushed since the last mark."""
         if len(self.stack) - (self.marks[-1] if self.marks else 0) < count:
             raise LookupError("the stack is empty")
         items = self.stack[len(self.stack) - count :]
@@ -149,7 +149,7 @@ class Machine:
 
 
 def named(thing: Any, length: int = 80) -> str:
-    """How to speak of something in a file: printable, on one line, and not long."""
+    """Return a printable name of an object in a file, on one line and of limited length, for messages."""
     is_shape = type(thing) is tuple and len(thing) <= 8 and set(map(type, thing)) <= {int}
     text = str(thing) if isinstance(thing, str | int | Exception) or is_shape else type(thing).__name__
     text = ascii(text[: length + 1])[1:-1]
@@ -204,14 +204,14 @@ def _set_items(machine: Machine, items: list[Any]) -> None:
 
 
 def _on_top(machine: Machine, kind: type) -> Any:
-    """What is on top of the stack, which must be just that: nothing else has its methods called."""
+    """Return the top of the stack, which must be exactly of type ``kind``: no other type has its methods called."""
     if type(machine.stack[-1]) is not kind:
-        raise UserError(f"refused: items for {named(machine.stack[-1])}, which is no {kind.__name__}")
+        raise UserError(f"refused: items for {named(machine.stack[-1])}, which is not a {kind.__name__}")
     return machine.stack[-1]
 
 
 def checked_key(key: Any) -> Any:
-    """The key of a dictionary or member of a set; only what is quickly hashed and compared."""
+    """Return a dictionary key or set member; refuse all types but those that are hashed and compared quickly."""
     if type(key) not in (str, int, bool, float, type(None)) or (type(key) is int and abs(key) > MAX_KEY):
         raise UserError(f"refused: a key of type {type(key).__name__}")
     return key
@@ -219,7 +219,7 @@ def checked_key(key: Any) -> Any:
 
 def _get(machine: Machine, argument: int) -> None:
     if argument not in machine.memo:
-        raise LookupError(f"number {argument} of what was put aside")
+        raise LookupError(f"memo number {argument} does not exist")
     machine.stack.append(machine.memo[argument])
 
 
@@ -257,7 +257,7 @@ def _call(machine: Machine, argument: Any) -> None:
         name = constructor.name if isinstance(constructor, Constructor) else named(constructor)
         raise UserError(f"refused: a call of {name}")
     if type(arguments) is not tuple:
-        raise UserError(f"refused: a call of {constructor.name} with {named(arguments)} for arguments")
+        raise UserError(f"refused: a call of {constructor.name} with {named(arguments)} as arguments")
     try:
         machine.stack.append(constructor.call(*arguments))
     except (ValueError, TypeError, LookupError, ArithmeticError) as error:
@@ -270,7 +270,7 @@ def _build(machine: Machine, argument: Any) -> None:
     del argument
     (state,) = machine.taken(1)
     target = machine.stack[-1]
-    if type(target) is dict:  # an ordered dictionary with attributes of its own, such as those of a state dict
+    if type(target) is dict:  # ignore the attributes of ordered dictionaries, such as state dicts
         return
     if not isinstance(target, Built):
         raise UserError(f"refused: attributes for {named(target)}")
@@ -279,7 +279,7 @@ def _build(machine: Machine, argument: Any) -> None:
     except (ValueError, TypeError, LookupError, ArithmeticError) as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(f"refused: a state of {type(target).__name__} that is none ({named(error)})") from error
+        raise UserError(f"refused: an invalid state of a {type(target).__name__} ({named(error)})") from error
 
 
 def _persistent(machine: Machine, argument: Any) -> None:
@@ -290,7 +290,7 @@ def _persistent(machine: Machine, argument: Any) -> None:
 
 
 OPERATIONS: Mapping[str, Callable[[Machine, Any], None]] = {
-    # the program itself
+    # structure of the program
     "PROTO": _nothing,
     "FRAME": _nothing,
     # values
@@ -317,7 +317,7 @@ OPERATIONS: Mapping[str, Callable[[Machine, Any], None]] = {
     "ADDITEMS": lambda machine, argument: _add(machine, machine.closed()),
     "SETITEM": lambda machine, argument: _set_items(machine, machine.taken(2)),
     "SETITEMS": lambda machine, argument: _set_items(machine, machine.closed()),
-    # what was there before
+    # memo
     **dict.fromkeys(("BINGET", "LONG_BINGET"), _get),
     **dict.fromkeys(("BINPUT", "LONG_BINPUT"), _put),
     "MEMOIZE": _memoize,
@@ -329,4 +329,4 @@ OPERATIONS: Mapping[str, Callable[[Machine, Any], None]] = {
     "BUILD": _build,
     "BINPERSID": _persistent,
 }
-"""All that the machine does, by the names of ``pickletools``; any other opcode is refused."""
+"""All supported opcodes, by the names of ``pickletools``; any other opcode is refused."""

@@ -1,8 +1,8 @@
-"""Tables of names: what an array is called and how it lies there, and here.
+"""Tables of names: the name and layout of each array in the original code and in this library.
 
-A rule has two names with the same places in them, such as ``mapping.fc{i}.weight`` and
-``params.mapping.dense{i}.kernel``, and a layout that goes both ways. Names here are those of arrays in a train state,
-without the player in front.
+A rule has two names with the same placeholders, such as ``mapping.fc{i}.weight`` and
+``params.mapping.dense{i}.kernel``, and a layout that converts in both directions. Our names are the names of arrays in
+a train state, without the prefix of the network.
 """
 
 import re
@@ -20,7 +20,7 @@ Change = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Layout:
-    """How arrays of a kind change on the way here and back."""
+    """Pair of functions that convert an array to our layout and back to the original layout."""
 
     ours: Change
     theirs: Change
@@ -35,13 +35,13 @@ def _same(array: np.ndarray) -> np.ndarray:
 
 
 def _flat_to_ours(array: np.ndarray) -> np.ndarray:
-    """[O, (C h w)] -> [(h w C), O]."""
+    """Reorder a flattened input: [O, (C h w)] -> [(h w C), O]."""
     outputs, channels, side = array.shape[0], array.shape[0], _side(array.shape[1], array.shape[0])
     return array.reshape(outputs, channels, side, side).transpose(2, 3, 1, 0).reshape(-1, outputs)
 
 
 def _flat_to_theirs(array: np.ndarray) -> np.ndarray:
-    """[(h w C), O] -> [O, (C h w)]."""
+    """Reorder a flattened input: [(h w C), O] -> [O, (C h w)]."""
     outputs, channels, side = array.shape[1], array.shape[1], _side(*array.shape)
     return array.reshape(side, side, channels, outputs).transpose(3, 2, 0, 1).reshape(outputs, -1)
 
@@ -49,7 +49,7 @@ def _flat_to_theirs(array: np.ndarray) -> np.ndarray:
 def _side(inputs: int, channels: int) -> int:
     side = round((inputs / channels) ** 0.5)
     if side * side * channels != inputs:
-        raise UserError(f"a layer of {inputs} inputs cannot be {channels} channels of a square, as the originals have")
+        raise UserError(f"a layer of {inputs} inputs: must be {channels} channels of a square image")
     return side
 
 
@@ -61,13 +61,13 @@ DENSE = Layout(_axes(1, 0), _axes(1, 0))
 CONV = Layout(_axes(2, 3, 1, 0), _axes(3, 2, 0, 1))
 """[O, I, h, w] <-> [h, w, I, O]."""
 UP = Layout(_axes(2, 3, 0, 1), _axes(2, 3, 0, 1))
-"""[O, I, h, w] <-> [h, w, O, I], as kernels are here where the size grows."""
+"""[O, I, h, w] <-> [h, w, O, I], our layout of kernels that upsample."""
 CONSTANT = Layout(_axes(1, 2, 0), _axes(2, 0, 1))
 """[C, h, w] <-> [h, w, C]."""
 FLAT = Layout(_flat_to_ours, _flat_to_theirs)
-"""Of a dense layer over flattened features: there they are flattened as C, h, w."""
+"""[O, (C h w)] <-> [(h w C), O] of a dense layer over a flattened feature map."""
 
-# TensorFlow, whose dense and convolution weights lie as ours
+# TensorFlow, whose dense and convolution weights have our layout
 TF_UP = Layout(lambda a: a[::-1, ::-1].transpose(0, 1, 3, 2), lambda a: a.transpose(0, 1, 3, 2)[::-1, ::-1])
 """[h, w, I, O] of a transposed convolution, whose kernel is mirrored, <-> [h, w, O, I]."""
 TF_CONSTANT = Layout(lambda a: a[0].transpose(1, 2, 0), lambda a: a.transpose(2, 0, 1)[None])
@@ -75,14 +75,14 @@ TF_CONSTANT = Layout(lambda a: a[0].transpose(1, 2, 0), lambda a: a.transpose(2,
 TF_NOISE = Layout(lambda a: a[0, 0], lambda a: a[None, None])
 """[1, 1, h, w] <-> [h, w]."""
 TF_STYLE = Layout(lambda a: a + 1, lambda a: a - 1)
-"""The bias of a style, to which 1 is added there when it is used."""
+"""Bias of a style; the original code adds 1 when it uses the bias."""
 TF_FLAT = Layout(lambda a: _flat_to_ours(a.T), lambda a: _flat_to_theirs(a).T)
 """[(C h w), O] <-> [(h w C), O]."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One line of a table."""
+    """One line of a table: their name, our name, and the layout."""
 
     theirs: str
     ours: str
@@ -93,18 +93,18 @@ class Rule:
         return _pattern(self.theirs), _pattern(self.ours)
 
     def name_here(self, name: str) -> str | None:
-        """Our name of theirs; None where the rule does not speak of it."""
+        """Return our name of an array with their ``name``; None if the rule does not match."""
         match = self._patterns[0].fullmatch(name)
         return self.ours.format(**match.groupdict()) if match else None
 
     def name_there(self, name: str) -> str | None:
-        """Their name of ours."""
+        """Return their name of an array with our ``name``; None if the rule does not match."""
         match = self._patterns[1].fullmatch(name)
         return self.theirs.format(**match.groupdict()) if match else None
 
 
 def _pattern(template: str) -> re.Pattern[str]:
-    """A number for every place; the same number wherever the same place comes again."""
+    """Compile a template; each placeholder matches a number, and equal placeholders match equal numbers."""
     parts, seen = re.split(r"\{(\w)\}", template), set()
     for i in range(1, len(parts), 2):
         place, is_new = parts[i], parts[i] not in seen
@@ -115,23 +115,23 @@ def _pattern(template: str) -> re.Pattern[str]:
 
 @dataclass(frozen=True)
 class Table:
-    """The names of one network, of one family, as one framework has them."""
+    """Names of all arrays of one network of one family in one framework."""
 
     family: str
-    """For messages."""
+    """Name of the family and network, for messages."""
     rules: tuple[Rule, ...]
     constants: tuple[str, ...] = ()
-    """Last parts of names that are no weights, but follow from the settings."""
+    """Last components of the names of arrays that are no weights but follow from the settings."""
 
     def knows(self, names: Iterable[str]) -> bool:
-        """Whether every one of their names is in it."""
+        """Return whether the table has all of their ``names``."""
         return all(self._is_constant(name) or self._rule(name) for name in names)
 
     def to_ours(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The arrays under our names, in our layouts.
+        """Convert arrays [...] to our names and layouts.
 
         Raises:
-          UserError: one of them has an unknown name, or a shape that its layer cannot have.
+          UserError: an array has an unknown name, or a shape that is impossible for its layer.
         """
         result = {}
         for name, array in arrays.items():
@@ -139,20 +139,26 @@ class Table:
                 continue
             rule = self._rule(name)
             if rule is None:
-                raise UserError(f"{named(name)} is no weight of a {self.family}")
+                raise UserError(f"{named(name)} is not a weight of a {self.family}")
             here = rule.name_here(name)
             assert here is not None
             result[here] = _changed(rule.layout.ours, name, array)
         return result
 
     def to_theirs(self, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The way back. For PyTorch, ``to_theirs(to_ours(arrays))`` is ``arrays`` without constants, bit for bit."""
+        """Convert weights [...] to their names and layouts.
+
+        For PyTorch, ``to_theirs(to_ours(arrays))`` equals ``arrays`` without constants, bit for bit.
+
+        Raises:
+          UserError: a weight has no name in the table, or a shape that is impossible for its layer.
+        """
         result = {}
         for name, array in weights.items():
             found = ((rule, there) for rule in self.rules if (there := rule.name_there(name)) is not None)
             rule, there = next(found, (None, None))
             if rule is None or there is None:
-                raise UserError(f"{name} has no name in a {self.family}")
+                raise UserError(f"{name} has no original name in a {self.family}")
             result[there] = np.asarray(_changed(rule.layout.theirs, name, array), order="C")
         return result
 
@@ -169,4 +175,4 @@ def _changed(change: Change, name: str, array: np.ndarray) -> np.ndarray:
     except (ValueError, IndexError) as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(f"{named(name)} has the shape {np.shape(array)}, which its layer cannot have") from error
+        raise UserError(f"{named(name)} has shape {np.shape(array)}, which is impossible for its layer") from error

@@ -1,7 +1,7 @@
-"""StyleGAN of the original: which arrays are one, the config that it had, and its weights under our names.
+"""Conversion of NVlabs/stylegan: recognition of its networks, their config, and their weights by our names.
 
-Sizes, layers, widths and what there is are told by shapes and names; the rest by the arguments that the networks were
-built with, or by the original's defaults.
+Sizes, layers, widths and optional parts follow from shapes and names; all other config fields follow from the arguments
+with which the networks were built, or from the original defaults.
 """
 
 from collections.abc import Mapping
@@ -24,11 +24,11 @@ SHARED = (
     "blur_filter",
     "progressive",
 )
-"""Fields that both networks have; where they differ, they are not those of one config."""
+"""Config fields that both networks imply; networks of one config agree in all of them."""
 
 
 def recognise(network: Network) -> str | None:
-    """ "generator" or "discriminator"; None where it is another model's."""
+    """Return "generator" or "discriminator"; None for a network of another model."""
     names = network.arrays
     if any(name.startswith("G_synthesis/ToRGB_lod") for name in names):
         return "generator"
@@ -37,13 +37,13 @@ def recognise(network: Network) -> str | None:
 
 
 def generator(network: Network) -> tuple[Fields, Weights]:
-    """The config fields that a generator tells, and its weights."""
+    """Return the config fields implied by a generator, and its weights by our names."""
     weights = GENERATOR.to_ours(by_resolution(network.arrays))
     return {**_mapping_fields(weights), **_synthesis_fields(weights), **_settings(network.settings)}, weights
 
 
 def discriminator(network: Network) -> tuple[Fields, Weights]:
-    """The config fields that a discriminator tells, and its weights."""
+    """Return the config fields implied by a discriminator, and its weights by our names."""
     weights = DISCRIMINATOR.to_ours(by_resolution(network.arrays))
     sizes = [4, *resolutions(weights, r"params\.b(\d+)\.conv0\.kernel", 8)]
     smallest, outputs = needed(weights, "params.conv.kernel"), needed(weights, "params.out.kernel").shape[1]
@@ -62,7 +62,7 @@ def discriminator(network: Network) -> tuple[Fields, Weights]:
 
 
 def originals(player: str, weights: Mapping[str, np.ndarray], taps: tuple[float, ...]) -> dict[str, np.ndarray]:
-    """A network's weights as the variables of NVlabs/stylegan; the blur is no variable there."""
+    """Return a network's weights [...] as variables of NVlabs/stylegan, where the blur filter is not a variable."""
     del taps
     return by_count((GENERATOR if player == "generator" else DISCRIMINATOR).to_theirs(weights))
 
@@ -74,7 +74,7 @@ def _mapping_fields(weights: Weights) -> Fields:
     size = len(needed(weights, "variables.statistics.mapping.w_average"))
     hidden = {kernel.shape[1] for kernel in kernels[:-1]}
     if len(hidden) > 1:
-        raise UserError(f"mapping layers of {sorted(hidden)} features; here all hidden ones have the same")
+        raise UserError(f"mapping layers of {sorted(hidden)} features: all hidden layers must have the same number")
     inputs = kernels[0].shape[0] if kernels else size
     return {
         "label_size": 0 if labels is None else labels.shape[0],
@@ -101,7 +101,7 @@ def _synthesis_fields(weights: Weights) -> Fields:
 
 
 def _settings(settings: Mapping[str, Any]) -> Fields:
-    """Of G_style or D_basic."""
+    """Return the config fields implied by the arguments of G_style or D_basic."""
     blur = settings.get("blur_filter", [1, 2, 1])
     fused = {True: "always", False: "never"}
     return {

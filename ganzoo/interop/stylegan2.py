@@ -1,7 +1,7 @@
-"""StyleGAN2 of the originals: which arrays are one, the config that it had, and its weights under our names.
+"""Conversion of NVlabs' StyleGAN2: recognition of its networks, their config, and their weights by our names.
 
-What shapes and names tell is taken from them (sizes, layers, widths, architectures); the rest from the arguments that
-the networks were built with, or from the originals' defaults.
+Sizes, layers, widths and architectures follow from shapes and names; all other config fields follow from the arguments
+with which the networks were built, or from the original defaults.
 """
 
 import re
@@ -23,24 +23,24 @@ SIGNS: Mapping[str, Table] = {
     "b4.fc.weight": DISCRIMINATOR,
     "4x4/Dense0/weight": TF_DISCRIMINATOR,
 }
-"""Arrays that every network of a kind has, and no other kind."""
+"""Names of arrays that all networks of one kind have and no other networks have."""
 SHARED = ("image_size", "channels", "label_size", "channel_base", "channel_max", "activation", "resample_filter",
           "conv_clamp")  # fmt: skip
-"""Fields that both networks have; where they differ, they are not those of one config."""
+"""Config fields that both networks imply; networks of one config agree in all of them."""
 
 
 def recognise(network: Network) -> Table | None:
-    """The table that a network's names are in; None where it is another model's."""
+    """Return the table of a network's names; None for a network of another model."""
     table = next((table for sign, table in SIGNS.items() if sign in network.arrays), None)
     of_another = any("FromRGB_lod" in name or "ToRGB_lod" in name for name in network.arrays)  # StyleGAN of 2018
     return None if of_another else table
 
 
 def generator(network: Network) -> tuple[Fields, Weights]:
-    """The config fields that a generator tells, and its weights."""
+    """Return the config fields implied by a generator, and its weights by our names."""
     table = recognise(network)
     if table not in GENERATORS:
-        raise UserError("this is no StyleGAN2 generator")
+        raise UserError("not a StyleGAN2 generator")
     weights = table.to_ours(network.arrays)
     fields = {**_mapping_fields(weights), **_synthesis_fields(weights)}
     settings = _tensorflow_settings if table is TF_GENERATOR else _generator_settings
@@ -48,10 +48,10 @@ def generator(network: Network) -> tuple[Fields, Weights]:
 
 
 def discriminator(network: Network) -> tuple[Fields, Weights]:
-    """The config fields that a discriminator tells, and its weights."""
+    """Return the config fields implied by a discriminator, and its weights by our names."""
     table = recognise(network)
     if table not in DISCRIMINATORS:
-        raise UserError("this is no StyleGAN2 discriminator")
+        raise UserError("not a StyleGAN2 discriminator")
     weights = table.to_ours(network.arrays)
     fields = _discriminator_fields(weights)
     settings = _tensorflow_settings if table is TF_DISCRIMINATOR else _discriminator_settings
@@ -61,12 +61,12 @@ def discriminator(network: Network) -> tuple[Fields, Weights]:
 
 
 def originals(player: str, weights: Mapping[str, np.ndarray], taps: tuple[float, ...]) -> dict[str, np.ndarray]:
-    """A network's weights as the state dict of NVlabs/stylegan2-ada-pytorch, with its constant filters.
+    """Return a network's weights [...] as the state dict of NVlabs/stylegan2-ada-pytorch, with its constant filters.
 
     Args:
       player: "generator" or "discriminator".
-      weights: by their names in a train state, without the player.
-      taps: of the resampling filter.
+      weights: arrays by their names in a train state, without the prefix of the network.
+      taps: taps of the resampling filter.
     """
     is_generator = player == "generator"
     arrays = (GENERATOR if is_generator else DISCRIMINATOR).to_theirs(weights)
@@ -78,11 +78,11 @@ def originals(player: str, weights: Mapping[str, np.ndarray], taps: tuple[float,
     blocks = {layer.rpartition(".")[0] for layer in filtered}
     smallest = min(blocks, key=lambda block: int(block.rpartition("b")[2]))
     if not is_generator:
-        blocks -= {smallest}  # the epilogue has none of its own
+        blocks -= {smallest}  # the epilogue has no filter
     return {**arrays, **{f"{name}.resample_filter": filter_.copy() for name in sorted(filtered | blocks)}}
 
 
-# What shapes tell ---------------------------------------------------------------------------------------------------
+# Config fields from shapes ------------------------------------------------------------------------------------------
 
 
 def _mapping_fields(weights: Weights) -> Fields:
@@ -90,11 +90,11 @@ def _mapping_fields(weights: Weights) -> Fields:
     embed = weights.get("params.mapping.embed.kernel")
     kernels = [needed(weights, f"params.mapping.dense{i}.kernel") for i in range(layers)]
     if not kernels:
-        raise UserError("a StyleGAN2 generator without mapping.fc0.weight")
+        raise UserError("missing weight mapping.fc0.weight of a StyleGAN2 generator")
     size = kernels[-1].shape[1]
     outputs = [kernel.shape[1] for kernel in kernels] + ([] if embed is None else [embed.shape[1]])
     if set(outputs) != {size}:
-        raise UserError(f"mapping layers of {outputs} features; here all of them have the size of w, {size}")
+        raise UserError(f"mapping layers of {outputs} features: all must have the size of w, {size}")
     return {
         "label_size": 0 if embed is None else embed.shape[0],
         "latent_size": kernels[0].shape[0] - (0 if embed is None else embed.shape[1]),
@@ -124,7 +124,7 @@ def _discriminator_fields(weights: Weights) -> Fields:
     features = [smallest.shape[-1], *(weights[f"params.b{size}.conv0.kernel"].shape[-1] for size in sizes[1:])]
     embed, outputs = weights.get("params.mapping.embed.kernel"), needed(weights, "params.b4.out.kernel").shape[1]
     if outputs != (1 if embed is None else features[0]):
-        raise UserError(f"a discriminator with {outputs} outputs; here it has 1, or {features[0]} with labels")
+        raise UserError(f"a discriminator with {outputs} outputs: must be 1, or {features[0]} with labels")
     colours = count(weights, r"params\.b(\d+)\.from_rgb\.kernel")
     is_residual = any(name.endswith(".skip.kernel") for name in weights)
     fields = {
@@ -141,7 +141,7 @@ def _discriminator_fields(weights: Weights) -> Fields:
 
 
 def _taps(network: Network, name: str) -> Fields:
-    """The taps of the filter, which the buffers hold as an outer product."""
+    """Return the taps of the filter, which the buffer ``name`` holds as an outer product."""
     filter_ = network.arrays.get(name)
     if filter_ is None or filter_.ndim != 2:
         return {}
@@ -151,19 +151,24 @@ def _taps(network: Network, name: str) -> Fields:
     return {"resample_filter": tuple(float(tap) for tap in (row.round() if is_whole else row))}
 
 
-# What the arguments tell --------------------------------------------------------------------------------------------
+# Config fields from arguments ---------------------------------------------------------------------------------------
 
 
 def _generator_settings(settings: Mapping[str, Any]) -> Fields:
-    """Of the class Generator; that of NVlabs/stylegan3 takes the synthesis network's among its own."""
+    """Return the config fields implied by the arguments of the class Generator.
+
+    In NVlabs/stylegan3, the arguments of the synthesis network are arguments of Generator.
+    """
     mapping, own = _inner(settings, "mapping_kwargs"), _inner(settings, "synthesis_kwargs")
     is_later = bool({"channel_base", "channel_max", "fused_modconv_default", "conv_clamp"} & set(settings))
     synthesis = {**settings, **own}
     if synthesis.get("kernel_size", 3) != 3:
-        raise UserError(f"kernel_size = {synthesis['kernel_size']}: here it is 3")
+        raise UserError(f"kernel_size = {synthesis['kernel_size']}: must be 3")
     activation = synthesis.get("activation", "lrelu")
     if mapping.get("activation", "lrelu") != activation:
-        raise UserError(f"activation = {mapping.get('activation', 'lrelu')} in the mapping network, {activation} else")
+        raise UserError(
+            f"activation = {mapping.get('activation', 'lrelu')} in the mapping network but {activation} in synthesis"
+        )
     return {
         "activation": activation,
         "conv_clamp": synthesis.get("conv_clamp", 256.0 if is_later else None) or 0.0,
@@ -176,7 +181,9 @@ def _discriminator_settings(settings: Mapping[str, Any]) -> Fields:
     block, epilogue = _inner(settings, "block_kwargs"), _inner(settings, "epilogue_kwargs")
     activation = block.get("activation", "lrelu")
     if epilogue.get("activation", "lrelu") != activation:
-        raise UserError(f"activation = {epilogue.get('activation', 'lrelu')} in the epilogue, {activation} in blocks")
+        raise UserError(
+            f"activation = {epilogue.get('activation', 'lrelu')} in the epilogue but {activation} in blocks"
+        )
     fields: Fields = {
         "activation": activation,
         "minibatch_std_group": epilogue.get("mbstd_group_size", 4) or 0,
@@ -188,7 +195,7 @@ def _discriminator_settings(settings: Mapping[str, Any]) -> Fields:
 
 
 def _tensorflow_settings(settings: Mapping[str, Any]) -> Fields:
-    """Of G_main, and of D_main in so far as they have the same names."""
+    """Return the config fields implied by the arguments of G_main or D_main."""
     activation = settings.get("nonlinearity", settings.get("act", "lrelu"))
     taps = settings.get("resample_kernel") or [1, 3, 3, 1]
     fields: Fields = {

@@ -1,7 +1,7 @@
-"""The names of StyleGAN2's arrays at the originals: NVlabs/stylegan2-ada-pytorch, and NVlabs/stylegan2 (TensorFlow).
+"""Names of StyleGAN2's arrays in NVlabs/stylegan2-ada-pytorch and in NVlabs/stylegan2 (TensorFlow).
 
-Read from the state dicts and variables of published networks; the layouts from what the layers compute. ``{r}`` is the
-resolution of a block, ``{i}`` the number of a layer.
+The names were read from the state dicts and variables of published networks; the layouts follow from what the layers
+compute. ``{r}`` is the resolution of a block, ``{i}`` the number of a layer.
 """
 
 from ganzoo.interop.names import (
@@ -84,7 +84,7 @@ TF_GENERATOR = Table("StyleGAN2 generator (TensorFlow)", (
     Rule("G_synthesis/{r}x{r}/ToRGB/mod_weight",   "params.synthesis.b{r}.to_rgb.affine.kernel",        SAME),
     Rule("G_synthesis/{r}x{r}/ToRGB/mod_bias",     "params.synthesis.b{r}.to_rgb.affine.bias",          TF_STYLE),
     Rule("G_synthesis/{r}x{r}/Skip/weight",        "params.synthesis.b{r}.skip.kernel",                 TF_UP),
-    # noise0 is that of the convolution at 4 x 4; then come two for each size
+    # noise0 belongs to the convolution at 4 x 4; each larger size has two noise inputs
     Rule("G_synthesis/noise0",                     "variables.noise.synthesis.b4.conv1.constant",       TF_NOISE),
     *(Rule(f"G_synthesis/noise{2 * k - 1 + i}",    f"variables.noise.synthesis.b{4 << k}.conv{i}.constant", TF_NOISE)
       for k in range(1, 10) for i in (0, 1)),

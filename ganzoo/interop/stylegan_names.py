@@ -1,7 +1,7 @@
-"""The names of StyleGAN's arrays at the original, NVlabs/stylegan (TensorFlow).
+"""Names of StyleGAN's arrays in NVlabs/stylegan (TensorFlow).
 
-Two kinds of names there count from the full size down, ``ToRGB_lod0``, or through all layers, ``noise5``;
-``by_resolution`` gives them the form of the others first, and ``by_count`` takes it away again.
+Some original names count from the full resolution down, ``ToRGB_lod0``, or through all layers, ``noise5``.
+``by_resolution`` rewrites these names to contain a resolution, as all other names do; ``by_count`` is its inverse.
 """
 
 import re
@@ -12,7 +12,7 @@ import numpy as np
 from ganzoo.interop.names import SAME, TF_CONSTANT, TF_FLAT, TF_NOISE, Layout, Rule, Table
 
 SWAPPED = Layout(lambda a: a.transpose(0, 1, 3, 2), lambda a: a.transpose(0, 1, 3, 2))
-"""[h, w, I, O] <-> [h, w, O, I], as kernels are here where the size grows; they are not mirrored there."""
+"""[h, w, I, O] <-> [h, w, O, I], our layout of kernels that upsample; the original kernels are not mirrored."""
 INPUT = Layout(
     lambda a: a.reshape(len(a), -1, 4, 4).transpose(0, 2, 3, 1).reshape(len(a), -1),
     lambda a: a.reshape(len(a), 4, 4, -1).transpose(0, 3, 1, 2).reshape(len(a), -1),
@@ -67,7 +67,7 @@ DISCRIMINATOR = Table("StyleGAN discriminator (TensorFlow)", (
 
 
 def by_resolution(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays with resolutions in all names, without the level of detail, which is no weight."""
+    """Rename arrays [...] so that all names contain a resolution; drop the level of detail, which is not a weight."""
     sizes = [int(match[1]) for name in arrays if (match := re.search(r"(?:^|/)(\d+)x\d+/", name))]
     largest, result = max(sizes, default=4), {}
     for name, array in arrays.items():
@@ -79,7 +79,7 @@ def by_resolution(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def by_count(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The way back."""
+    """Rename arrays [...] to the original names: the inverse of ``by_resolution``."""
     sizes = [int(match[1]) for name in arrays if (match := re.search(r"(?:^|/)(\d+)x\d+/", name))]
     largest, result = max(sizes, default=4), {}
     for name, array in arrays.items():

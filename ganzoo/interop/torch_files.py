@@ -1,8 +1,8 @@
-"""PyTorch's own files, of which ``torch.save`` has written two kinds: without PyTorch, to arrays.
+"""Reading of PyTorch's files without PyTorch; ``torch.save`` has written two formats.
 
-The newer is a zip archive: ``data.pkl`` describes the object, and every storage is a member that is stored as it is.
-The older is a row of pickles (a magic number, a version, the system, the object, the keys of its storages), then each
-storage with its number of elements before it; the originals' pickles hold a file of that kind for every storage.
+The zip format is an archive: ``data.pkl`` describes the object, and every storage is an uncompressed member.
+The legacy format is a sequence of pickles (a magic number, a version, the system, the object, the keys of its
+storages), then each storage after its number of elements; NVlabs' pickles hold a legacy file for every storage.
 """
 
 import io
@@ -18,16 +18,16 @@ from ganzoo.interop.machine import Constructor, Machine, Meter, Source, named
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_VERSION = 1001
 MAX_DIRECTORY = 16 * 2**20
-"""Bytes of a zip archive's table of contents."""
+"""Largest size in bytes of a zip archive's table of contents."""
 DIRECTORY_END, DIRECTORY_END_64 = b"PK\x05\x06", b"PK\x06\x06"
 TAIL = 2**16 + 22
 
 
 class Storages(dict[str, Storage]):
-    """The storages of one file by their keys, made when the pickle first speaks of them."""
+    """Storages of one file by key, created when the pickle first refers to them."""
 
     def __call__(self, name: Any) -> Storage:
-        """What the persistent id ``("storage", type, key, device, elements)`` stands for."""
+        """Return the storage of the persistent id ``("storage", type, key, device, elements)``."""
         if type(name) is not tuple or not 5 <= len(name) <= 6 or name[0] != "storage":
             raise UserError(f"refused: a persistent id of {named(name)}")
         _, kind, key, _, count, *view = name
@@ -37,18 +37,18 @@ class Storages(dict[str, Storage]):
             raise UserError("refused: a storage that views another one")
         storage = self.setdefault(key, Storage(kind.value, count))
         if (storage.kind, storage.count) != (kind.value, count):
-            raise UserError(f"refused: the storage {named(key)} as {count} elements and as {storage.count}")
+            raise UserError(f"refused: the storage {named(key)} with both {count} and {storage.count} elements")
         return storage
 
 
-# The older kind -----------------------------------------------------------------------------------------------------
+# The legacy format --------------------------------------------------------------------------------------------------
 
 
 def read_legacy(file: BinaryIO, size: int, meter: Meter) -> Any:
-    """The object of a file of the older kind, at its start.
+    """Read the object of a legacy file that begins at the current position.
 
     Raises:
-      UserError: it is not of that kind, is damaged, or holds anything but tensors in plain collections.
+      UserError: the file has another format, is damaged, or holds anything but tensors in plain collections.
     """
     source, storages, known = Source(file, size), Storages(), constructors(meter)
 
@@ -62,7 +62,7 @@ def read_legacy(file: BinaryIO, size: int, meter: Meter) -> Any:
         raise UserError("refused: a file of torch.save in big-endian byte order")
     content, keys = unpickled(), unpickled()
     if type(keys) is not list or set(map(type, keys)) - {str} or set(keys) != set(storages):
-        raise UserError("refused: a file of torch.save whose storages are not those that it lists")
+        raise UserError("refused: a file of torch.save whose storages differ from its list of storages")
     for key in keys:
         storage = storages[key]
         (count,) = struct.unpack("<q", source.read(8))
@@ -74,7 +74,7 @@ def read_legacy(file: BinaryIO, size: int, meter: Meter) -> Any:
 
 
 def nested_storage(meter: Meter) -> Any:
-    """``torch.storage._load_from_bytes``: the storage that a pickle holds as a file of the older kind."""
+    """Return a replacement of ``torch.storage._load_from_bytes``, which reads a storage from a file in a pickle."""
 
     def load(content: Any) -> Storage:
         if not isinstance(content, bytes):
@@ -84,20 +84,20 @@ def nested_storage(meter: Meter) -> Any:
         else:
             storage = read_legacy(io.BytesIO(content), len(content), meter)
         if not isinstance(storage, Storage):
-            raise UserError(f"refused: {named(storage)} in the place of a storage")
+            raise UserError(f"refused: {named(storage)} instead of a storage")
         return storage
 
     return load
 
 
-# The newer kind -----------------------------------------------------------------------------------------------------
+# The zip format -----------------------------------------------------------------------------------------------------
 
 
 def read_zip(file: BinaryIO, size: int, meter: Meter) -> Any:
-    """The object of a file of the newer kind. ``file`` must stay open until its arrays are read.
+    """Read the object of a zip file; ``file`` must stay open until the arrays are read.
 
     Raises:
-      UserError: as ``read_legacy``.
+      UserError: the file has another format, is damaged, or holds anything but tensors in plain collections.
     """
     check_directory(file, size)
     try:
@@ -105,7 +105,7 @@ def read_zip(file: BinaryIO, size: int, meter: Meter) -> Any:
         members = {info.filename: info for info in archive.infolist()}
         description = next((name for name in members if name.endswith("/data.pkl") or name == "data.pkl"), None)
         if description is None:
-            raise UserError("refused: a zip archive without data.pkl, so no file of torch.save")
+            raise UserError("refused: a zip archive without data.pkl, so not a file of torch.save")
         folder = description.removesuffix("data.pkl")
         order = _member(archive, members, f"{folder}byteorder", 16) if f"{folder}byteorder" in members else b"little"
         if order.decode("ascii", "replace") != "little" or sys.byteorder != "little":
@@ -124,12 +124,12 @@ def read_zip(file: BinaryIO, size: int, meter: Meter) -> Any:
 
 
 def _member(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], name: str, limit: int) -> bytes:
-    """The content of a member, of at most ``limit`` bytes."""
+    """Return the content of an uncompressed member of at most ``limit`` bytes."""
     if name not in members:
         raise UserError(f"damaged: the archive has no member {named(name)}")
     info = members[name]
     if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
-        raise UserError(f"refused: the member {named(name)} is compressed or encrypted, as torch.save leaves none")
+        raise UserError(f"refused: the member {named(name)} is compressed or encrypted, unlike in files of torch.save")
     if info.file_size > limit or info.file_size != info.compress_size:
         raise UserError(f"refused: the member {named(name)} has {info.file_size} bytes, more than it can need")
     try:
@@ -143,7 +143,7 @@ def _damaged(error: Exception) -> UserError:
 
 
 def check_directory(file: BinaryIO, size: int) -> None:
-    """Raise ``UserError`` for a table of contents so large that to read it would take long."""
+    """Raise ``UserError`` if the table of contents of a zip archive is missing or too large to read quickly."""
     file.seek(max(0, size - TAIL))
     tail = file.read(TAIL)
     at = tail.rfind(DIRECTORY_END)

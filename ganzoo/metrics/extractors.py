@@ -1,7 +1,7 @@
-"""Feature extractors: functions from images to vectors, with what a result has to say of them.
+"""Feature extractors: functions from images to vectors, with the facts that a result must state about the features.
 
-Only the features of the Inception network, with its published weights, make an FID. The others are small, need no file
-and are named in every result: distances between them compare runs with each other, never with a paper.
+Only features of the Inception network with its published weights yield an FID. The other extractors are small, need no
+file and are named in every result: their distances compare runs with each other, never with a paper.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,13 +19,13 @@ from ganzoo.metrics.resize import Resize, filtered, resized
 from ganzoo.typing import PyTree
 
 Pixels: TypeAlias = Float[Array, "n h w c"]
-"""Images in 0..255 with any number of channels; whole numbers but for path lengths."""
+"""Images in 0..255 with any number of channels; whole numbers, except for path lengths."""
 INCEPTION = "inception"
 
 
 @dataclass(frozen=True)
 class Extractor:
-    """A function images -> features.
+    """Function from images to features, with its weights.
 
     Example::
 
@@ -33,24 +33,24 @@ class Extractor:
     """
 
     name: str
-    """As results name it; metrics of "inception" have the names of the literature."""
+    """Name of the extractor in results; metrics of "inception" have the names of the literature."""
     function: Callable[[PyTree, Pixels], Float[Array, "n d"]]
-    """``function(weights, images) -> features``; pure, each image for itself."""
+    """Pure function ``function(weights, images [n, h, w, c]) -> features [n, d]`` that treats each image separately."""
     weights: PyTree = ()
     classifier: np.ndarray | None = None
-    """[d, k]: features times this are the class scores of the Inception score; None where there are no classes."""
+    """[d, k]: matrix from features to the class scores of the Inception score; None without classes."""
     about: Mapping[str, str] = field(default_factory=dict)
-    """What else decides on the features (resize, hash of the weights), for results and for the cache."""
+    """Other facts that determine the features (resize, hash of the weights), for results and for the cache."""
 
 
 def inception_extractor(params: Mapping[str, Any], resize: Resize = "tensorflow", sha256: str = "") -> Extractor:
-    """The 2048 features of FID.
+    """Return the extractor of the 2048 features of FID.
 
     Args:
-      params: as ``inception.parameters`` makes them.
-      resize: how images are brought to 299x299, and how they are scaled: by (x - 128) / 128, as in the TensorFlow
-        graph and clean-fid, or for "pytorch" by x / 127.5 - 1, as in pytorch-fid.
-      sha256: of the file of the weights.
+      params: parameters, as returned by ``inception.parameters``.
+      resize: rule for resizing images to 299x299, which also selects their scaling: (x - 128) / 128, as in the
+        TensorFlow graph and clean-fid, or for "pytorch" x / 127.5 - 1, as in pytorch-fid.
+      sha256: SHA-256 of the file of the weights.
     """
     network = inception.Inception()
 
@@ -64,18 +64,18 @@ def inception_extractor(params: Mapping[str, Any], resize: Resize = "tensorflow"
 
 
 def inception_input(images: Pixels, resize: Resize) -> Float[Array, "n 299 299 3"]:
-    """What the network sees of images in 0..255."""
+    """Convert images [N, H, W, C] in 0..255 to the input of the Inception network, [N, 299, 299, 3]."""
     images = resized(rgb(images), inception.IMAGE_SIZE, resize)
     return images / 127.5 - 1 if resize == "pytorch" else (images - 128) / 128
 
 
-# Small ones ---------------------------------------------------------------------------------------------------------
+# Small extractors ---------------------------------------------------------------------------------------------------
 
 THUMBNAIL = (8, 8)
 
 
 def pixels() -> Extractor:
-    """The 192 colours of the image at 8x8 pixels, in [-1, 1]: layout and palette, nothing finer."""
+    """Return the extractor of the 192 values in [-1, 1] of the image at 8x8 pixels: layout and palette, no detail."""
 
     def features(weights: PyTree, images: Pixels) -> Float[Array, "n d"]:
         del weights
@@ -89,10 +89,10 @@ CONV_SIZE, CONV_WIDTHS = (32, 32), (16, 32, 64)
 
 
 def random_conv() -> Extractor:
-    """224 means and deviations of what three random convolutions see at 32x32 pixels: texture as well as colour.
+    """Return the extractor of 224 channel means and deviations of three random convolutions at 32x32 pixels.
 
-    Random features tell distributions apart, if not as people do (Naeem et al. 2020, arXiv:2002.09797, section 3.2).
-    The weights are the same on every machine: those of a frozen generator.
+    Random features distinguish distributions by texture and colour, though not as people do (Naeem et al. 2020,
+    arXiv:2002.09797, section 3.2). A generator with a frozen bit stream makes the weights equal on every machine.
     """
     random, channels, kernels = np.random.RandomState(0), 3, []
     for width in CONV_WIDTHS:
@@ -120,4 +120,4 @@ def random_conv() -> Extractor:
 
 
 OFFLINE: Mapping[str, Callable[[], Extractor]] = {"random-conv": random_conv, "pixels": pixels}
-"""Those that need no file, by name."""
+"""Extractors that need no file, by name."""

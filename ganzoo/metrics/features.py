@@ -1,4 +1,4 @@
-"""Images in, features out: over all devices, in batches of one size, with the host a batch ahead."""
+"""Extraction of features over all devices, in fixed-size batches, with a few batches in flight."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -21,6 +21,7 @@ ImageSource: TypeAlias = Callable[[np.ndarray], Images | ImagesUint8]
 PairSource: TypeAlias = Callable[[np.ndarray], tuple[Images, Images]]
 """``source(indices int32 [n]) -> two times images [n, H, W, C]`` in [-1, 1]: pair i depends on i alone."""
 IN_FLIGHT = 2
+"""Batches under way on the devices while the host reads a result."""
 
 
 def index_batches(count: int, batch_size: int) -> Generator[np.ndarray]:

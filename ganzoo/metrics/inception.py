@@ -1,11 +1,11 @@
-"""The Inception-v3 network of FID: the graph of 2015-12-05, which is not the Inception-v3 of other libraries.
+"""The Inception-v3 network of FID: the graph of 2015-12-05, which differs from the Inception-v3 of other libraries.
 
-Its average pools leave out the zeros around the image, its last block pools by the maximum, and it has 1008 outputs.
-Szegedy et al. 2015, arXiv:1512.00567, figures 5, 6, 7 and table 1; as FID uses it: Heusel et al. 2017,
-arXiv:1706.08500; names of layers: mseitzer/pytorch-fid, whose file of weights is read (``parameters``).
+The average pools of FID's graph leave out the zeros around the image, its last block uses a max pool, and the graph has
+1008 outputs. Szegedy et al. 2015, arXiv:1512.00567, figures 5, 6, 7 and table 1; as used by FID: Heusel et al. 2017,
+arXiv:1706.08500. Layer names follow mseitzer/pytorch-fid, whose weights are read by ``parameters``.
 
-Batch norm is folded into the convolutions. The 1x1 convolutions that see the same input are one (``heads``); that of
-an average pool comes before the pool, which is the same thing, for fewer channels.
+Batch norm is folded into the convolutions. The 1x1 convolutions of one input are merged (``heads``). The 1x1
+convolution after an average pool is moved before the pool, which commutes with it and then has fewer channels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,17 +32,17 @@ Pair = tuple[int, int]
 
 
 class Unit(nn.Module):
-    """Convolution and ReLU."""
+    """Convolution followed by ReLU."""
 
     features: int
     kernel_size: Pair
     stride: int = 1
     padding: Pair = (0, 0)
-    """Zeros on each side of the height and of the width."""
+    """Zeros on each side of the height and on each side of the width."""
 
     @nn.compact
     def __call__(self, x: Activations) -> Activations:
-        """[N, H, W, C] -> [N, H', W', features]."""
+        """Apply the layer: [N, H, W, C] -> [N, H', W', features]."""
         shape = (*self.kernel_size, x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.he_normal(), shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
@@ -52,13 +52,13 @@ class Unit(nn.Module):
 
 
 class Heads(nn.Module):
-    """The 1x1 convolutions at the beginning of several branches, without ReLU."""
+    """Merged 1x1 convolutions at the beginning of several branches, without ReLU."""
 
     features: Sequence[int]
 
     @nn.compact
     def __call__(self, x: Activations) -> list[Activations]:
-        """[N, H, W, C] -> for each branch [N, H, W, its features]."""
+        """Apply the layer: [N, H, W, C] -> [N, H, W, F] for each branch of F features."""
         total = sum(self.features)
         kernel = self.param("kernel", nn.initializers.he_normal(), (1, 1, x.shape[-1], total))
         bias = self.param("bias", nn.initializers.zeros, (total,))
@@ -67,13 +67,13 @@ class Heads(nn.Module):
 
 
 class BlockA(nn.Module):
-    """Figure 5: 1x1, 5x5, two 3x3, and an average pool; 35x35."""
+    """Block of figure 5, at 35x35: branches of 1x1, 5x5, two 3x3, and an average pool."""
 
     pool_features: int
 
     @nn.compact
     def __call__(self, x: Activations) -> Activations:
-        """[N, H, W, C] -> [N, H, W, 224 + pool_features]."""
+        """Apply the block: [N, H, W, C] -> [N, H, W, 224 + pool_features]."""
         one, five, three, pooled = Heads((64, 48, 64, self.pool_features), name="heads")(x)
         five = Unit(64, (5, 5), padding=(2, 2), name="branch5x5_2")(nn.relu(five))
         three = Unit(96, (3, 3), padding=(1, 1), name="branch3x3dbl_2")(nn.relu(three))
@@ -82,11 +82,11 @@ class BlockA(nn.Module):
 
 
 class BlockB(nn.Module):
-    """From 35x35 to 17x17."""
+    """Reduction block from 35x35 to 17x17."""
 
     @nn.compact
     def __call__(self, x: Activations) -> Activations:
-        """[N, H, W, C] -> [N, (H - 1) / 2, (W - 1) / 2, C + 480]."""
+        """Apply the block: [N, H, W, C] -> [N, (H - 1) / 2, (W - 1) / 2, C + 480]."""
         three = Unit(384, (3, 3), stride=2, name="branch3x3")(x)
         double = Unit(64, (1, 1), name="branch3x3dbl_1")(x)
         double = Unit(96, (3, 3), padding=(1, 1), name="branch3x3dbl_2")(double)
@@ -95,14 +95,14 @@ class BlockB(nn.Module):
 
 
 class BlockC(nn.Module):
-    """Figure 6: convolutions of 7 pixels along one axis at a time; 17x17."""
+    """Block of figure 6, at 17x17: convolutions of 7 pixels along one axis at a time."""
 
     middle: int
-    """Channels between them."""
+    """Channels between the convolutions of a branch."""
 
     @nn.compact
     def __call__(self, x: Activations) -> Activations:
-        """[N, H, W, C] -> [N, H, W, 768]."""
+        """Apply the block: [N, H, W, C] -> [N, H, W, 768]."""
         c = self.middle
         one, seven, double, pooled = Heads((192, c, c, 192), name="heads")(x)
         seven, double = nn.relu(seven), nn.relu(double)
@@ -114,11 +114,11 @@ class BlockC(nn.Module):
 
 
 class BlockD(nn.Module):
-    """From 17x17 to 8x8."""
+    """Reduction block from 17x17 to 8x8."""
 
     @nn.compact
     def __call__(self, x: Activations) -> Activations:
-        """[N, H, W, C] -> [N, (H - 1) / 2, (W - 1) / 2, C + 512]."""
+        """Apply the block: [N, H, W, C] -> [N, (H - 1) / 2, (W - 1) / 2, C + 512]."""
         three, seven = (nn.relu(head) for head in Heads((192, 192), name="heads")(x))
         three = Unit(320, (3, 3), stride=2, name="branch3x3_2")(three)
         seven = _line(7, 192, True, "branch7x7x3_2")(seven)
@@ -128,10 +128,10 @@ class BlockD(nn.Module):
 
 
 class BlockE(nn.Module):
-    """Figure 7: branches that end in a row and a column of three pixels side by side; 8x8."""
+    """Block of figure 7, at 8x8: branches that end in parallel 1x3 and 3x1 convolutions."""
 
     average: bool
-    """Whether the pool is the average (the first of the two blocks) or the maximum (the second)."""
+    """Whether the block has an average pool (the first of the two blocks) or a max pool (the second)."""
 
     @nn.compact
     def __call__(self, x: Activations) -> Activations:
@@ -152,23 +152,23 @@ class BlockE(nn.Module):
 
 
 def _line(length: int, features: int, is_row: bool, name: str) -> Unit:
-    """A convolution along a row or a column, which keeps the size."""
+    """Return a convolution along rows or columns that keeps the size."""
     size, padding = (1, length), (0, length // 2)
     return Unit(features, size if is_row else size[::-1], padding=padding if is_row else padding[::-1], name=name)
 
 
 class Inception(nn.Module):
-    """Images -> features and class scores."""
+    """Inception-v3 network of FID, from images to features and class scores."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "n 299 299 3"]) -> tuple[Float[Array, "n f"], Float[Array, "n k"]]:
-        """The features of FID and the scores before the softmax.
+        """Compute the features of FID and the class logits.
 
         Args:
-          x: [N, 299, 299, 3] in [-1, 1].
+          x: images [N, 299, 299, 3] in [-1, 1].
 
         Returns:
-          features [N, 2048], scores [N, 1008].
+          Features [N, 2048] and logits [N, 1008].
         """
         x = Unit(32, (3, 3), stride=2, name="Conv2d_1a_3x3")(x)
         x = Unit(32, (3, 3), name="Conv2d_2a_3x3")(x)
@@ -190,28 +190,28 @@ class Inception(nn.Module):
 
 
 def average_pool(x: Activations) -> Activations:
-    """The mean over 3x3 pixels, of those that are inside the image; the size stays."""
+    """Average 3x3 pixels, counting only pixels inside the image: [N, H, W, C] -> [N, H, W, C]."""
     sums = _along(_along(x, 1, 0.0, jnp.add), 2, 0.0, jnp.add)
     rows, columns = (np.convolve(np.ones(size), np.ones(3), "same") for size in x.shape[1:3])
     return sums / jnp.asarray(np.outer(rows, columns)[None, :, :, None], x.dtype)
 
 
 def max_pool(x: Activations, *, stride: int, padding: int = 0) -> Activations:
-    """The maximum over 3x3 pixels."""
+    """Take the maximum over 3x3 pixels, [N, H, W, C] -> [N, H', W', C], with ``padding`` pixels on each side."""
     window, strides = (1, 3, 3, 1), (1, stride, stride, 1)
     pads = ((0, 0), (padding, padding), (padding, padding), (0, 0))
     return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, strides, pads)
 
 
 def _along(x: Array, axis: int, edge: float, combine: Any) -> Array:
-    """Each pixel combined with its two neighbours along an axis."""
+    """Combine each pixel with its two neighbours along an axis."""
     pads = [(1, 1) if i == axis else (0, 0) for i in range(x.ndim)]
     padded, size = jnp.pad(x, pads, constant_values=edge), x.shape[axis]
     left, middle, right = (jax.lax.slice_in_dim(padded, i, i + size, axis=axis) for i in range(3))
     return combine(combine(left, middle), right)
 
 
-# Its weights --------------------------------------------------------------------------------------------------------
+# Weights ------------------------------------------------------------------------------------------------------------
 
 _A = ("branch1x1", "branch5x5_1", "branch3x3dbl_1", "branch_pool")
 _C = ("branch1x1", "branch7x7_1", "branch7x7dbl_1", "branch_pool")
@@ -223,15 +223,15 @@ HEADS: Mapping[str, Sequence[str]] = {
     "Mixed_7b": _E,
     "Mixed_7c": _E[:3],
 }
-"""Which layers of the file are the heads of a block."""
+"""Names in the file of the layers that are merged into the heads of a block."""
 
 
 def parameters(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The module's parameters from the tensors of the PyTorch file, by their names there.
+    """Convert the tensors of the PyTorch file to the parameters of ``Inception``.
 
     Args:
-      state: ``Mixed_5b.branch1x1.conv.weight`` [O, I, h, w], ``Mixed_5b.branch1x1.bn.running_mean`` [O] and so on;
-        ``fc.weight`` [1008, 2048].
+      state: tensors by their names in the file: ``Mixed_5b.branch1x1.conv.weight`` [O, I, h, w],
+        ``Mixed_5b.branch1x1.bn.running_mean`` [O] and so on; ``fc.weight`` [1008, 2048].
 
     Raises:
       UserError: a tensor is missing or has another shape.
@@ -254,17 +254,17 @@ def parameters(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
         for key, array in arrays.items():
             if array.shape != tree[key].shape:
                 found = f"{'.'.join(path)} makes {key} {array.shape}, not {tree[key].shape}"
-                raise UserError(f"these are no weights of FID's Inception-v3: {found}")
+                raise UserError(f"not the weights of FID's Inception-v3: {found}")
         return arrays
 
     return built(shapes, ())
 
 
 def _folded(state: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
-    """A convolution with its batch norm: ``(k * x - mean) scale / sqrt(var + eps) + shift`` as ``k' * x + b'``."""
+    """Fold batch norm into a convolution: ``(k * x - mean) scale / sqrt(var + eps) + shift`` as ``k' * x + b'``."""
     kernel = _tensor(state, f"{name}.conv.weight")
     if kernel.ndim != 4:
-        raise UserError(f"these are no weights of FID's Inception-v3: {name}.conv.weight is {kernel.shape}")
+        raise UserError(f"not the weights of FID's Inception-v3: {name}.conv.weight is {kernel.shape}")
     scale, shift, mean, var = (
         _tensor(state, f"{name}.bn.{part}") for part in ("weight", "bias", "running_mean", "running_var")
     )
@@ -274,5 +274,5 @@ def _folded(state: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]
 
 def _tensor(state: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     if name not in state:
-        raise UserError(f"these are no weights of FID's Inception-v3: {name} is missing")
+        raise UserError(f"not the weights of FID's Inception-v3: {name} is missing")
     return np.asarray(state[name], np.float64)

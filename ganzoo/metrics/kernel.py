@@ -1,4 +1,4 @@
-"""The kernel distance between two sets of features; with those of the Inception network it is the KID."""
+"""The kernel distance between two sets of features; with Inception features it is the KID."""
 
 from functools import partial
 
@@ -14,13 +14,13 @@ Features = Float[np.ndarray, "_n d"]
 def cubic(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "n m"]:
     """Return ``(x . y / d + 1)^3`` for each pair of rows. Binkowski et al. 2018, arXiv:1801.01401, section 4."""
     base = x @ y.T / x.shape[1] + 1
-    return base * base * base  # a power would take longer than the product of the matrices
+    return base * base * base  # ** 3 would take longer than the matrix product
 
 
 def squared_mmd(x: Features, y: Features) -> float:
     """Return the unbiased estimate of the squared maximum mean discrepancy of [n, d] and [m, d]; may be below 0.
 
-    Gretton et al. 2012, A kernel two-sample test, eq. 3, in float64.
+    Computed in float64. Gretton et al. 2012, A kernel two-sample test, eq. 3.
     """
     both, n, m = np.concatenate([x, y]).astype(np.float64), len(x), len(y)
     matrix = cubic(both, both)  # of a set with itself: half of a product

@@ -1,11 +1,11 @@
-"""LPIPS: how far apart two images are for a network that was trained to see objects, as people judged it.
+"""LPIPS: perceptual distance of two images in the features of a classifier, calibrated on human judgements.
 
 Zhang et al. 2018, arXiv:1801.03924, section 3 and figure 3; the published version 0.1 on VGG16 (Simonyan and Zisserman
-2014, arXiv:1409.1556, table 1, column D). With features y of the levels l, each of length 1 at every place:
+2014, arXiv:1409.1556, table 1, column D). With features y of the levels l, normalised to length 1 at every pixel:
 
     d(a, b) = sum_l 1 / (H_l W_l) sum_hw sum_c w_lc (y_l(a) - y_l(b))^2
 
-This is a squared Euclidean distance, of features that are scaled by the root of ``w_lc / (H_l W_l)``.
+The distance d is the squared Euclidean distance of features that are scaled by the root of ``w_lc / (H_l W_l)``.
 """
 
 import hashlib
@@ -31,14 +31,14 @@ from ganzoo.typing import AnyArray, Images, PerExample
 Activations: TypeAlias = Float[Array, "n _h _w _c"]
 
 LPIPS = "lpips"
-"""As results name its features."""
+"""Name of the extractor in results."""
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
-"""Of the colours in [-1, 1] before the first layer."""
+"""Shift and scale of the colours in [-1, 1] before the first layer."""
 EPSILON = 1e-10
 SMALLEST = 16
-"""Pixels of an image of which the last level sees one."""
+"""Smallest side of an image in pixels, for which the last level has one pixel."""
 LEVELS = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
-"""The convolutions up to each level, by their numbers in torchvision's ``features``."""
+"""Convolutions of each level, by their numbers in torchvision's ``features``."""
 REMEDY = (
     "LPIPS takes vgg16-397923af.pth, which is torchvision's VGG16_Weights.IMAGENET1K_V1, and lpips/weights/v0.1/vgg.pth"
     " of https://github.com/richzhang/PerceptualSimilarity, or one file with the arrays of both"
@@ -46,17 +46,17 @@ REMEDY = (
 
 
 class Weights(NamedTuple):
-    """Of the network and of the distance; how wide the layers are follows from them."""
+    """Weights of the network and of the distance; the shapes determine the widths of the layers."""
 
     levels: Sequence[Sequence[tuple[AnyArray, AnyArray]]]
-    """For each level its convolutions: kernel [3, 3, I, O] and bias [O]."""
+    """Kernels [3, 3, I, O] and biases [O] of the convolutions of each level."""
     channels: Sequence[AnyArray]
-    """For each level the roots of ``w``, [C]."""
+    """Square roots of ``w`` [C] of each level."""
 
 
 @dataclass(frozen=True, eq=False)
 class Lpips:
-    """The distance with its weights.
+    """LPIPS distance with its weights.
 
     Example::
 
@@ -67,23 +67,23 @@ class Lpips:
     weights: Weights
 
     def __call__(self, images: Images, targets: Images) -> PerExample:
-        """[N, H, W, C] twice, in [-1, 1] -> [N]; differentiable in both."""
+        """Return the distances [N] of images and targets [N, H, W, C] in [-1, 1]; differentiable in both."""
         return squared_distance(features(self.weights, images), features(self.weights, targets))
 
     def to(self, targets: Images) -> jax.tree_util.Partial:
-        """``images -> [N]``: the distance to these targets, whose features are made once."""
+        """Return a function ``images [N, H, W, C] -> [N]``, the distance to ``targets``, whose features are cached."""
         weights = jax.device_put(self.weights)
         return jax.tree_util.Partial(_distance_to, weights, jax.jit(features)(weights, targets))
 
 
 def lpips(files: Sequence[Path | str]) -> Lpips:
-    """The distance with the weights of files.
+    """Load the LPIPS distance from files of weights.
 
-    They are read without executing anything in them, and their hashes are not looked at: any weights of this
-    architecture will do, such as those that were tuned for other images.
+    Nothing in the files is executed. The hashes of the files are not checked: any weights of the architecture are
+    accepted, such as weights tuned for other images.
 
     Args:
-      files: of ``torch.save``, ``.safetensors`` or ``.npz``; their arrays are put together by name.
+      files: files of ``torch.save``, ``.safetensors`` or ``.npz``, whose arrays are merged by name.
 
     Raises:
       UserError: a file cannot be read, or an array is missing or has another shape.
@@ -98,7 +98,7 @@ def lpips(files: Sequence[Path | str]) -> Lpips:
 
 
 def lpips_extractor(files: Sequence[Path | str]) -> Extractor:
-    """The features whose squared distances are LPIPS, for path lengths; the hash is of the arrays, not the files."""
+    """Return the extractor whose squared distances are LPIPS, for path lengths; the hash is of the weights' arrays."""
     weights = lpips(files).weights
     content = b"".join(np.ascontiguousarray(leaf).tobytes() for leaf in jax.tree.leaves(weights))
     return Extractor(LPIPS, _flat_features, weights, about={"sha256": hashlib.sha256(content).hexdigest()})
@@ -108,18 +108,18 @@ def lpips_extractor(files: Sequence[Path | str]) -> Extractor:
 
 
 def features(weights: Weights, images: Images) -> list[Activations]:
-    """The scaled features of each level, [N, H / 2^l, W / 2^l, C_l].
+    """Compute the scaled features of each level, [N, H / 2^l, W / 2^l, C_l].
 
     Args:
-      weights: as ``read_weights`` makes them.
-      images: [N, H, W, C] in [-1, 1], of any number of channels by the rule of ``rgb``; large ones are shrunk to about
-        256 pixels, as for path lengths.
+      weights: weights, as returned by ``read_weights``.
+      images: [N, H, W, C] in [-1, 1], converted to three channels by ``rgb``; large images are shrunk to about 256
+        pixels, as for path lengths.
 
     Raises:
       UserError: the images have fewer than ``SMALLEST`` pixels.
     """
     if min(images.shape[1:3]) < SMALLEST:
-        raise UserError(f"LPIPS is of images of at least {SMALLEST} pixels, not of {images.shape[1]}x{images.shape[2]}")
+        raise UserError(f"LPIPS needs images of at least {SMALLEST} pixels, not {images.shape[1]}x{images.shape[2]}")
     colours = shrunk(rgb((jnp.asarray(images, jnp.float32) + 1) * 127.5)) / 127.5 - 1
     x, found = (colours - _per_channel(SHIFT)) / _per_channel(SCALE), []
     with jax.default_matmul_precision("highest"):
@@ -132,19 +132,19 @@ def features(weights: Weights, images: Images) -> list[Activations]:
 
 
 def squared_distance(a: Sequence[Activations], b: Sequence[Activations]) -> Float[Array, " n"]:
-    """Sums over levels, places and channels."""
+    """Sum ``(a - b)^2`` over levels, pixels and channels: feature maps [N, H, W, C] of each level -> [N]."""
     return sum((jnp.sum(jnp.square(x - y), axis=(1, 2, 3)) for x, y in zip(a, b, strict=True)), jnp.zeros(len(a[0])))
 
 
 def of_length_one(x: Activations) -> Activations:
-    """Each place divided by the root of its sum of squares, plus ``EPSILON``; where all is 0, so is the gradient."""
+    """Divide x [N, H, W, C] at each pixel by its norm plus ``EPSILON``; the gradient is 0 where all channels are 0."""
     total = jnp.sum(jnp.square(x), axis=-1, keepdims=True)
     length = jnp.where(total > 0, jnp.sqrt(jnp.where(total > 0, total, 1)), 0)
     return x / (length + EPSILON)
 
 
 def halved(x: Activations) -> Activations:
-    """The maximum over 2x2 pixels; an odd row or column at the end is left out."""
+    """Max-pool 2x2 pixels, [N, H, W, C] -> [N, H // 2, W // 2, C]; an odd last row or column is left out."""
     n, h, w, c = x.shape
     return x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c).max((2, 4))
 
@@ -154,7 +154,7 @@ def _distance_to(weights: Weights, known: Sequence[Activations], images: Images)
 
 
 def _flat_features(weights: Weights, images: Float[AnyArray, "n h w c"]) -> Float[Array, "n d"]:
-    """Of images in 0..255."""
+    """Flatten and concatenate the features of all levels: images [N, H, W, C] in 0..255 -> [N, d]."""
     return jnp.concatenate([level.reshape(len(level), -1) for level in features(weights, images / 127.5 - 1)], axis=1)
 
 
@@ -162,18 +162,18 @@ def _per_channel(values: Sequence[float] | AnyArray) -> Float[Array, "1 1 1 c"]:
     return jnp.expand_dims(jnp.asarray(values, jnp.float32), (0, 1, 2))
 
 
-# Its weights --------------------------------------------------------------------------------------------------------
+# Weights ------------------------------------------------------------------------------------------------------------
 
 
 def read_weights(arrays: Mapping[str, np.ndarray]) -> Weights:
-    """The weights from arrays by the names of torchvision and of the package lpips; others are ignored.
+    """Select the weights from arrays by the names of torchvision and of the package lpips; ignore other arrays.
 
     Args:
       arrays: ``features.0.weight`` [O, I, 3, 3] and ``features.0.bias`` [O], or ``net.slice1.0.weight`` and so on;
         ``lin0.model.1.weight`` or ``lins.0.model.1.weight`` [1, C, 1, 1].
 
     Raises:
-      UserError: one is missing, has another shape than the others ask for, or a weight of the distance is negative.
+      UserError: an array is missing, has a shape that does not fit the others, or has negative weights of the distance.
     """
     named_here = _renamed(arrays)
     wanted = [f"features.{i}.{part}" for level in LEVELS for i in level for part in ("weight", "bias")]
@@ -193,14 +193,14 @@ def read_weights(arrays: Mapping[str, np.ndarray]) -> Weights:
         name = f"lin{number}.model.1.weight"
         of_level = _shaped(named_here, name, (1, width, 1, 1)).reshape(-1)
         if not (of_level >= 0).all():
-            raise UserError(f"these are no weights of LPIPS: {name} has values below 0")
+            raise UserError(f"not the weights of LPIPS: {name} has values below 0")
         levels.append(layers)
         channels.append(np.sqrt(of_level))
     return Weights(levels, channels)
 
 
 def _renamed(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """By torchvision's names of layers; of the two names of a weight of the distance, the first that is there."""
+    """Add torchvision's names of layers and the names ``lin<i>`` of distance weights, unless they exist already."""
     others = {f"lins.{number}.": f"lin{number}." for number in range(len(LEVELS))}
     others |= {f"net.slice{k}.{i}.": f"features.{i}." for k, level in enumerate(LEVELS, 1) for i in level}
     found = dict(arrays)
@@ -214,5 +214,5 @@ def _renamed(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 def _shaped(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:
     array = arrays[name]
     if array.shape != shape:
-        raise UserError(f"these are no weights of LPIPS: {name} is {named(array.shape)}, not {named(shape)}; {REMEDY}")
+        raise UserError(f"not the weights of LPIPS: {name} is {named(array.shape)}, not {named(shape)}; {REMEDY}")
     return array.astype(np.float32)

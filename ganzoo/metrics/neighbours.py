@@ -1,6 +1,6 @@
-"""Fidelity and diversity apart: precision and recall, density and coverage, from distances to nearest neighbours.
+"""Fidelity and diversity as separate numbers: precision and recall, density and coverage, from nearest neighbours.
 
-The ball of an image reaches to its k-th nearest neighbour in its own set, itself not counted.
+The radius of an image's ball is the distance to its k-th nearest neighbour in its own set, itself excluded.
 """
 
 from collections.abc import Sequence
@@ -13,32 +13,35 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 BLOCK = 1024
-"""Rows of the matrix of distances that are in memory at once."""
+"""Rows of the distance matrix that are in memory at once."""
 
 Features = Float[np.ndarray, "_n d"]
 
 
 @dataclass(frozen=True)
 class Manifolds:
-    """How the balls of two sets of images overlap."""
+    """Overlap of the balls of real and of generated images."""
 
     precision: float
-    """The share of fakes inside any real ball. Kynkaanniemi et al. 2019, arXiv:1904.06991, eq. 2."""
+    """Fraction of fakes inside any real ball. Kynkaanniemi et al. 2019, arXiv:1904.06991, eq. 2."""
     recall: float
-    """The share of reals inside any fake ball."""
+    """Fraction of reals inside any fake ball. Same paper, eq. 2."""
     density: float
-    """Real balls around a fake, divided by k. Naeem et al. 2020, arXiv:2002.09797, eq. 3."""
+    """Mean number of real balls that contain a fake, divided by k. Naeem et al. 2020, arXiv:2002.09797, eq. 3."""
     coverage: float
-    """The share of real balls with any fake inside. Eq. 4."""
+    """Fraction of real balls that contain any fake. Naeem et al. 2020, arXiv:2002.09797, eq. 4."""
 
 
 def manifolds(real: Features, fake: Features, ks: Sequence[int] = (3,)) -> list[Manifolds]:
-    """The four numbers for every k, from one pass over all distances.
+    """Compute the four numbers for every k, in one pass over all distances.
 
     Args:
-      real: [N, d]; the distances are computed in its precision.
-      fake: [M, d].
-      ks: 3 in the paper of precision and recall, 5 in that of density and coverage; less than N and M.
+      real: features [N, d]; the distances are computed in its precision.
+      fake: features [M, d].
+      ks: values of k, less than N and M; the paper of precision and recall uses 3, the paper of density and coverage 5.
+
+    Raises:
+      ValueError: a k is not less than N and M.
     """
     real, fake = _centred(real, fake)
     real_balls, fake_balls = (squared_radii(x, ks) for x in (real, fake))
@@ -63,16 +66,16 @@ def manifolds(real: Features, fake: Features, ks: Sequence[int] = (3,)) -> list[
 
 
 def squared_radii(features: Features, ks: Sequence[int]) -> Float[np.ndarray, "k n"]:
-    """The squared distance of every image to its k-th nearest neighbour, for every k."""
+    """Return the squared distances [k, N] of every image to its k-th nearest neighbour, for features [N, d]."""
     if len(features) <= max(ks):
-        raise ValueError(f"{len(features)} images have no {max(ks)} nearest neighbours each")
+        raise ValueError(f"{len(features)} images are too few for {max(ks)} nearest neighbours each")
     others = jnp.asarray(features)
     found = [np.asarray(_nearest(_full(rows), others, max(ks) + 1))[: len(rows)] for _, rows in _blocks(features)]
     return np.concatenate(found)[:, list(ks)].T
 
 
 def _centred(real: Features, fake: Features) -> tuple[Features, Features]:
-    """Moved by the mean of the reals: a smaller norm leaves more digits to the differences."""
+    """Subtract the mean of the reals from both sets: smaller norms leave more digits for the distances."""
     mean = np.mean(real, axis=0, dtype=np.float64).astype(real.dtype)
     return real - mean, (fake - mean).astype(real.dtype)
 
@@ -82,7 +85,7 @@ def _blocks(features: Features) -> list[tuple[int, Features]]:
 
 
 def _full(rows: np.ndarray) -> np.ndarray:
-    """The last block as long as the others, so that one program serves all; what is added has balls of radius -1."""
+    """Pad to ``BLOCK`` rows, so that one program serves all blocks; padded balls get radius -1 and contain nothing."""
     return np.concatenate([rows, np.full((BLOCK - len(rows), rows.shape[1]), -1, rows.dtype)])
 
 
@@ -94,7 +97,7 @@ def _squared_distances(rows: Float[Array, "b d"], columns: Float[Array, "n d"]) 
 
 @partial(jax.jit, static_argnums=2)
 def _nearest(rows: Float[Array, "b d"], columns: Float[Array, "n d"], count: int) -> Float[Array, "b c"]:
-    """The squared distances to the nearest, beginning with each one's own of 0."""
+    """Return the ``count`` smallest squared distances of each row, beginning with the distance 0 to itself."""
     return -jax.lax.top_k(-_squared_distances(rows, columns), count)[0]
 
 
@@ -102,7 +105,7 @@ def _nearest(rows: Float[Array, "b d"], columns: Float[Array, "n d"], count: int
 def _overlaps(
     real: Float[Array, "b d"], fake: Float[Array, "m d"], real_balls: Float[Array, "k b"], fake_balls: Array
 ) -> tuple[Int[Array, "k m"], Bool[Array, "k b"], Bool[Array, "k b"]]:
-    """In how many real balls each fake is; whether each real is in a fake ball; whether its own ball holds a fake."""
+    """Count the real balls around each fake; test for each real whether any fake ball has it, and its ball any fake."""
     distances = jnp.expand_dims(_squared_distances(real, fake), 0)
     in_real = distances <= jnp.expand_dims(real_balls, 2)
     in_fake = distances <= jnp.expand_dims(fake_balls, 1)

@@ -1,4 +1,4 @@
-"""Perceptual path length: how much the image changes on a very short way between latents."""
+"""Perceptual path length: the perceptual change of the image along a very short segment of a path between latents."""
 
 from collections.abc import Callable
 from functools import partial
@@ -19,10 +19,11 @@ from ganzoo.typing import Images, Key, Labels, Latents, State
 Space = Literal["z", "w"]
 Sampling = Literal["full", "end"]
 EPSILON = 1e-4
+"""Length of the segment, as a fraction of the path."""
 LARGEST = 256
-"""Larger images are brought to about this many pixels, as far as whole factors go."""
+"""Shorter side in pixels to which larger images are shrunk, by whole factors."""
 LATENT, OTHER, PLACE = range(3)
-"""What is drawn for each path."""
+"""Numbers that are folded into the key: both ends of a path, and the position on the path."""
 
 
 def perceptual_path_length(
@@ -30,14 +31,14 @@ def perceptual_path_length(
 ) -> float:
     """Return the mean of ``|f(a) - f(b)|^2 / epsilon^2`` over pairs of images, without the lowest and highest 1%.
 
-    The published lengths are measured by LPIPS (Zhang et al. 2018) as f; only those can be compared with a paper.
+    Published path lengths use LPIPS (Zhang et al. 2018) as f; path lengths of other features are not comparable.
 
     Args:
-      pairs: ``indices [n] -> (images, images)`` at ``EPSILON`` from each other.
-      extractor: f; its images are not rounded.
-      count: of pairs.
-      batch_size: pairs at once; a multiple of the devices.
-      mesh: the devices.
+      pairs: ``indices [n] -> (images, images)``, each [n, H, W, C], of points ``EPSILON`` apart.
+      extractor: feature extractor f; images are not quantized.
+      count: number of pairs.
+      batch_size: pairs at once; a multiple of the number of devices.
+      mesh: devices over which a batch is split.
 
     Karras et al. 2019, arXiv:1812.04948, section 4.1.
     """
@@ -87,11 +88,11 @@ def endpoints(
 
     Args:
       draw: ``(key, indices) -> [n, z]``: latent i depends on the key and i alone.
-      key: of all draws.
-      indices: which paths.
-      space: on the sphere between latents z, or on the line between their styles w.
-      sampling: anywhere on the way ("full") or at its beginning ("end").
-      styles: ``[n, z] -> w``; by default the latents themselves.
+      key: random key of all draws.
+      indices: indices [n] of the paths.
+      space: "z": paths on the sphere between latents. "w": straight lines between styles.
+      sampling: "full": anywhere on the path. "end": at the beginning of the path.
+      styles: ``[n, z] -> [n, ...]``, from latents to styles w; by default the identity.
 
     Returns:
       The styles of both points.

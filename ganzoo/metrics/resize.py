@@ -1,7 +1,7 @@
-"""Bringing images to the size of a feature extractor exactly as the published numbers were made.
+"""Resizing of images to the input size of a feature extractor, exactly as for published numbers.
 
-The way of resizing changes FID in its first digit (Parmar et al. 2022, arXiv:2104.11222). Each one here is linear along
-each axis, so it is two matrix products; the matrices are computed once, on the host.
+The resizing method changes the first digit of FID (Parmar et al. 2022, arXiv:2104.11222). All methods of this module
+are linear along each axis, so resizing is two matrix products; the matrices are computed once, on the host.
 """
 
 import math
@@ -19,14 +19,14 @@ Filter = Literal["box", "bilinear", "bicubic", "lanczos"]
 
 
 def resized(images: Float[Array, "n h w c"], size: tuple[int, int], resize: Resize) -> Float[Array, "n h2 w2 c"]:
-    """Images in 0..255, stretched to ``size`` if they have another one.
+    """Resize images in 0..255 to ``size``; return images that already have this size unchanged.
 
     Args:
       images: [N, H, W, C].
       size: (H2, W2).
-      resize: "tensorflow": bilinear without antialiasing, corner on corner: the graph of the original FID (Heusel et
-        al. 2017), torch-fidelity and NVlabs. "pytorch": the same, but centre on centre: pytorch-fid. "clean": bicubic
-        with antialiasing, as Pillow resizes floats, clipped to 0..255: clean-fid.
+      resize: "tensorflow": bilinear without antialiasing, corners aligned: the graph of the original FID (Heusel et al.
+        2017), torch-fidelity and NVlabs. "pytorch": bilinear without antialiasing, pixel centres aligned: pytorch-fid.
+        "clean": bicubic with antialiasing, as Pillow resizes floats, clipped to 0..255: clean-fid.
 
     Returns:
       [N, H2, W2, C], not rounded.
@@ -39,7 +39,7 @@ def resized(images: Float[Array, "n h w c"], size: tuple[int, int], resize: Resi
 
 
 def filtered(images: Float[Array, "n h w c"], size: tuple[int, int], name: Filter) -> Float[Array, "n h2 w2 c"]:
-    """Images in 0..255 resized by one of Pillow's antialiasing filters and clipped, but not rounded."""
+    """Resize images [N, H, W, C] in 0..255 by an antialiasing Pillow filter to [N, H2, W2, C]; clip, do not round."""
     height, width = images.shape[1:3]
     return _product(images, antialiased(height, size[0], name), antialiased(width, size[1], name))
 
@@ -48,7 +48,7 @@ def _product(images: Array, rows: np.ndarray, columns: np.ndarray) -> Array:
     exact = jax.lax.Precision.HIGHEST
     wide = jnp.einsum("nhwc,Ww->nhWc", images, jnp.asarray(columns, images.dtype), precision=exact)
     result = jnp.einsum("nhwc,Hh->nHwc", wide, jnp.asarray(rows, images.dtype), precision=exact)
-    return jnp.clip(result, 0, 255)  # which only bicubic and Lanczos filters leave
+    return jnp.clip(result, 0, 255)  # only bicubic and Lanczos filters overshoot
 
 
 # Matrices [output pixels, input pixels] of one axis -----------------------------------------------------------------
@@ -56,19 +56,25 @@ def _product(images: Array, rows: np.ndarray, columns: np.ndarray) -> Array:
 
 @cache
 def corner_bilinear(before: int, after: int) -> np.ndarray:
-    """Output i lies at ``i * before / after`` (TensorFlow 1, ``align_corners=False``), in float32 as there."""
+    """Return the matrix [after, before] with output i at ``i * before / after``, in float32.
+
+    TensorFlow 1, ``align_corners=False``.
+    """
     return _between(np.arange(after, dtype=np.float32) * np.float32(before / after), before)
 
 
 @cache
 def centre_bilinear(before: int, after: int) -> np.ndarray:
-    """Output i lies at ``(i + 1/2) * before / after - 1/2`` (PyTorch, ``align_corners=False``)."""
+    """Return the matrix [after, before] with output i at ``(i + 1/2) * before / after - 1/2``.
+
+    PyTorch, ``align_corners=False``.
+    """
     positions = (np.arange(after, dtype=np.float32) + np.float32(0.5)) * np.float32(before / after) - np.float32(0.5)
     return _between(np.maximum(positions, 0), before)
 
 
 def _between(positions: np.ndarray, size: int) -> np.ndarray:
-    """Each output is the mean of its two neighbours, weighted by nearness."""
+    """Return the matrix [n, size] that interpolates linearly at ``positions`` [n]."""
     low = np.minimum(np.floor(positions).astype(int), size - 1)
     share = (positions - low).astype(np.float64)
     matrix, rows = np.zeros((len(positions), size)), np.arange(len(positions))
@@ -79,7 +85,7 @@ def _between(positions: np.ndarray, size: int) -> np.ndarray:
 
 @cache
 def antialiased(before: int, after: int, name: Filter = "bicubic") -> np.ndarray:
-    """A filter around the centre of every output, as wide as an output pixel where the image shrinks (Pillow)."""
+    """Return the matrix [after, before] of a Pillow filter, widened to the output pixels if the image shrinks."""
     function, support = FILTERS[name]
     scale = before / after
     width = max(scale, 1.0)
@@ -102,7 +108,7 @@ def _triangle(x: float) -> float:
 
 
 def _cubic(x: float) -> float:
-    """Keys (1981) with a = -1/2."""
+    """Evaluate the cubic convolution kernel of Keys (1981) with a = -1/2."""
     x = abs(x)
     if x < 1:
         return (1.5 * x - 2.5) * x * x + 1
@@ -110,7 +116,7 @@ def _cubic(x: float) -> float:
 
 
 def _lanczos(x: float) -> float:
-    """sinc windowed by the middle lobe of a sinc three times as wide."""
+    """Evaluate a sinc windowed by the main lobe of a sinc three times as wide."""
     if x == 0:
         return 1.0
     angle = math.pi * x
@@ -123,4 +129,4 @@ FILTERS: Mapping[str, tuple[Callable[[float], float], float]] = {
     "bicubic": (_cubic, 2.0),
     "lanczos": (_lanczos, 3.0),
 }
-"""Filter and its support on each side, in pixels."""
+"""Filter functions and their supports on each side, in pixels."""

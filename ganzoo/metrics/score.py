@@ -1,4 +1,4 @@
-"""The Inception score: how sure the classes of single images are, and how many classes there are among all."""
+"""The Inception score, which grows with the certainty of each image's class and the diversity of all classes."""
 
 from itertools import pairwise
 

@@ -1,7 +1,7 @@
 """Means and covariances of features, summed as they come, in float64; the Frechet distance between two of them.
 
-Features come in batches of any size and are taken up in blocks of a fixed one, so that the sums are the same for every
-batch size; what is in memory is one block and the covariance.
+Features arrive in batches of any size and are accumulated in blocks of a fixed size, so the sums do not depend on the
+batch size. Only one block and the covariance are in memory.
 """
 
 import io
@@ -61,7 +61,7 @@ class FeatureSet:
 
     statistics: Statistics
     features: Float[np.ndarray, "n d"] | None
-    """float32, in the order of the images; None where only statistics were asked for."""
+    """float32 [n, d], in the order of the images; None if only the statistics are kept."""
 
     def to_bytes(self) -> bytes:
         """Return the content of an ``.npz`` file, without features of more than ``LARGEST`` bytes."""
@@ -83,7 +83,7 @@ def collect(batches: Iterable[Float[np.ndarray, "_n d"]], *, keep: bool) -> Feat
     """Return the statistics of features that come in batches; with ``keep``, the features themselves too.
 
     Raises:
-      ValueError: there are none, or some are not finite.
+      ValueError: there are no features, or some features are not finite.
     """
     kept, waiting, total = [], np.empty((0, 0), np.float32), None
     for batch in batches:

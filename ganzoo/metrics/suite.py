@@ -1,4 +1,4 @@
-"""The metrics by name, computed together: one pass over the real images, one over the generated ones.
+"""The metrics by name, computed together in one pass over the real and one pass over the generated images.
 
 >>> real = extract_features(real_images, extractor, 1000, keep=True, batch_size=50, mesh=mesh)
 >>> fake = extract_features(fake_images, extractor, 1000, keep=True, batch_size=50, mesh=mesh)
@@ -41,11 +41,11 @@ class Evidence:
     real: FeatureSet
     fake: FeatureSet
     key: Key
-    """Of the subsets that are drawn."""
+    """Random key of the subsets of the kernel distance."""
 
     @cached_property
     def manifolds(self) -> Mapping[int, Manifolds]:
-        """By k, from one pass over all distances."""
+        """Overlaps of the balls by k, from one pass over all distances."""
         if self.real.features is None or self.fake.features is None:
             raise ValueError("the features were not kept")
         ks = (PRECISION_K, DENSITY_K)
@@ -155,7 +155,7 @@ NAMES = (*ALIASES, *METRICS)
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Raise ``UserError`` for a name that is no metric's."""
+    """Raise ``UserError`` unless all names are names of metrics."""
     for name in names:
         if name not in NAMES:
             raise UserError(f"unknown metric {name!r};{nearest(name, NAMES)}")
@@ -204,7 +204,7 @@ def measure(names: Sequence[str], evidence: Evidence) -> dict[str, float]:
       ``<extractor>/frechet`` and so on.
 
     Raises:
-      UserError: an unknown name, or one that only Inception features deserve.
+      UserError: a name is unknown, or requires Inception features.
     """
     check_names(names)
     numbers = {}

@@ -1,4 +1,4 @@
-"""The file of FID's Inception weights: where it is looked for, whether it is the right one, and its tensors."""
+"""Finding, verifying and reading the file of FID's Inception weights."""
 
 import hashlib
 from pathlib import Path

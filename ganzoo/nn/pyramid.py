@@ -1,4 +1,4 @@
-"""The sizes that an image goes through between the smallest feature map and its own size."""
+"""Sizes of the feature maps of a network, from the smallest to the size of the image."""
 
 import math
 from dataclasses import dataclass
@@ -6,26 +6,26 @@ from dataclasses import dataclass
 from ganzoo.errors import UserError
 
 LOWEST, HIGHEST = 4, 15
-"""Bounds of the shorter side of the smallest feature map."""
+"""Bounds of the shorter side of the smallest feature map, in pixels."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """One of the sizes."""
+    """Size and width of the feature maps at one level of a network."""
 
     resolution: int
-    """Its name: the power of two nearest to the side of a square of the same area; the side itself where that is it."""
+    """Name of the level: the power of two nearest to the side of a square with the same area as the feature map."""
     height: int
     width: int
     features: int
-    """Channels of its activations."""
+    """Channels of the feature maps."""
 
 
 def pyramid(image_size: int | tuple[int, int], channel_base: int, channel_max: int) -> tuple[Level, ...]:
-    """The levels from the smallest to the image's own, each twice as high and wide as the one before.
+    """Return the levels from the smallest to the size of the image, each twice as high and wide as the previous one.
 
-    Channels are ``min(channel_base // resolution, channel_max)``. A side of the image is ``b * 2^k`` with the smallest
-    ``b`` from 4 on that k common halvings allow: 4 x 4 for powers of two, 6 x 8 for 192 x 256.
+    Channels are ``min(channel_base // resolution, channel_max)``. Height and width are halved together while both are
+    even and neither falls below 4: the smallest level is 4 x 4 for powers of two, and 6 x 8 for 192 x 256.
 
     Raises:
       UserError: no number of halvings brings the shorter side down to 4 .. 15.
@@ -44,14 +44,14 @@ def pyramid(image_size: int | tuple[int, int], channel_base: int, channel_max: i
 
 
 def size_of(image_size: int | tuple[int, int]) -> tuple[int, int]:
-    """(height, width): one number stands for both."""
+    """Return (height, width); a single number stands for both."""
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     return height, width
 
 
 def _remedy(image_size: int | tuple[int, int]) -> str:
-    """What to give instead."""
-    rule = f"height and width must be h * 2^k and w * 2^k with the smaller of h, w from {LOWEST} to {HIGHEST}"
+    """Return the rule for image sizes and the nearest valid size."""
+    rule = f"height and width must be h * 2^k and w * 2^k with min(h, w) from {LOWEST} to {HIGHEST}"
     height, width = size_of(image_size)
     if min(height, width) < LOWEST:
         return f"{rule}, so at least {LOWEST}"
@@ -62,7 +62,7 @@ def _remedy(image_size: int | tuple[int, int]) -> str:
         if (rows := round(height / step)) >= LOWEST and (columns := round(width / step)) >= LOWEST
         if min(rows, columns) <= HIGHEST
     ]
-    # a number between two steps may be nearest to the largest that the finer one reaches
+    # a size between two steps may be nearest to the largest size of the finer step
     possible += [(HIGHEST * step, HIGHEST * step) for step in steps if isinstance(image_size, int)]
     near = min(possible, key=lambda size: abs(size[0] - height) + abs(size[1] - width))
     return f"{rule}; the nearest is {near[0] if isinstance(image_size, int) else near}"

@@ -1,4 +1,4 @@
-"""Activations with the gains that keep the second moment of what passes through them."""
+"""Activation functions with gains that preserve the second moment of their input."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ ActivationName = Literal["linear", "relu", "lrelu", "tanh", "sigmoid", "elu", "s
 
 @dataclass(frozen=True)
 class Activation:
-    """``function(x, alpha)``, the usual ``alpha``, and the usual gain."""
+    """Activation function ``function(x, alpha)`` with its default ``alpha`` and default gain."""
 
     function: Callable[[Array, float], Array]
     alpha: float
@@ -33,7 +33,7 @@ ACTIVATIONS: Mapping[str, Activation] = {
     "softplus": Activation(lambda x, alpha: jax.nn.softplus(x), 0.0, 1.0),
     "swish": Activation(lambda x, alpha: jax.nn.sigmoid(x) * x, 0.0, SQRT2),
 }
-"""By the names of NVlabs/stylegan2-ada-pytorch, torch_utils/ops/bias_act.py."""
+"""Activation functions by their names in NVlabs/stylegan2-ada-pytorch, torch_utils/ops/bias_act.py."""
 
 
 def bias_act(
@@ -45,15 +45,18 @@ def bias_act(
     gain: float | None = None,
     clamp: float | None = None,
 ) -> Float[Array, "*_n _c"]:
-    """``clip(gain * activation(x + bias), -clamp, clamp)``, in float32 at least, back in the dtype of ``x``.
+    """Compute ``clip(gain * activation(x + bias), -clamp, clamp)`` in float32 or wider.
 
     Args:
         x: [..., C]; the channels are the last axis.
         bias: [C].
         activation: a key of ``ACTIVATIONS``.
-        alpha: the slope of "lrelu" below 0; its usual value when absent.
-        gain: the activation's usual one when absent.
-        clamp: limit of the magnitude, after the gain; none when absent.
+        alpha: slope of "lrelu" below 0; None takes the activation's default.
+        gain: factor of the result; None takes the activation's default.
+        clamp: largest magnitude of the result, applied after the gain; None does not clip.
+
+    Returns:
+        [..., C] in the dtype of ``x``.
     """
     kind = ACTIVATIONS[activation]
     alpha, gain = kind.alpha if alpha is None else alpha, kind.gain if gain is None else gain

@@ -1,6 +1,6 @@
-"""Affine maps of the plane as homogeneous matrices, and images looked up at arbitrary places.
+"""Affine maps of the plane as homogeneous matrices, and bilinear sampling of images at arbitrary points.
 
-Points are columns (x, y, 1), x to the right and y down, so that positive angles turn clockwise on the screen.
+Points are column vectors (x, y, 1); x points right and y points down, so positive angles turn clockwise on the screen.
 """
 
 from functools import reduce
@@ -17,44 +17,44 @@ Grid: TypeAlias = Float[Array, "_n _h _w"]
 
 
 def translation(x: PerExample, y: PerExample) -> Matrices:
-    """Moves points by (x, y): [N] each -> [N, 3, 3]."""
+    """Return the maps that move points by (x, y): [N] each -> [N, 3, 3]."""
     one, zero = jnp.ones_like(x), jnp.zeros_like(x)
     return _matrices([[one, zero, x], [zero, one, y], [zero, zero, one]])
 
 
 def scaling(x: PerExample, y: PerExample) -> Matrices:
-    """Multiplies the coordinates by x and y: [N] each -> [N, 3, 3]."""
+    """Return the maps that multiply the coordinates by x and y: [N] each -> [N, 3, 3]."""
     one, zero = jnp.ones_like(x), jnp.zeros_like(x)
     return _matrices([[x, zero, zero], [zero, y, zero], [zero, zero, one]])
 
 
 def rotation(angle: PerExample) -> Matrices:
-    """Turns points about the origin by an angle in radians, from the x axis towards the y axis: [N] -> [N, 3, 3]."""
+    """Return the rotations about the origin by an angle in radians, from the x axis to the y axis: [N] -> [N, 3, 3]."""
     c, s, one, zero = jnp.cos(angle), jnp.sin(angle), jnp.ones_like(angle), jnp.zeros_like(angle)
     return _matrices([[c, -s, zero], [s, c, zero], [zero, zero, one]])
 
 
 def product(*matrices: Matrices) -> Matrices:
-    """The maps one after the other, the last one first; full precision also where products usually have less."""
+    """Multiply matrices [N, 3, 3]; the last map is applied first. Always at ``Precision.HIGHEST``."""
     return reduce(lambda a, b: jnp.einsum("nij,njk->nik", a, b, precision=lax.Precision.HIGHEST), matrices)
 
 
 def mapped(matrices: Matrices, x: Float[Array, "_ _"], y: Float[Array, "_ _"]) -> tuple[Grid, Grid]:
-    """The points (x, y), arrays that broadcast to [H, W], under each of the maps: two arrays [N, H, W]."""
+    """Apply each map [N, 3, 3] to the points (x, y), two arrays that broadcast to [H, W]; return x and y [N, H, W]."""
     a, b, c, d, e, f = (matrices[:, i, j, None, None] for i in (0, 1) for j in (0, 1, 2))
     return a * x[None] + b * y[None] + c, d * x[None] + e * y[None] + f
 
 
 def bilinear(images: Float[Array, "_n _h _w _c"], x: Grid, y: Grid) -> Float[Array, "_n _h2 _w2 _c"]:
-    """The images at points, interpolated linearly between four pixels; there are zeros around an image.
+    """Sample images at points by bilinear interpolation; outside of an image all pixels are 0.
 
     Args:
         images: [N, H, W, C].
-        x: columns [N, h, w]; pixel j is at j, whole numbers are pixels.
-        y: rows [N, h, w].
+        x: columns [N, h, w], in pixels; the centre of pixel j is at j.
+        y: rows [N, h, w], in pixels.
 
     Returns:
-        [N, h, w, C]. It is linear in the images, and differentiable any number of times.
+        [N, h, w, C]; linear in the images, and differentiable any number of times.
     """
     height, width, channels = images.shape[1:]
     padded = lax.pad(images, jnp.zeros((), images.dtype), ((0, 0, 0), (1, 1, 0), (1, 1, 0), (0, 0, 0)))
@@ -70,7 +70,7 @@ def bilinear(images: Float[Array, "_n _h _w _c"], x: Grid, y: Grid) -> Float[Arr
 
 
 def _split(x: Grid, size: int) -> tuple[Int[Array, "_n _h _w"], Grid]:
-    """The pixel before each coordinate, counted in the image with a border, and the way to the one after it, 0 to 1."""
+    """Split coordinates into the pixel before, as an index of the zero-padded image, and the fraction in [0, 1]."""
     x = jnp.clip(x, -1, size)
     before = jnp.clip(jnp.floor(x), -1, size - 1)
     return before.astype(jnp.int32) + 1, x - before

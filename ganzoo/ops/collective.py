@@ -1,8 +1,8 @@
-"""Reductions over devices: the one file that knows whether a step runs under a named device axis.
+"""Reductions over devices: the only module that knows whether a step runs under a named device axis.
 
-Under ``jit`` (on one device or over a mesh) a batch is global and nothing here changes a number. Under ``pmap`` and
-``shard_map`` a step sees its own part of the batch and the axis ``AXIS`` is bound: sums, means and the position of an
-example in the global batch then go over the axis, so that all modes compute the same numbers.
+Under ``jit`` (on one device or over a mesh) a batch is global and these functions return their input unchanged. Under
+``pmap`` and ``shard_map`` a step sees the local shard of the batch and the axis ``AXIS`` is bound: sums, means and the
+positions of examples in the global batch then span the axis, so all modes compute the same numbers.
 """
 
 import jax
@@ -12,11 +12,11 @@ from jaxtyping import Array, Int
 from ganzoo.typing import PyTree
 
 AXIS = "data"
-"""The name of the device axis over which batches are split."""
+"""Name of the device axis over which batches are split."""
 
 
 def axis_is_bound() -> bool:
-    """Whether this code is traced under ``pmap`` or ``shard_map`` over ``AXIS``."""
+    """Return whether the calling code is traced under ``pmap`` or ``shard_map`` over ``AXIS``."""
     try:
         jax.lax.axis_index(AXIS)
     except NameError:
@@ -25,40 +25,40 @@ def axis_is_bound() -> bool:
 
 
 def mean(tree: PyTree) -> PyTree:
-    """The mean over devices of every leaf."""
+    """Return the mean over devices of every leaf, each of any shape."""
     return jax.lax.pmean(tree, AXIS) if axis_is_bound() else tree
 
 
 def total(tree: PyTree) -> PyTree:
-    """The sum over devices of every leaf."""
+    """Return the sum over devices of every leaf, each of any shape."""
     return jax.lax.psum(tree, AXIS) if axis_is_bound() else tree
 
 
 def largest(tree: PyTree) -> PyTree:
-    """The maximum over devices of every leaf; not to be differentiated."""
+    """Return the maximum over devices of every leaf, each of any shape; not differentiable."""
     return jax.lax.pmax(tree, AXIS) if axis_is_bound() else tree
 
 
 def differ(tree: PyTree) -> PyTree:
-    """Mark replicated leaves as differing between devices; call it on parameters before differentiating.
+    """Mark replicated leaves as differing between devices; call this on parameters before differentiating.
 
-    ``shard_map`` sums the gradient of a replicated value over devices by itself, so that a mean taken afterwards is
-    too large by the number of devices. Values marked this way get local gradients, under ``pmap`` and under
-    ``shard_map`` with and without ``check_vma``.
+    ``shard_map`` sums the gradient of a replicated value over devices, so a mean taken afterwards is too large by a
+    factor of the number of devices. Marked values get local gradients, under ``pmap`` and under ``shard_map`` with and
+    without ``check_vma``.
     """
     return jax.lax.pcast(tree, AXIS, to="varying") if axis_is_bound() else tree
 
 
 def global_size(local: int) -> int:
-    """The number of examples on all devices, of which this one holds ``local``."""
+    """Return the size of the global batch when this device holds ``local`` examples."""
     return local * jax.lax.axis_size(AXIS) if axis_is_bound() else local
 
 
 def global_indices(local: int) -> Int[Array, " n"]:
-    """The positions in the global batch of this device's ``local`` examples.
+    """Return the positions [local] of this device's ``local`` examples in the global batch.
 
-    In one program over a mesh they are split like the batch. Whatever is drawn from them follows; without that, the
-    compiler would let every device work on all fakes.
+    In a single program over a mesh, the positions are sharded like the batch, and so is everything that is drawn from
+    the positions. Without this sharding, the compiler would compute all generated images on every device.
     """
     indices = jnp.arange(local)
     if axis_is_bound():
@@ -75,7 +75,7 @@ def all_gather(x: Array) -> Array:
 
 
 def local_part(whole: Array, local: int) -> Array:
-    """This device's ``local`` examples of the whole batch [N, ...]."""
+    """Return this device's ``local`` examples [local, ...] of the global batch [N, ...]."""
     if not axis_is_bound():
         return whole
     return jax.lax.dynamic_slice_in_dim(whole, jax.lax.axis_index(AXIS) * local, local)

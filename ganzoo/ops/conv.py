@@ -1,21 +1,21 @@
-"""Strided convolutions that are fast in both gradients, and in the gradients of those.
+"""Strided convolutions with fast first-order and higher-order gradients.
 
-For ``y = conv(x, k)`` let ``L(x, k, y') = <y', conv(x, k)>``. It is linear in each of its three arguments, and its
-three partial derivatives are the three functions here:
+For ``y = conv(x, k)`` let ``L(x, k, y') = <y', conv(x, k)>``. L is linear in each of its three arguments, and its
+three partial derivatives are the three functions of this module:
 
     dL/dy' = conv(x, k)                    y[u] = sum_i x[s u + i - lo] k[i]
     dL/dx  = conv_transpose(y', k)         x[t] = sum_{s u + i - lo = t} k[i] y'[u]
     dL/dk  = conv_kernel_gradient(x, y')   k[i] = sum_u x[s u + i - lo]^T y'[u]
 
-The gradients of each one are the other two, so derivatives of every order (R1, path length) stay in the family and are
-as fast as the functions themselves. The price: they have no forward mode (``jax.jvp``, ``jax.linearize``).
+The gradients of each function are the other two, so derivatives of every order (R1, path length) stay within these
+three functions and are equally fast. Forward-mode differentiation (``jax.jvp``, ``jax.linearize``) is not supported.
 
-Activations are [N, H, W, C]; kernels are [height, width, I, O], where I are the channels of ``x``, the large side, and
-O those of ``y``, the small side - also for ``conv_transpose``, which maps O to I.
+Activations are [N, H, W, C]; kernels are [height, width, I, O], where ``x`` (the larger image) has I channels and
+``y`` (the smaller image) has O channels - also for ``conv_transpose``, which maps O to I channels.
 
-On CPU the gradients are large matrix products (``_cpu_*``): XLA multiplies the zeros inserted by a stride, and leaves
-its fast path in a kernel gradient. Large 3x3 convolutions take fewer multiplications than their definition
-(``winograd``). Everywhere else they are the formulations of the library (``_library_*``).
+On CPU the gradients are large matrix products (``_cpu_*``), because XLA multiplies the zeros inserted by a stride and
+leaves its fast path in a kernel gradient. Large 3x3 convolutions use Winograd's algorithm (``winograd``), which takes
+fewer multiplications. All other cases use XLA's convolution (``_library_*``).
 """
 
 import math
@@ -38,22 +38,22 @@ Pair: TypeAlias = tuple[int, int]
 Padding: TypeAlias = Pair | tuple[Pair, Pair]
 
 PATCH_BYTES = 8 * 2**20
-"""How much of the patches a CPU formulation holds at once: beyond the caches, page faults cost more than sums."""
+"""Bytes of patches that a CPU formulation holds at once: beyond the caches, page faults cost more than sums."""
 PATCH_ROWS = 1024
-"""But at least so many rows, lest the other operand is read over and over."""
+"""Fewest rows of patches per matrix product, despite ``PATCH_BYTES``: fewer reread the other operand too often."""
 PATCH_CHANNELS = 128
-"""With fewer channels a strided convolution is as fast in the library."""
+"""Fewest channels for the patch formulation: with fewer, XLA's strided convolution is as fast."""
 WINOGRAD_BYTES = 256 * 2**20
-"""How much of the transformed images a 3x3 convolution holds at once: a loop costs 10%, but memory is finite."""
+"""Bytes of transformed images that a 3x3 convolution holds at once: a loop costs 10%, but bounds the memory."""
 WINOGRAD_GRADIENT_BYTES = 32 * 2**20
-"""How much its kernel gradient holds, which is faster in parts,"""
+"""Bytes of transformed images that a 3x3 kernel gradient holds at once: it is faster in parts."""
 WINOGRAD_GRADIENT_PIXELS = 8192
-"""but not for fewer pixels, where adding up the kernels is as much work as the products."""
+"""Fewest pixels per part of a 3x3 kernel gradient: with fewer, adding the kernels takes as long as the products."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """Where a convolution looks: sizes of ``x`` and of the kernel, stride, and zeros (before, after) on each axis."""
+    """Geometry of a convolution: sizes of ``x`` and of the kernel, stride, and zeros (before, after) on each axis."""
 
     size: Pair
     kernel_size: Pair
@@ -71,12 +71,12 @@ class Window:
 
     @property
     def is_matmul(self) -> bool:
-        """Whether this is one matrix product for every pixel."""
+        """Whether the convolution is a matrix product at every pixel."""
         return self.kernel_size == (1, 1) and self.stride == 1 and self.padding == ((0, 0), (0, 0))
 
 
 def conv(x: Large, kernel: Kernel, *, stride: int = 1, padding: Padding = (0, 0)) -> Small:
-    """A convolution: ``y[u] = sum_i x[stride u + i - lo] kernel[i]`` (cross-correlation, as everywhere in the field).
+    """Convolve: ``y[u] = sum_i x[stride u + i - lo] kernel[i]`` (a cross-correlation, as usual in deep learning).
 
     Args:
         x: [N, H, W, I].
@@ -86,7 +86,10 @@ def conv(x: Large, kernel: Kernel, *, stride: int = 1, padding: Padding = (0, 0)
 
     Returns:
         [N, (H + before + after - height) // stride + 1, likewise the width, O] in the dtype of ``x``. Half precision
-        is summed in float32.
+        is accumulated in float32.
+
+    Raises:
+        ValueError: the channels or the padding do not fit, or the kernel is larger than the padded image.
     """
     window = _window(x.shape[1:3], kernel.shape[:2], stride, padding)
     _require(x.shape[3] == kernel.shape[2], f"x has {x.shape[3]} channels, the kernel [h, w, I, O] {kernel.shape}")
@@ -94,19 +97,22 @@ def conv(x: Large, kernel: Kernel, *, stride: int = 1, padding: Padding = (0, 0)
 
 
 def conv_transpose(y: Small, kernel: Kernel, *, stride: int, padding: Padding, size: Sequence[int]) -> Large:
-    """The adjoint of ``conv`` in ``x``: ``x[t] = sum_{stride u + i - lo = t} kernel[i] y[u]``.
+    """Compute the adjoint of ``conv`` in ``x``: ``x[t] = sum_{stride u + i - lo = t} kernel[i] y[u]``.
 
-    This is the "transposed" or "fractionally strided" convolution of generators: stride 2 doubles the size.
+    The adjoint is the "transposed" or "fractionally strided" convolution of generators: stride 2 doubles the size.
 
     Args:
         y: [N, U, V, O].
-        kernel: [height, width, I, O]: that of the convolution of which this is the transpose.
-        stride: that of the convolution.
-        padding: that of the convolution.
-        size: (H, W) of the result; the convolution maps this size to (U, V).
+        kernel: [height, width, I, O], the kernel of the forward convolution.
+        stride: stride of the forward convolution.
+        padding: padding of the forward convolution.
+        size: (H, W) of the result; the forward convolution maps (H, W) to (U, V).
 
     Returns:
         [N, H, W, I] in the dtype of ``y``.
+
+    Raises:
+        ValueError: the channels do not fit, or the forward convolution does not map ``size`` to (U, V).
     """
     window = _window(size, kernel.shape[:2], stride, padding)
     _require(y.shape[3] == kernel.shape[3], f"y has {y.shape[3]} channels, the kernel [h, w, I, O] {kernel.shape}")
@@ -115,17 +121,20 @@ def conv_transpose(y: Small, kernel: Kernel, *, stride: int, padding: Padding, s
 
 
 def conv_kernel_gradient(x: Large, y: Small, *, stride: int, padding: Padding, kernel_size: Sequence[int]) -> Kernel:
-    """The adjoint of ``conv`` in the kernel: ``kernel[i] = sum_{n, u} x[n, stride u + i - lo]^T y[n, u]``.
+    """Compute the adjoint of ``conv`` in the kernel: ``kernel[i] = sum_{n, u} x[n, stride u + i - lo]^T y[n, u]``.
 
     Args:
         x: [N, H, W, I].
-        y: [N, U, V, O], of the size that the convolution makes of ``x``.
-        stride: that of the convolution.
-        padding: that of the convolution.
+        y: [N, U, V, O], where the forward convolution maps (H, W) to (U, V).
+        stride: stride of the forward convolution.
+        padding: padding of the forward convolution.
         kernel_size: (height, width).
 
     Returns:
         [height, width, I, O] in the dtype of ``x``.
+
+    Raises:
+        ValueError: the batch sizes differ, or the forward convolution does not map (H, W) to (U, V).
     """
     window = _window(x.shape[1:3], kernel_size, stride, padding)
     _require(x.shape[0] == y.shape[0], f"x has {x.shape[0]} examples, y {y.shape[0]}")
@@ -172,9 +181,10 @@ _kernel_gradient.defvjp(lambda window, *args: (_kernel_gradient(window, *args), 
 
 
 def _choose(cpu: Callable, library: Callable, window: Window, a: Array, b: Array) -> Array:
-    """The one place that knows the platforms; both formulations mean the same.
+    """Choose the formulation by platform; both compute the same function.
 
-    What is exported for any number of examples (``jax.export``) is the library's: the other cuts batches into parts.
+    Exports with a symbolic batch size (``jax.export``) use the library's formulation, because the CPU formulation
+    splits the batch into parts.
     """
     if not isinstance(a.shape[0], int):
         return library(window, a, b)
@@ -182,7 +192,7 @@ def _choose(cpu: Callable, library: Callable, window: Window, a: Array, b: Array
 
 
 def _in_float32(function: Callable, window: Window, a: Array, b: Array) -> Array:
-    """Half precision as float32, back at the end: processors have no faster way. Accelerators sum in float32 anyway."""
+    """Compute half precision in float32: CPUs have no faster way, and accelerators accumulate in float32 anyway."""
     wide = jnp.promote_types(a.dtype, jnp.float32)
     return function(window, a.astype(wide), b.astype(wide)).astype(a.dtype)
 
@@ -196,7 +206,7 @@ def _library_conv(window: Window, x: Array, kernel: Array) -> Array:
 
 
 def _library_transpose(window: Window, y: Array, kernel: Array) -> Array:
-    """A convolution of ``y``, spread out by zeros, with the kernel turned around."""
+    """Convolve the zero-dilated ``y`` with the flipped kernel."""
     padding = [
         (k - 1 - lo, size + lo - 1 - window.stride * (u - 1))
         for size, k, u, (lo, _) in zip(window.size, window.kernel_size, window.output_size, window.padding, strict=True)
@@ -212,7 +222,7 @@ def _library_transpose(window: Window, y: Array, kernel: Array) -> Array:
 
 
 def _library_kernel_gradient(window: Window, x: Array, y: Array) -> Array:
-    """A convolution of ``x`` with ``y``, spread out, as its kernel; the batch takes the place of the channels."""
+    """Convolve ``x`` with the zero-dilated ``y`` as its kernel; batch and channels exchange their roles."""
     padding = [
         (lo, k + window.stride * (u - 1) - size - lo)
         for size, k, u, (lo, _) in zip(window.size, window.kernel_size, window.output_size, window.padding, strict=True)
@@ -231,7 +241,7 @@ def _library_kernel_gradient(window: Window, x: Array, y: Array) -> Array:
 
 
 def _cpu_conv(window: Window, x: Array, kernel: Array) -> Array:
-    """The library is fast here, except with small strided kernels and where ``winograd`` saves multiplications."""
+    """Use XLA's convolution, except for small strided kernels and where ``winograd`` saves multiplications."""
     if window.is_matmul:
         return x @ kernel[0, 0]
     if tile := _winograd_tile(window, x.shape[0], kernel.shape):
@@ -243,7 +253,7 @@ def _cpu_conv(window: Window, x: Array, kernel: Array) -> Array:
 
 
 def _patch_conv(window: Window, x: Array, kernel: Array) -> Array:
-    """One product of all that every pixel of ``y`` sees."""
+    """Multiply the patches of all pixels of ``y`` by the kernel in one matrix product (im2col)."""
     matrix = kernel.reshape(-1, kernel.shape[-1])
 
     def some(x: Array) -> Array:
@@ -253,7 +263,7 @@ def _patch_conv(window: Window, x: Array, kernel: Array) -> Array:
 
 
 def _cpu_transpose(window: Window, y: Array, kernel: Array) -> Array:
-    """One product makes the contributions [N, U, V, kh, kw, I] of every ``y[u]``; they are added where they fall."""
+    """Compute the contributions [N, U, V, kh, kw, I] of all ``y[u]`` in one product, then add up overlaps (col2im)."""
     if window.is_matmul:
         return y @ kernel[0, 0].T
     if tile := _winograd_tile(window, y.shape[0], kernel.shape):
@@ -271,10 +281,10 @@ def _cpu_transpose(window: Window, y: Array, kernel: Array) -> Array:
 
 
 def _add_patches(window: Window, patches: Array) -> Array:
-    """[N, U, V, kh, kw, I] -> [N, H, W, I]: each patch is added at its place.
+    """Add each patch at its place: [N, U, V, kh, kw, I] -> [N, H, W, I].
 
     The pixels ``t = s p + a`` of one phase ``a`` receive the taps ``i = r + s m``, ``r = (a + lo) mod s``, from the
-    patches ``u = p + (a + lo) // s - m``: shifted sums without holes. The phases are interleaved at the end.
+    patches ``u = p + (a + lo) // s - m``: sums of shifted dense arrays. The phases are interleaved at the end.
     """
     rows = []
     for row_taps in _phases(window, 0):
@@ -290,19 +300,19 @@ def _add_patches(window: Window, patches: Array) -> Array:
 
 
 def _phases(window: Window, axis: int) -> list[list[Pair]]:
-    """For every phase along ``axis``, its taps: (tap, offset of the patch)."""
+    """Return (tap, offset of the patch) for all taps of every phase along ``axis``."""
     s, lo = window.stride, window.padding[axis][0]
     return [[(i, (a + lo - i) // s) for i in range((a + lo) % s, window.kernel_size[axis], s)] for a in range(s)]
 
 
 def _phase_shape(window: Window, patches: Array) -> tuple[int, int, int]:
-    """Examples, height and width of one phase of the image."""
+    """Return (N, height, width) of one phase of the image."""
     height, width = (-(-size // window.stride) for size in window.size)
     return patches.shape[0], height, width
 
 
 def _shifted(window: Window, patches: Array, row: Pair, column: Pair) -> Array:
-    """The contributions of one tap, moved to the pixels of its phase: ``out[p] = patches[p + offset]``."""
+    """Move the contributions of one tap to the pixels of its phase: ``out[p] = patches[p + offset]``."""
     tap = patches[:, :, :, row[0], column[0]]
     _, height, width = _phase_shape(window, patches)
     rows = (-row[1], height - tap.shape[1] + row[1], 0)
@@ -311,7 +321,7 @@ def _shifted(window: Window, patches: Array, row: Pair, column: Pair) -> Array:
 
 
 def _cpu_kernel_gradient(window: Window, x: Array, y: Array) -> Array:
-    """One product for every row of the kernel, over all examples and places; summed over parts of the batch."""
+    """Compute one matrix product per kernel row, over all examples and positions; sum over parts of the batch."""
     kernel_shape = (*window.kernel_size, x.shape[-1], y.shape[-1])
     if tile := _winograd_tile(window, x.shape[0], kernel_shape):
         at_least = WINOGRAD_GRADIENT_PIXELS // (y.shape[1] * y.shape[2])
@@ -327,7 +337,7 @@ def _cpu_kernel_gradient(window: Window, x: Array, y: Array) -> Array:
 
 
 def _row_patches(window: Window, x: Array) -> list[Array]:
-    """For every row of the kernel, the pixels that it sees: [N, U, V, kw * I]."""
+    """Return the patches [N, U, V, kw * I] of every row of the kernel."""
     s, (kh, kw), (u, v) = window.stride, window.kernel_size, window.output_size
     (top, _), (left, _) = window.padding
     height, width = s * (u - 1) + 1, s * (v - 1) + 1
@@ -339,7 +349,7 @@ def _row_patches(window: Window, x: Array) -> list[Array]:
 
 
 def _winograd_tile(window: Window, examples: int, kernel_shape: Sequence[int]) -> Pair | None:
-    """The tile of ``winograd``, where it is possible and fast."""
+    """Return the fastest tile of ``winograd``; None where Winograd's algorithm is impossible or slower."""
     if window.kernel_size != (3, 3) or window.stride != 1:
         return None
     height, width = window.output_size
@@ -347,26 +357,26 @@ def _winograd_tile(window: Window, examples: int, kernel_shape: Sequence[int]) -
 
 
 def _winograd_part(image: Array, other_channels: int, tile: Pair, limit: int, at_least: int = 1) -> int:
-    """How many examples to transform at once, with ``tile + 2`` points for every tile, of both kinds of channels."""
+    """Return how many examples to transform at once: each tile has ``tile + 2`` points of I and O channels."""
     points = (tile[0] + 2) * (tile[1] + 2) * image.shape[1] * image.shape[2] // (tile[0] * tile[1])
     in_limit = limit // (points * (image.shape[3] + other_channels) * image.itemsize)
     return _divisor(image.shape[0], max(in_limit, at_least))
 
 
 def _part(window: Window, image: Array, patch: int) -> int:
-    """How many examples to take at once, with ``patch`` numbers for every pixel of ``y``."""
+    """Return how many examples to process at once, with ``patch`` numbers for every pixel of ``y``."""
     rows = math.prod(window.output_size)
     return _divisor(image.shape[0], max(PATCH_BYTES // (rows * patch * image.itemsize), PATCH_ROWS // rows))
 
 
 def _divisor(examples: int, limit: int) -> int:
-    """The largest divisor up to the limit, but at least 1."""
+    """Return the largest divisor of ``examples`` up to ``limit``, but at least 1."""
     divisors = (length for length in range(1, examples + 1) if examples % length == 0 and length <= max(limit, 1))
     return max(divisors, default=examples)
 
 
 def _map_parts(function: Callable, images: Array, length: int) -> Array:
-    """``function(images)``, ``length`` examples at a time."""
+    """Apply ``function`` to ``length`` examples at a time and concatenate the results."""
     if length == images.shape[0]:
         return function(images)
     parts = lax.map(function, images.reshape(-1, length, *images.shape[1:]))
@@ -374,7 +384,7 @@ def _map_parts(function: Callable, images: Array, length: int) -> Array:
 
 
 def _sum_parts(function: Callable, x: Array, y: Array, length: int) -> Array:
-    """``function(x, y)``, which is a sum over the examples, of ``length`` examples at a time."""
+    """Sum ``function(x, y)``, which is additive over the examples, over parts of ``length`` examples."""
     if length == x.shape[0]:
         return function(x, y)
 
@@ -390,7 +400,7 @@ def _sum_parts(function: Callable, x: Array, y: Array, length: int) -> Array:
 
 
 def _window(size: Sequence[int], kernel_size: Sequence[int], stride: int, padding: Padding) -> Window:
-    """The validated geometry."""
+    """Validate the arguments of a convolution and return its geometry."""
     _require(len(padding) == 2 and len(size) == 2 and len(kernel_size) == 2, "sizes and padding have two numbers")
     before, after = padding
     rows, columns = (padding, padding) if isinstance(before, int) else (before, after)
@@ -420,9 +430,10 @@ def _require(condition: bool, message: str) -> None:
 
 
 def _alike(a: Array, b: Array) -> tuple[Array, Array]:
-    """Under ``shard_map``, mark a replicated operand as differing between devices where the other one does.
+    """Mark a replicated operand as differing between devices, under ``shard_map``, if the other operand differs.
 
-    The rules above return gradients that differ between devices; the transpose of this mark sums them.
+    The gradient rules of this module return gradients that differ between devices; the transpose of the mark sums
+    those gradients over devices.
     """
     return _varying_as(a, b), _varying_as(b, a)
 

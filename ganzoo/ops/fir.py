@@ -1,11 +1,11 @@
-"""FIR resampling of images: pad, upsample, filter, downsample - and the derivatives of it, which are more of the same.
+"""FIR resampling of images: upsample, pad, filter, downsample, with derivatives that are resamplings themselves.
 
 A filter is one tap sequence for both axes (separable) or a matrix of taps; both are constants, not learned. The
-adjoint of a resampling is the resampling with ``up`` and ``down`` exchanged and the taps turned around, so derivatives
-of every order cost what the function costs. The price: there is no forward mode (``jax.jvp``).
+adjoint of a resampling is the resampling with ``up`` and ``down`` exchanged and the taps reversed, so derivatives of
+every order cost as much as the function. Forward-mode differentiation (``jax.jvp``) is not supported.
 
 Zhang 2019, arXiv:1904.11486 (low-pass filters in networks); Karras et al. 2019, arXiv:1912.04958, which resamples by
-[1, 3, 3, 1]. Conventions are those of NVlabs/stylegan2-ada-pytorch, torch_utils/ops/upfirdn2d.py.
+[1, 3, 3, 1]. Conventions follow NVlabs/stylegan2-ada-pytorch, torch_utils/ops/upfirdn2d.py.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,31 +24,31 @@ from jaxtyping import Array, Float
 Maps: TypeAlias = Float[Array, "_n _h _w _c"]
 Pair: TypeAlias = tuple[int, int]
 Factor: TypeAlias = int | Pair
-"""Along both axes, or along (height, width)."""
+"""Factor along both axes, or along (height, width)."""
 Padding: TypeAlias = Pair | tuple[Pair, Pair]
-"""Zeros (before, after) for both axes, or for (height, width); negative numbers crop."""
+"""Zeros (before, after) for both axes, or one pair each for (height, width); negative numbers crop."""
 Filter: TypeAlias = Sequence[float] | np.ndarray | None
 """Taps for both axes, a matrix of taps [height, width], or None for the identity."""
 
 
 def setup_filter(taps: Filter, *, normalize: bool = True, gain: float = 1.0, flip: bool = False) -> np.ndarray:
-    """A filter ready for use: of sum ``gain`` where it is normalised. Flipped, a convolution becomes a correlation.
+    """Normalise, scale and optionally flip the taps of a filter.
 
     Args:
-        taps: a sequence (for both axes), a matrix [height, width], or None for the identity.
-        normalize: divide by the sum.
-        gain: of the whole two-dimensional filter.
-        flip: turn the taps around.
+        taps: a sequence [k] (for both axes), a matrix [height, width], or None for the identity.
+        normalize: divide the taps by their sum, so that the filter sums to ``gain``.
+        gain: factor of the whole two-dimensional filter.
+        flip: reverse the taps, which turns a convolution into a correlation.
 
     Returns:
-        float64, of the shape of ``taps``; a sequence stays one.
+        float64, in the shape of ``taps``: [k] or [height, width].
 
     Raises:
-        ValueError: no taps, three or more axes, or a sum of 0 that is to be normalised.
+        ValueError: there are no taps, there are three or more axes, or ``normalize`` is given taps that sum to 0.
     """
     f = np.asarray([1.0] if taps is None else taps, np.float64)
     if f.ndim not in (1, 2) or not f.size:
-        raise ValueError(f"a filter of shape {f.shape}: give a sequence of taps or a matrix of them")
+        raise ValueError(f"a filter of shape {f.shape}: give a sequence or a matrix of taps")
     if normalize:
         if f.sum() == 0:
             raise ValueError("the taps of a filter sum to 0: it cannot be normalised")
@@ -72,19 +72,19 @@ def upfirdn(
 
     Args:
         x: [N, H, W, C].
-        f: the filter as ``setup_filter`` gives it.
-        up: values for every one of ``x``; the new ones are 0.
-        down: of so many values one is kept.
+        f: filter taps, as returned by ``setup_filter``.
+        up: upsampling factor; ``up - 1`` zeros are inserted after every value.
+        down: downsampling factor; every ``down``-th value is kept.
         padding: zeros (before, after) around the upsampled image.
-        gain: multiplies the result; ``up`` squared keeps the brightness.
-        correlate: do not turn the filter around.
+        gain: factor of the result; ``up`` squared preserves the brightness.
+        correlate: correlate instead of convolve, that is, do not flip the filter.
 
     Returns:
         [N, (H up + before + after - taps) // down + 1, likewise the width, C] in the dtype of ``x``. Half precision is
-        summed in float32.
+        accumulated in float32.
 
     Raises:
-        ValueError: nothing is left of the image.
+        ValueError: the result would have no pixels.
     """  # fmt: skip
     f = setup_filter(f, normalize=False, flip=not correlate)
     (up_y, up_x), (down_y, down_x) = _pair(up), _pair(down)
@@ -96,7 +96,7 @@ def upfirdn(
 
 
 def blur(x: Maps, f: Filter, *, padding: Padding = (0, 0), gain: float = 1.0, correlate: bool = False) -> Maps:
-    """The image filtered, at its own size (plus ``padding``)."""
+    """Filter images [N, H, W, C] and keep their size (plus ``padding``)."""
     height, width = _size(f)
     extra = ((height // 2, (height - 1) // 2), (width // 2, (width - 1) // 2))
     return upfirdn(x, f, padding=add_padding(padding, extra), gain=gain, correlate=correlate)
@@ -105,7 +105,7 @@ def blur(x: Maps, f: Filter, *, padding: Padding = (0, 0), gain: float = 1.0, co
 def upsample(
     x: Maps, f: Filter, *, up: Factor = 2, padding: Padding = (0, 0), gain: float = 1.0, correlate: bool = False
 ) -> Maps:
-    """The image ``up`` times as large (plus ``padding``), as bright as before."""
+    """Upsample images [N, H, W, C] to [N, H up, W up, C] (plus ``padding``) and preserve their brightness."""
     factors = _pair(up)
     around = upsampling_padding(f, factors)
     gain = gain * factors[0] * factors[1]
@@ -115,19 +115,19 @@ def upsample(
 def downsample(
     x: Maps, f: Filter, *, down: Factor = 2, padding: Padding = (0, 0), gain: float = 1.0, correlate: bool = False
 ) -> Maps:
-    """The image ``down`` times as small (plus ``padding``)."""
+    """Downsample images [N, H, W, C] to [N, H / down, W / down, C] (plus ``padding``)."""
     factors = _pair(down)
     around = downsampling_padding(f, factors)
     return upfirdn(x, f, down=factors, padding=add_padding(padding, around), gain=gain, correlate=correlate)
 
 
 def upsampling_padding(f: Filter, up: Pair) -> tuple[Pair, Pair]:
-    """Zeros around the upsampled image that make the filtered one ``up`` times as large, in the middle."""
+    """Return the zeros around the upsampled image with which filtering keeps its size and its centre."""
     return _each(f, up, lambda taps, by: ((taps + by - 1) // 2, (taps - by) // 2))
 
 
 def downsampling_padding(f: Filter, down: Pair) -> tuple[Pair, Pair]:
-    """Zeros around the image that make the filtered one ``down`` times as small, in the middle."""
+    """Return the zeros around the image with which filtering and downsampling divide its size by ``down``, centred."""
     return _each(f, down, lambda taps, by: ((taps - by + 1) // 2, (taps - by) // 2))
 
 
@@ -136,7 +136,7 @@ def downsampling_padding(f: Filter, down: Pair) -> tuple[Pair, Pair]:
 
 @dataclass(frozen=True)
 class Window:
-    """A resampling as it is computed: taps of a correlation [height][width]; factors and zeros for each axis."""
+    """Resampling in computable form: taps of a correlation [height][width]; factors and zeros for each axis."""
 
     taps: tuple[tuple[float, ...], ...]
     up: Pair
@@ -145,25 +145,25 @@ class Window:
 
     @property
     def is_identity(self) -> bool:
-        """Whether this changes nothing."""
+        """Whether the resampling returns its input."""
         return self == Window(((1.0,),), (1, 1), (1, 1), ((0, 0), (0, 0)))
 
     def axis(self, axis: int) -> "Axis":
-        """The resampling along the height (0) or the width (1)."""
+        """Return the resampling along the height (0) or the width (1)."""
         taps = (len(self.taps), len(self.taps[0]))[axis]
         return Axis(taps, self.up[axis], self.down[axis], *self.padding[axis])
 
     def adjoint(self, size: Pair) -> "Window":
-        """What takes a gradient of the result back to a gradient of an input of this size."""
+        """Return the adjoint: the resampling that maps an output gradient to the gradient of an input of ``size``."""
         padding = self.axis(0).adjoint_padding(size[0]), self.axis(1).adjoint_padding(size[1])
         return Window(tuple(row[::-1] for row in self.taps[::-1]), self.down, self.up, padding)
 
 
 @dataclass(frozen=True)
 class Axis:
-    """The geometry along one axis: ``y[m] = sum_k f[k] x[(m down + k - before) / up]``, over whole indices only.
+    """Geometry along one axis: ``y[m] = sum_k f[k] x[(m down + k - before) / up]``, over integer indices only.
 
-    The results of one phase ``r`` (``m = r + phases q``) see the same taps, at ``x[q stride + shift]``.
+    All outputs of one phase ``r`` (``m = r + phases q``) use the same taps, at ``x[q stride + shift]``.
     """
 
     taps: int
@@ -174,32 +174,32 @@ class Axis:
 
     @property
     def phases(self) -> int:
-        """How many results see different taps."""
+        """Number of phases: outputs of different phases use different taps."""
         return self.up // gcd(self.up, self.down)
 
     @property
     def stride(self) -> int:
-        """Pixels of ``x`` from one result of a phase to the next."""
+        """Pixels of ``x`` between consecutive outputs of one phase."""
         return self.down // gcd(self.up, self.down)
 
     def seen(self, phase: int) -> list[Pair]:
-        """(tap, shift) of each tap that this phase sees."""
+        """Return (tap, shift) for each tap that ``phase`` uses."""
         places = ((k, phase * self.down + k - self.before) for k in range(self.taps))
         return [(k, place // self.up) for k, place in places if place % self.up == 0]
 
     def output_size(self, size: int) -> int:
-        """The number of results."""
+        """Return the number of outputs for ``size`` inputs."""
         return (size * self.up + self.before + self.after - self.taps) // self.down + 1
 
     def adjoint_padding(self, size: int) -> Pair:
-        """Zeros for the way back to ``size`` values."""
+        """Return the zeros (before, after) of the adjoint, whose output has ``size`` values."""
         before = self.taps - 1 - self.before
         return before, (size - 1) * self.up + self.taps - self.output_size(size) * self.down - before
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _pass(window: Window, x: Array) -> Array:
-    """One resampling over both axes: for every phase a sum of shifted images, then the phases interleaved."""
+    """Resample over both axes: sum shifted images for each phase, then interleave the phases."""
     if window.is_identity:
         return x
     rows, columns = window.axis(0), window.axis(1)
@@ -230,7 +230,7 @@ _pass.defvjp(
 
 
 def _padded(window: Window, x: Array, counts: Pair) -> tuple[Array, Pair]:
-    """``x`` with all the zeros that some tap sees, and how many were put before it."""
+    """Pad ``x`` with all the zeros that any tap reads; return the result and the zeros before each axis."""
     widths, before = [(0, 0, 0)], []
     for axis in (0, 1):
         along, size = window.axis(axis), x.shape[1 + axis]
@@ -244,13 +244,13 @@ def _padded(window: Window, x: Array, counts: Pair) -> tuple[Array, Pair]:
 
 
 def _strided(x: Array, start: Pair, stride: Pair, count: Pair) -> Array:
-    """``count`` pixels along each axis from ``start`` on, every ``stride``-th."""
+    """Take ``count`` pixels along each axis, beginning at ``start``, in steps of ``stride``."""
     rows, columns = (slice(at, at + (n - 1) * by + 1, by) for at, by, n in zip(start, stride, count, strict=True))
     return x[:, rows, columns]
 
 
 def _interleaved(phases: list[list[Array]]) -> Array:
-    """[N, p, q, C] for every phase [row][column] -> [N, rows p, columns q, C]."""
+    """Interleave phases: [N, p, q, C] for every phase [row][column] -> [N, rows p, columns q, C]."""
     rows = [columns[0] if len(columns) == 1 else _woven(columns, 2) for columns in phases]
     return rows[0] if len(rows) == 1 else _woven(rows, 1)
 
@@ -271,12 +271,12 @@ def _taps(matrix: np.ndarray) -> tuple[tuple[float, ...], ...]:
 def _pair(factor: Factor) -> Pair:
     height, width = (factor, factor) if isinstance(factor, int) else factor
     if min(height, width) < 1:
-        raise ValueError(f"a resampling factor of {factor}: it is a whole number from 1 on")
+        raise ValueError(f"a resampling factor of {factor}: must be a whole number of at least 1")
     return height, width
 
 
 def pad_pairs(padding: Padding) -> tuple[Pair, Pair]:
-    """Padding as (before, after) for height and width."""
+    """Return padding as (before, after) for height and width."""
     before, after = padding
     if isinstance(before, int) and isinstance(after, int):
         return (before, after), (before, after)
@@ -285,7 +285,7 @@ def pad_pairs(padding: Padding) -> tuple[Pair, Pair]:
 
 
 def add_padding(padding: Padding, more: tuple[Pair, Pair]) -> tuple[Pair, Pair]:
-    """The sum of two paddings, for height and width."""
+    """Add two paddings; return (before, after) for height and width."""
     (top, bottom), (left, right) = pad_pairs(padding)
     return (top + more[0][0], bottom + more[0][1]), (left + more[1][0], right + more[1][1])
 

@@ -1,4 +1,4 @@
-"""Modulated convolutions: a kernel of its own for every image of a batch, at the cost of a shared one."""
+"""Modulated convolutions: a separate kernel for every image of a batch, at the cost of a shared kernel."""
 
 import jax.numpy as jnp
 from jax import lax
@@ -23,19 +23,19 @@ def modulated_conv(
     correlate: bool | None = None,
     noise: Float[Array, "_n2 _h2 _w2 1"] | None = None,
 ) -> Float[Array, "n _h2 _w2 _o"]:
-    """The convolution of each image with its kernel ``k_ijo s_i``, scaled to unit standard deviation of the output.
+    """Convolve each image with its kernel ``k_ijo s_i``, scaled to unit standard deviation of the output.
 
-    Scaling the channels of the input by the styles and those of the output by the demodulation is the same as scaling
-    the kernel, without a kernel for every image (arXiv:1912.04958, section 2.2 and appendix B, equations 1-3).
+    Scaling the input channels by the styles and the output channels by the demodulation coefficients is equivalent to
+    scaling the kernel of each image (arXiv:1912.04958, section 2.2 and appendix B, equations 1-3).
 
     Args:
         x: [N, H, W, I].
         kernel: [height, width, I, O]; with ``up`` > 1 [height, width, O, I].
-        styles: [N, I], which multiply the input's channels.
-        f: of the resampling.
+        styles: [N, I], factors of the input channels.
+        f: filter of the resampling, as in ``conv_resample``.
         up, down, padding: as in ``conv_resample``.
-        demodulate: divide each output channel by the norm of the kernel that made it.
-        correlate: as in ``conv_resample``; by default what a network does, a transposed convolution where ``up`` > 1.
+        demodulate: divide each output channel by the norm of its modulated kernel.
+        correlate: as in ``conv_resample``; None is False with ``up`` > 1 (a transposed convolution), else True.
         noise: [N or 1, H2, W2, 1], added to the result.
 
     Returns:
@@ -43,8 +43,8 @@ def modulated_conv(
     """
     correlate = up == 1 if correlate is None else correlate
     into, out = (3, 2) if up > 1 else (2, 3)
-    if demodulate and x.dtype == jnp.float16:  # or the sums of squares overflow
-        # of the network's own weights and styles the demodulation undoes any scale
+    if demodulate and x.dtype == jnp.float16:  # otherwise the sums of squares overflow
+        # demodulation cancels any scale of the kernel and of the styles
         fan_in = kernel.size // kernel.shape[out]
         largest = jnp.max(jnp.abs(kernel), axis=(0, 1, into), keepdims=True)
         kernel = kernel / (jnp.maximum(largest, EPSILON) * fan_in**0.5)

@@ -1,4 +1,4 @@
-"""Between stored pixels (0..255) and the networks' range (-1..1)."""
+"""Conversion between stored pixels (0..255) and the networks' range (-1..1)."""
 
 import jax.numpy as jnp
 import numpy as np

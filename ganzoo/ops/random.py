@@ -1,4 +1,4 @@
-"""Draws that depend on a key and a position, never on the batch size or the number of devices."""
+"""Random numbers that depend on a key and a position, never on the batch size or the number of devices."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,17 +12,17 @@ from ganzoo.typing import Key, PyTree
 
 
 def for_indices(draw: Callable[[Key], PyTree], key: Key, indices: Int[Array, " n"]) -> PyTree:
-    """``draw(key_i)`` for every index i, every leaf of it stacked; ``key_i`` folds i into ``key``."""
+    """Stack ``draw(fold_in(key, i))`` over the indices i [N]; every leaf gets a leading axis N."""
     return jax.vmap(lambda i: draw(jax.random.fold_in(key, i)))(indices)
 
 
 def for_batch(draw: Callable[[Key], PyTree], key: Key, local: int) -> PyTree:
-    """One draw for each of this device's ``local`` examples, by their positions in the global batch."""
+    """Draw for each of this device's ``local`` examples, by position in the global batch; leaves are [local, ...]."""
     return for_indices(draw, key, collective.global_indices(local))
 
 
 def normal(key: Key, shape: tuple[int, ...]) -> Float[Array, "..."]:
-    """Standard normal numbers, drawn flat: those of ``jax.random.normal`` up to rounding, much faster to compile."""
+    """Draw ``jax.random.normal(key, shape)``, up to rounding, from a flat array, which compiles much faster."""
     return jax.random.normal(key, (prod(shape),)).reshape(shape)
 
 

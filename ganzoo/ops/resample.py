@@ -1,4 +1,4 @@
-"""Changing the size of an image: by whole factors, and by convolutions with FIR resampling in the cheapest order."""
+"""Resampling of images by whole factors, and convolutions fused with FIR resampling in the cheapest order."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -34,19 +34,19 @@ def conv_resample(
 ) -> Float[Array, "_n _h2 _w2 _o"]:
     """Upsample, pad, convolve, downsample; each resampling is filtered by ``f``.
 
-    One stride-``up`` transposed convolution stands for zeros and a convolution, one strided convolution for a
-    convolution of which most is thrown away; a filter moves to the side where the image is smaller.
+    A transposed convolution of stride ``up`` replaces zero insertion and a convolution, a strided convolution replaces
+    a convolution and decimation, and a 1x1 convolution runs at the smaller of the two sizes.
 
     Args:
         x: [N, H, W, I].
         kernel: [height, width, I, O]; with ``up`` > 1 it is [height, width, O, I], as transposed convolutions have it.
-        f: of the resampling, as ``fir.setup_filter`` gives it.
-        up: the size is multiplied by this before the convolution.
-        down: and divided by this after it.
-        padding: zeros (before, after) around the upsampled image, at its size.
-        correlate: the usual "convolution" of networks; False turns the kernel around, which is a convolution proper
-            and what a transposed convolution does.
-        correlate_filter: the same for ``f``.
+        f: filter of the resampling, as returned by ``fir.setup_filter``.
+        up: factor of upsampling before the convolution.
+        down: factor of downsampling after the convolution.
+        padding: zeros (before, after) around the upsampled image, counted in upsampled pixels.
+        correlate: True cross-correlates, the usual "convolution" of networks; False flips the kernel, which is a
+            mathematical convolution and what a transposed convolution computes.
+        correlate_filter: like ``correlate``, for ``f``.
 
     Returns:
         [N, (H up + before + after - height + 1) / down, ..., O] in the dtype of ``x``.
@@ -56,7 +56,7 @@ def conv_resample(
     size, pads = kernel.shape[:2], fir.pad_pairs(padding)
     if up > 1:
         pads = fir.add_padding(pads, fir.upsampling_padding(f, (up, up)))
-        if down > 1:  # the zeros around the upsampled image suffice for both filters
+        if down > 1:  # padding the upsampled image serves both filters
             pads = fir.add_padding(pads, fir.downsampling_padding(f, (down, down)))
         if correlate:
             kernel = jnp.flip(kernel, (0, 1))
@@ -73,12 +73,12 @@ def conv_resample(
 
 
 def _upsampled(x: Array, kernel: Array, f: Filter, up: int, pads: tuple[Pair, Pair], correlate_filter: bool) -> Array:
-    """The convolution of the image that has been upsampled and padded, then the filter."""
+    """Convolve the upsampled, padded image, then filter the result."""
     (height, width), (kh, kw) = x.shape[1:3], kernel.shape[:2]
     if (kh, kw) == (1, 1):
         y = conv(x, jnp.swapaxes(kernel, 2, 3))
         return upfirdn(y, f, up=up, padding=pads, gain=up * up, correlate=correlate_filter)
-    # the full transposed convolution has kernel - 1 places more before the image, and kernel - up after it
+    # the full transposed convolution adds kernel - 1 pixels before the image and kernel - up pixels after the image
     size = ((height - 1) * up + kh, (width - 1) * up + kw)
     y = conv_transpose(x, kernel, stride=up, padding=(0, 0), size=size)
     (top, bottom), (left, right) = pads
@@ -87,7 +87,7 @@ def _upsampled(x: Array, kernel: Array, f: Filter, up: int, pads: tuple[Pair, Pa
 
 
 def _cropping_conv(x: Array, kernel: Array, pads: tuple[Pair, Pair]) -> Array:
-    """A convolution whose padding may be negative."""
+    """Convolve with padding that may be negative."""
     (top, bottom), (left, right) = pads
     rows = slice(max(-top, 0), x.shape[1] - max(-bottom, 0))
     columns = slice(max(-left, 0), x.shape[2] - max(-right, 0))

@@ -1,4 +1,4 @@
-"""Normalisations and statistics of activations."""
+"""Normalisation and statistics of activations."""
 
 import jax.numpy as jnp
 from jax import lax
@@ -11,7 +11,7 @@ EPSILON = 1e-8
 
 
 def pixel_norm(x: Float[Array, "*_n _c"], epsilon: float = EPSILON) -> Float[Array, "*_n _c"]:
-    """Every vector of channels divided by the root of its mean square: ``x / sqrt(mean(x^2) + epsilon)``.
+    """Divide the channel vectors of x [..., C] by their root mean square: ``x / sqrt(mean(x^2) + epsilon)``.
 
     Karras et al. 2017, arXiv:1710.10196, section 4.2; the "normalised latent" of StyleGAN.
     """
@@ -19,9 +19,9 @@ def pixel_norm(x: Float[Array, "*_n _c"], epsilon: float = EPSILON) -> Float[Arr
 
 
 def instance_norm(x: Float[Array, "_n _h _w _c"], epsilon: float = EPSILON) -> Float[Array, "_n _h _w _c"]:
-    """Every feature of every image with mean 0 and variance 1 over its places: ``(x - mean) / sqrt(var + epsilon)``.
+    """Normalise each channel of each image [N, H, W, C] over all pixels: ``(x - mean) / sqrt(var + epsilon)``.
 
-    Huang and Belongie 2017, arXiv:1703.06868, equation 8 without its style.
+    Huang and Belongie 2017, arXiv:1703.06868, equation 8 without the style.
     """
     x = x - jnp.mean(x, axis=(1, 2), keepdims=True)
     return x * lax.rsqrt(jnp.mean(jnp.square(x), axis=(1, 2), keepdims=True) + epsilon)
@@ -30,22 +30,22 @@ def instance_norm(x: Float[Array, "_n _h _w _c"], epsilon: float = EPSILON) -> F
 def minibatch_stddev(
     x: Float[Array, "_n _h _w _c"], *, group_size: int | None, channels: int = 1
 ) -> Float[Array, "_n _h _w _c2"]:
-    """``x`` with ``channels`` more: how much the images of a group differ from one another.
+    """Append ``channels`` feature maps that measure how much the images of a group differ.
 
-    The standard deviation of each feature over a group of images, averaged over places and over 1 / ``channels`` of
-    the features, the same for all images of the group. The groups are strided: of N images in groups of G, group j
-    holds the images j, j + N / G, j + 2 N / G ... of the batch on all devices.
+    A new map holds one number: the standard deviation of each input channel over the images of a group, averaged over
+    all pixels and over 1 / ``channels`` of the input channels. Groups are strided: with N images in groups of G, group
+    j holds the images j, j + N / G, j + 2 N / G ... of the global batch.
 
     Args:
         x: [N, H, W, C].
-        group_size: G, at most N; None for the whole batch. Must divide N.
-        channels: how many maps to add; must divide C.
+        group_size: G, which must divide N; larger values are reduced to N, and None takes the whole batch.
+        channels: number of maps to add; must divide C.
 
     Returns:
         [N, H, W, C + channels].
 
     Raises:
-        ValueError: ``group_size`` does not divide the batch, or ``channels`` the features.
+        ValueError: ``group_size`` does not divide the batch, or ``channels`` does not divide C.
 
     Karras et al. 2017, arXiv:1710.10196, section 3; groups as in NVlabs/stylegan2-ada-pytorch, networks.py:600.
     """
@@ -63,6 +63,6 @@ def minibatch_stddev(
 
 
 def require_groups(together: int, group: int | None, channels: int) -> None:
-    """Raise ``UserError`` unless the groups of ``minibatch_stddev`` divide the images that are looked at together."""
+    """Raise ``UserError`` unless the ``group`` size of ``minibatch_stddev`` divides a batch of ``together`` images."""
     fits = not group or not channels or together % min(group, together) == 0
     require(fits, "minibatch_std_group", group, f"divide the (micro-)batch of {together} images")

@@ -1,4 +1,4 @@
-"""Convolutions with a 3x3 kernel by fewer multiplications.
+"""Convolutions with a 3x3 kernel by Winograd's minimal filtering algorithm, which saves multiplications.
 
 A tile of ``m`` neighbouring outputs of a correlation with three taps is a bilinear function of ``m + 2`` inputs,
 
@@ -6,10 +6,10 @@ A tile of ``m`` neighbouring outputs of a correlation with three taps is a bilin
 
 with ``m + 2`` multiplications instead of ``3 m``: the polynomials are multiplied at ``m + 2`` points. In two
 dimensions each axis is transformed in turn, and summing over channels turns every point into a matrix product. The
-transforms are sums of shifted images, which the compiler fuses. Tiles of 2x2 outputs take 16 products where the
-definition takes 36, tiles of 2x4 take 24 where it takes 72.
+transforms are sums of shifted images, which the compiler fuses. Tiles of 2x2 outputs take 16 products instead of 36;
+tiles of 2x4 outputs take 24 products instead of 72.
 
-The gradient in the kernel is the same bilinear form, solved for the other factor: ``dk = G^T [(A dy) * (B^T x)]``.
+The kernel gradient is the transpose of the same bilinear form: ``dk = G^T [(A dy) * (B^T x)]``.
 
 Reference: Lavin and Gray (2015), Fast Algorithms for Convolutional Neural Networks, arXiv:1509.09308.
 """
@@ -30,16 +30,16 @@ Grid = list[list[Array]]
 TAPS = 3
 
 MIN_CHANNELS = 64
-"""Below, the transforms take longer than the products they save."""
+"""Fewest channels: with fewer, the transforms take longer than the products they save."""
 MIN_OUTPUTS = 256
-"""Below, the transform of the kernel does: it costs as much for any number of outputs."""
+"""Fewest outputs: with fewer, the kernel transform, whose cost is constant, takes longer than the products it saves."""
 MIN_WIDE_OUTPUTS = 2048
-"""From here on the larger tile saves more than the transform of the kernel to its 24 points, instead of 16, costs."""
+"""Fewest outputs for 2x4 tiles: with fewer, transforming the kernel to 24 points instead of 16 does not pay off."""
 
 
 @dataclass(frozen=True)
 class Transform:
-    """The matrices of one axis; ``inputs`` is B^T, ``kernel`` is G, ``outputs`` is A^T."""
+    """Transform matrices of one axis: ``inputs`` is B^T, ``kernel`` is G, ``outputs`` is A^T."""
 
     inputs: Matrix
     kernel: Matrix
@@ -47,11 +47,11 @@ class Transform:
 
 
 def best_tile(outputs: int, channels: int) -> Pair | None:
-    """The tile that is fastest on CPU; None where the definition is.
+    """Return the (height, width) of the fastest tile on CPU; None if the direct convolution is faster.
 
     Milliseconds on two cores with AVX-512, float32: output, input gradient and kernel gradient.
 
-        N H W I O             definition           2x2                  2x4                  PyTorch (oneDNN)
+        N H W I O             direct               2x2                  2x4                  PyTorch (oneDNN)
         8 64 64 256 256       159   157   214      101    97   113       84    85   101      107   110   132
         8 32 32 512 512       140   141   163       75    76    86       68    66    74      103   101   115
         8 16 16 512 512        38    34    42       22    22    24       20    20    21       24    25    30
@@ -60,12 +60,12 @@ def best_tile(outputs: int, channels: int) -> Pair | None:
         8 64 64 128 128        37    33    75       33    31    43       28    28    39       26    29    29
         32 32 32 64 64         18    17    25       13    13    32        9    13    27        7     7    10
 
-    The largest error of float32, relative to the largest output, grows from 5e-7 to 6e-7 (2x2) and 1.3e-6 (2x4). Tiles
-    of 4x4 lose 4e-6 and are not used.
+    The largest float32 error, relative to the largest output, grows from 5e-7 (direct) to 6e-7 (2x2) and 1.3e-6 (2x4).
+    Tiles of 4x4 have an error of 4e-6 and are not used.
 
     Args:
-        outputs: pixels of the result, over all examples.
-        channels: the fewer of those of the input and of the output.
+        outputs: number of output pixels, over all examples.
+        channels: the smaller of the numbers of input and output channels.
     """
     if channels < MIN_CHANNELS or outputs < MIN_OUTPUTS:
         return None
@@ -75,13 +75,13 @@ def best_tile(outputs: int, channels: int) -> Pair | None:
 def conv3x3(
     x: Float[Array, "n h w i"], kernel: Float[Array, "3 3 i o"], padding: tuple[Pair, Pair], tile: Pair
 ) -> Float[Array, "n u v o"]:
-    """The convolution ``y[u] = sum_i x[u + i - lo] kernel[i]``.
+    """Convolve: ``y[u] = sum_i x[u + i - lo] kernel[i]``.
 
     Args:
         x: [N, H, W, I].
         kernel: [3, 3, I, O].
-        padding: zeros ((above, below), (left, right)); negative ones are cropped.
-        tile: (height, width) of the outputs that are computed together, each 2 or 4.
+        padding: zeros ((above, below), (left, right)); negative numbers crop.
+        tile: (height, width) of a tile of outputs, each 2 or 4.
 
     Returns:
         [N, H + above + below - 2, W + left + right - 2, O].
@@ -92,16 +92,17 @@ def conv3x3(
 def conv3x3_transpose(
     y: Float[Array, "n u v o"], kernel: Float[Array, "3 3 i o"], padding: tuple[Pair, Pair], size: Pair, tile: Pair
 ) -> Float[Array, "n h w i"]:
-    """The adjoint of ``conv3x3`` in ``x``: ``x[t] = sum_i kernel[i] y[t - i + lo]``, a convolution like it.
+    """Compute the adjoint of ``conv3x3`` in ``x``, which is a convolution: ``x[t] = sum_i kernel[i] y[t - i + lo]``.
 
-    The products take the kernel as it lies: to exchange its channels in memory would take as long as they do.
+    The products use the kernel in its stored layout, because transposing its channels would take as long as the
+    products.
 
     Args:
         y: [N, U, V, O].
-        kernel: [3, 3, I, O], that of the convolution.
-        padding: that of the convolution.
-        size: (H, W) of the result; the convolution maps this size to (U, V).
-        tile: (height, width) of the part of the result that is computed together, each 2 or 4.
+        kernel: [3, 3, I, O], the kernel of the forward convolution.
+        padding: padding of the forward convolution.
+        size: (H, W) of the result; the forward convolution maps (H, W) to (U, V).
+        tile: (height, width) of a tile of the result, each 2 or 4.
 
     Returns:
         [N, H, W, I].
@@ -112,7 +113,7 @@ def conv3x3_transpose(
 
 
 def _convolve(x: Array, kernel: Grid, padding: tuple[Pair, Pair], tile: Pair, *, contract: int) -> Array:
-    """The channels of ``x`` are those of this axis of the taps."""
+    """Convolve ``x`` with a grid of taps; ``contract`` is the axis of the taps that holds the channels of ``x``."""
     rows, columns = (transform(size) for size in tile)
     height, width = (size + sum(pad) - TAPS + 1 for size, pad in zip(x.shape[1:3], padding, strict=True))
     inputs = _input_points(x, padding, (height, width), tile)
@@ -126,13 +127,13 @@ def _convolve(x: Array, kernel: Grid, padding: tuple[Pair, Pair], tile: Pair, *,
 def kernel_gradient3x3(
     x: Float[Array, "n h w i"], y: Float[Array, "n u v o"], padding: tuple[Pair, Pair], tile: Pair
 ) -> Float[Array, "3 3 i o"]:
-    """The gradient of ``<y, conv3x3(x, kernel)>`` in the kernel: ``kernel[i] = sum_{n, u} x[n, u + i - lo]^T y[n, u]``.
+    """Compute the adjoint of ``conv3x3`` in the kernel: ``kernel[i] = sum_{n, u} x[n, u + i - lo]^T y[n, u]``.
 
     Args:
         x: [N, H, W, I].
         y: [N, H + above + below - 2, W + left + right - 2, O].
-        padding: as in the convolution.
-        tile: (height, width) of the part of ``y`` that is taken together, each 2 or 4.
+        padding: padding of the forward convolution.
+        tile: (height, width) of a tile of ``y``, each 2 or 4.
 
     Returns:
         [3, 3, I, O].
@@ -145,7 +146,7 @@ def kernel_gradient3x3(
 
 
 def _input_points(x: Array, padding: tuple[Pair, Pair], outputs: Sequence[int], tile: Pair) -> Grid:
-    """Every tile of ``x`` at every point: a grid of [N * tiles, I]."""
+    """Transform every tile of ``x`` to the points: a grid of arrays [N * tiles, I]."""
     rows, columns = (transform(size) for size in tile)
     (above, _), (left, _) = padding
     x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (above, 0, 0), (left, 0, 0), (0, 0, 0)))
@@ -154,7 +155,7 @@ def _input_points(x: Array, padding: tuple[Pair, Pair], outputs: Sequence[int], 
 
 
 def _slices(x: Array, outputs: Sequence[int], tile: Pair, window: Pair) -> Grid:
-    """Pixel (i, j) of the window of every tile, i and j in the window; beyond the image are zeros."""
+    """Return a grid whose entry (i, j) holds pixel (i, j) of the windows of all tiles; outside pixels are 0."""
     n, height, width, channels = x.shape
     u, v = -(-outputs[0] // tile[0]), -(-outputs[1] // tile[1])
     below, right = (u - 1) * tile[0] + window[0] - height, (v - 1) * tile[1] + window[1] - width
@@ -168,25 +169,25 @@ def _slices(x: Array, outputs: Sequence[int], tile: Pair, window: Pair) -> Grid:
 
 
 def _both_axes(rows: Matrix, columns: Matrix, grid: Grid) -> Grid:
-    """``rows grid columns^T``."""
+    """Compute ``rows grid columns^T``."""
     half = [[_combine(row, column) for column in zip(*grid, strict=True)] for row in rows]
     return [[_combine(column, line) for column in columns] for line in half]
 
 
 def _products(left: Grid, right: Grid, *axes: int) -> Grid:
-    """A matrix product at every point, over one axis of each factor."""
+    """Multiply matrices at every point, contracting one axis of each factor."""
     return [[jnp.tensordot(a, b, axes) for a, b in zip(*pair, strict=True)] for pair in zip(left, right, strict=True)]
 
 
 def _combine(coefficients: Sequence[float], arrays: Sequence[Array]) -> Array:
-    """The weighted sum, without the terms that vanish."""
+    """Return the weighted sum of ``arrays``, skipping terms with coefficient 0."""
     terms = [a if c == 1 else c * a for c, a in zip(coefficients, arrays, strict=True) if c]
     return sum(terms[1:], terms[0])
 
 
 @cache
 def transform(size: int) -> Transform:
-    """F(size, 3): a tile of ``size`` outputs."""
+    """Return the transform F(size, 3), for tiles of ``size`` outputs and three taps."""
     points = POINTS[size]
     others = [[q for q in points if q != p] for p in points]
     inputs = [[*_polynomial(roots), Fraction(0)] for roots in others] + [_polynomial(points)]
@@ -197,7 +198,7 @@ def transform(size: int) -> Transform:
 
 
 def _polynomial(roots: Sequence[Fraction]) -> list[Fraction]:
-    """Coefficients, lowest power first, of the product of (t - root)."""
+    """Return the coefficients, lowest power first, of the product of (t - root) over the roots."""
     coefficients = [Fraction(1)]
     for root in roots:
         raised, scaled = [Fraction(0), *coefficients], [*(root * c for c in coefficients), Fraction(0)]
@@ -221,4 +222,4 @@ POINTS = {
     2: [Fraction(0), Fraction(1), Fraction(-1)],
     4: [Fraction(0), Fraction(5, 8), Fraction(-5, 8), Fraction(3, 2), Fraction(-3, 2)],
 }
-"""Where the polynomials are multiplied, besides infinity. Those for 4 have the least error of the simple fractions."""
+"""Points where the polynomials are multiplied, besides infinity; for 4, the simple fractions with the least error."""

@@ -114,7 +114,7 @@ def test_project_by_lpips(model: str, run, capsys: pytest.CaptureFixture) -> Non
     with np.load(files["projection/projection.npz"]) as found:
         assert found["distances"][-1] < 0.8 * found["distances"][0]
     assert main(["project", model, "--images", "target.png", *options]) == 2
-    assert "LPIPS is of images of at least 16 pixels, not of 8x8" in capsys.readouterr().err
+    assert "LPIPS needs images of at least 16 pixels, not 8x8" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", [(), ("--method", "closed-form", "--layers", "0-1", "--direction", "2")])
@@ -160,7 +160,7 @@ REFUSED = {
     "edit {model} --method closed-form --direction 8": "count = 9",
     "export {plain} --psi 0.5": "no styles to truncate",
     "convert {model} x.npz": "end in .safetensors",
-    "convert {plain} x.npz --names original": "no table of the originals' names",
+    "convert {plain} x.npz --names original": "no table of original names",
 }
 
 

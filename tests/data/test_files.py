@@ -120,8 +120,8 @@ def test_nothing_there(tmp_path):
 
 
 def test_no_pictures(tmp_path):
-    assert "no pictures in this folder" in refused(write_folder(tmp_path / "set", {"a.txt": b""}))
-    assert "no pictures in this zip" in refused(write_zip(tmp_path / "set.zip", {"a.txt": b""}))
+    assert "no images in this folder" in refused(write_folder(tmp_path / "set", {"a.txt": b""}))
+    assert "no images in this zip" in refused(write_zip(tmp_path / "set.zip", {"a.txt": b""}))
 
 
 def test_a_file_that_is_no_zip(tmp_path, archive):

@@ -37,7 +37,7 @@ def test_all_broken_pictures_are_listed_with_the_remedy(mixed, budget):
         with pytest.raises(UserError) as caught:
             opened(mixed, memory_budget_mib=budget)
         message = str(caught.value)
-        assert "3 of 8 pictures" in message
+        assert "3 of 8 images" in message
         assert "--on-bad-file skip" in message
         assert all(name in message for name in BAD)
         assert "truncated" in message

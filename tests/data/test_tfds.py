@@ -135,7 +135,7 @@ def test_without_a_label_there_are_no_classes(tmp_path):
 
 def test_without_pictures_the_features_are_named(tmp_path):
     prepare(tmp_path, {"text": tfds.features.Text()}, [{"text": "x"}] * 3)
-    assert "no 8- or 16-bit picture 'image'; its features: text" in refused("tfds:tiny", tmp_path)
+    assert "no 8- or 16-bit Image 'image'; its features: text" in refused("tfds:tiny", tmp_path)
 
 
 def test_hidden_classes_are_named(tmp_path):

@@ -135,8 +135,8 @@ def test_commands_refuse_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
         ("inspect", "none.pkl"): "No such file",
         ("inspect",): "--help",
         ("inspect", path, "--arays"): "did you mean '--arrays'",
-        ("sample", path): "no generator of a model",
-        ("convert", path, "x.pkl"): "no generator of a model",
+        ("sample", path): "no generator of a known model",
+        ("convert", path, "x.pkl"): "no generator of a known model",
         ("sample", "hf:somebody"): "must be hf:owner/name",
     }.items():
         assert main(list(args)) == 2

@@ -96,7 +96,7 @@ def test_weights_from_a_pytorch_file(is_zip, theirs, weights, tmp_path) -> None:
 def test_weights_of_something_else(weights) -> None:
     with pytest.raises(UserError, match=r"Mixed_6a\.branch3x3\.conv\.weight is missing"):
         inception.parameters({name: array for name, array in weights.items() if "Mixed_6a.branch3x3.c" not in name})
-    with pytest.raises(UserError, match=r"no weights of FID's Inception-v3: Conv2d_1a_3x3 makes kernel"):
+    with pytest.raises(UserError, match=r"not the weights of FID's Inception-v3: Conv2d_1a_3x3 makes kernel"):
         inception.parameters(weights | {"Conv2d_1a_3x3.conv.weight": np.zeros((32, 4, 3, 3))})
     with pytest.raises(UserError, match=r"fc makes kernel \(2048, 1000\)"):
         inception.parameters(weights | {"fc.weight": np.zeros((1000, 2048))})

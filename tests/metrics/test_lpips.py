@@ -133,7 +133,7 @@ def test_channels_and_sizes() -> None:
     assert jax.eval_shape(partial(features, weights), large)[0].shape == (1, 256, 512, WIDTHS[0])
     for ours, other in zip(see(large), see(large[:, ::2, ::2]), strict=True):
         np.testing.assert_allclose(ours, other, atol=1e-6)
-    with pytest.raises(UserError, match="LPIPS is of images of at least 16 pixels, not of 15x40"):
+    with pytest.raises(UserError, match="LPIPS needs images of at least 16 pixels, not 15x40"):
         see(np.zeros((1, 15, 40, 3), np.float32))
 
 

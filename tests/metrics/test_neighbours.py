@@ -56,5 +56,5 @@ def test_far_apart() -> None:
 
 
 def test_too_few() -> None:
-    with pytest.raises(ValueError, match="3 images have no 3 nearest"):
+    with pytest.raises(ValueError, match="3 images are too few for 3 nearest"):
         manifolds(REAL[:3], FAKE, (3,))

@@ -112,7 +112,7 @@ def test_an_extractor_of_ones_own() -> None:
 
 @pytest.mark.parametrize("name", ["fid", "kid", "inception_score"])
 def test_other_features_have_no_fid(name, real) -> None:
-    with pytest.raises(UserError, match=f"{name} is of Inception features"):
+    with pytest.raises(UserError, match=f"{name} needs Inception features"):
         numbers(real, real, [name])
 
 
