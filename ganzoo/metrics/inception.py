@@ -136,10 +136,10 @@ class BlockE(nn.Module):
     @nn.compact
     def __call__(self, x: Activations) -> Activations:
         """[N, H, W, C] -> [N, H, W, 2048]."""
-        one, three, double, *rest = Heads((320, 384, 448, *([192] * self.ema)), name="heads")(x)
+        one, three, double, *rest = Heads((320, 384, 448, *([192] * self.average)), name="heads")(x)
         three = nn.relu(three)
         double = Unit(384, (3, 3), padding=(1, 1), name="branch3x3dbl_2")(nn.relu(double))
-        if self.ema:
+        if self.average:
             pooled = nn.relu(average_pool(rest[0]))
         else:
             pooled = Unit(192, (1, 1), name="branch_pool")(max_pool(x, stride=1, padding=1))
