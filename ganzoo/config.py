@@ -1,14 +1,13 @@
 """Configs as frozen dataclasses: validated on construction, written as JSON, compared field by field."""
 
 import dataclasses
-import difflib
 import math
 import types
 import typing
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from ganzoo.errors import UserError, nearest
+from ganzoo.errors import UserError, guess, nearest
 
 T = TypeVar("T")
 
@@ -169,8 +168,8 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def _guess(value: Any, hint: Any) -> str:
-    close = difflib.get_close_matches(str(value), map(str, typing.get_args(hint)), n=1) if _is_choice(hint) else []
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    hint = guess(str(value), map(str, typing.get_args(hint))) if _is_choice(hint) else ""
+    return f";{hint}" if hint else ""
 
 
 def _is_choice(hint: Any) -> bool:

@@ -11,9 +11,13 @@ class UserError(ValueError):
     """
 
 
+def guess(name: str, known: Iterable[str]) -> str:
+    """Return a hint for a misspelt ``name``, `` did you mean 'x'?``; empty where none of the ``known`` names is close."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" did you mean {close[0]!r}?" if close else ""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint for a misspelt ``name``: `` did you mean 'x'?`` where one is close, then all the ``known`` names."""
+    """Return a hint for a misspelt ``name``: its ``guess``, then all the ``known`` names."""
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    guess = f" did you mean {close[0]!r}?" if close else ""
-    return f"{guess} known: {', '.join(known)}"
+    return f"{guess(name, known)} known: {', '.join(known)}"

@@ -1,11 +1,57 @@
-"""Settings of the C allocator that keep freed memory, because requesting it again costs page faults."""
+"""What belongs to the process of a command: its memory, its caches, its cluster, its messages and its exit code.
+
+Nothing heavy is imported with this module.
+"""
 
 import ctypes
+import logging
+import os
 import sys
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from ganzoo.disk import cache_folder
+from ganzoo.errors import UserError
+
+USAGE, INTERRUPTED = 2, 130
+"""Exit codes."""
 TRIM_THRESHOLD, MMAP_MAX = -1, -4
 """Parameter numbers of glibc's ``mallopt``."""
 LARGEST = 2**31 - 1
+
+
+def guarded(command: Callable[[], Any]) -> int:
+    """Call a function; print a ``UserError`` or an interruption as one line; return the exit code."""
+    try:
+        command()
+    except UserError as error:
+        print(f"ganzoo: error: {error}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt as stop:
+        print(f"ganzoo: {stop or 'stopped'}", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever reads the output, such as ``head``, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit as leaving:
+        return int(leaving.code or 0)
+    return 0
+
+
+def prepare() -> None:
+    """Set up the process of a command that computes: quiet libraries, compiled programs and freed memory kept."""
+    for library in ("absl", "asyncio"):  # Orbax reports through these, at length, what becomes a UserError
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+    cache_compilations()
+    keep_freed_memory()
+
+
+def cache_compilations() -> None:
+    """Keep compiled programs between runs, in the cache of ``ganzoo.disk``, unless JAX was given a place."""
+    import jax
+
+    if jax.config.jax_compilation_cache_dir is None:  # ty: ignore[missing-attribute]
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "xla"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def keep_freed_memory() -> bool:
@@ -24,3 +70,17 @@ def keep_freed_memory() -> bool:
         return False
     settings = ((MMAP_MAX, 0), (TRIM_THRESHOLD, LARGEST))
     return all(mallopt(parameter, value) == 1 for parameter, value in settings)
+
+
+def join_cluster(environment: Mapping[str, str]) -> None:
+    """Start JAX's distributed service, from JAX_* variables or from what the cluster says by itself."""
+    import jax
+
+    try:
+        count, index = (
+            int(environment[name]) if name in environment else None for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+        )
+        jax.distributed.initialize(num_processes=count, process_id=index)
+    except (ValueError, RuntimeError) as error:
+        remedy = "set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, or leave out --distributed"
+        raise UserError(f"cannot join the other processes ({str(error).splitlines()[0]}); {remedy}") from error
