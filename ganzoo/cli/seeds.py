@@ -6,10 +6,10 @@ MAX_COUNT = 1_000_000
 
 
 def numbers(text: str, name: str = "seeds", highest: int = 2**32 - 1) -> list[int]:
-    """The numbers of a list of numbers and ranges, both ends included: ``numbers("0-2,7") == [0, 1, 2, 7]``.
+    """Return the numbers of a list of numbers and ranges, both ends included: ``numbers("0-2,7") == [0, 1, 2, 7]``.
 
     Raises:
-      UserError: it is no such list, or holds a number above ``highest``.
+      UserError: ``text`` is no such list, or holds a number above ``highest``.
     """
     found: list[int] = []
     for part in text.replace(" ", "").split(","):

@@ -1,0 +1,95 @@
+"""The tools that turn files of networks into other files: inspect, convert and export."""
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from ganzoo import interop, pretrained
+from ganzoo.cli.options import ModelFile, ModelOptions, own_model, write_file
+from ganzoo.config import require
+from ganzoo.interop import export, hub
+
+
+@dataclass(frozen=True)
+class Inspect:
+    """Show what a file of networks holds, without loading it into a model or running anything in it."""
+
+    file: tyro.conf.Positional[Path]
+    """A pickle of the original code, a file of torch.save, or a .safetensors or .npz file."""
+    arrays: bool = False
+    """List every array, too."""
+
+    def run(self) -> None:
+        """Print the contents."""
+        contents = interop.read(self.file)
+        for line in [*interop.describe(contents), *(interop.list_arrays(contents) if self.arrays else [])]:
+            print(line)
+
+
+@dataclass(frozen=True)
+class Convert:
+    """Write a model as a .safetensors file, or as a state dict of the original code."""
+
+    model: tyro.conf.Positional[str]
+    """A run folder, a file that `ganzoo inspect` can read, or hf:owner/name."""
+    out: tyro.conf.Positional[str]
+    """The file to write: .safetensors, or .npz for the original names; or hf:owner/name to upload it."""
+    names: Literal["ganzoo", "original"] = "ganzoo"
+    """Names of the arrays: this library's, with the config in the header of the file, or those of the original code,
+    such as G.mapping.fc0.weight."""
+    generator_only: bool = False
+    """Write only the EMA of the generator, which makes images; leave out the discriminator and the last weights."""
+    model_file: ModelFile = None
+    """The Python file and variable of your own ganzoo.Model, for a run folder of that model; None: an installed model."""
+
+    def run(self) -> None:
+        """Convert, and print what could not be carried over."""
+        own = own_model(self.model_file)
+        converted = pretrained.read_model(pretrained.located(self.model), model=own)
+        gan = pretrained.build(converted, model=own)
+        pretrained.state_of(gan, converted.weights)  # complains where a part is missing
+        if self.generator_only:
+            whole = interop.completed(converted.weights)
+            converted = replace(converted, weights={name: a for name, a in whole.items() if name.startswith("ema.")})
+        if self.out.startswith(hub.PREFIX):
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder) / hub.split(self.out)[1].rpartition("/")[2]
+                self._write(file, converted)
+                hub.push(file, self.out)
+        else:
+            self._write(Path(self.out), converted)
+        for note in converted.notes:
+            print(f"note: {note}")
+        print(f"{gan} -> {self.out}")
+
+    def _write(self, path: Path, converted: interop.Converted) -> None:
+        if self.names == "original":
+            interop.write_arrays(path, interop.originals(converted, converted.fields.get("resample_filter", ())))
+            return
+        require(path.suffix == ".safetensors", "out", str(path), "end in .safetensors")
+        interop.save(path, converted, converted.fields)
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write the generator as a jax.export artefact, which any program with JAX can run on CPU, GPU and TPU."""
+
+    source: ModelOptions
+    psi: float = 1.0
+    """Truncation in the exported program, in [-1, 1]; 1 does not truncate."""
+    cutoff: int | None = None
+    """Truncate only the first CUTOFF style inputs; None: all."""
+    out: Path = Path("generator.jax")
+    """The file to write."""
+
+    def run(self) -> None:
+        """Export, and print the shapes of the program."""
+        sampler = self.source.sampler()
+        content = export.exported(sampler, psi=self.psi, cutoff=self.cutoff)
+        write_file(self.out, content)
+        label = f", labels [n, {sampler.gan.label_size}]" if sampler.gan.label_size else ""
+        shape = ", ".join(map(str, sampler.gan.image_shape))
+        print(f"latents [n, z]{label} -> images [n, {shape}] in [-1, 1]: {len(content):,} bytes -> {self.out}")
