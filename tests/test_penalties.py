@@ -5,13 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ganzoo.penalties import image_gradients, path_lengths, wgan_gp, r1_penalty
+from ganzoo.draws import interpolation_shares
+from ganzoo.penalties import image_gradients, path_lengths, r1, wgan_gp
 
 KEY = jax.random.key(0)
 SHAPE = (3, 2, 2)
 IMAGES = jax.random.normal(jax.random.key(1), (5, *SHAPE))
 WEIGHTS = jax.random.normal(jax.random.key(2), SHAPE)
 UNIT = WEIGHTS / jnp.linalg.norm(WEIGHTS)
+
+SHARES = np.linspace(0, 1, 5, dtype=np.float32)
 
 
 def linear(weights):
@@ -27,11 +30,11 @@ def bowl(images):
 
 
 def test_r1_of_a_linear_critic_is_the_square_of_its_slope_everywhere() -> None:
-    np.testing.assert_allclose(r1_penalty(linear(WEIGHTS), IMAGES), np.full(5, np.sum(WEIGHTS**2)), rtol=1e-6)
+    np.testing.assert_allclose(r1(linear(WEIGHTS), IMAGES), np.full(5, np.sum(WEIGHTS**2)), rtol=1e-6)
 
 
 def test_r1_of_a_bowl_is_the_square_of_the_distance() -> None:
-    np.testing.assert_allclose(r1_penalty(bowl, IMAGES), np.sum(IMAGES**2, axis=(1, 2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(r1(bowl, IMAGES), np.sum(IMAGES**2, axis=(1, 2, 3)), rtol=1e-6)
 
 
 def test_the_gradient_of_an_image_is_that_of_its_own_logit() -> None:
@@ -44,7 +47,7 @@ def test_terms_across_the_batch_count() -> None:
         logits = linear(WEIGHTS)(images)
         return logits - logits.mean()  # they always sum to 0
 
-    np.testing.assert_allclose(r1_penalty(centred, IMAGES), np.zeros(5), atol=1e-12)
+    np.testing.assert_allclose(r1(centred, IMAGES), np.zeros(5), atol=1e-12)
 
 
 def test_the_second_derivative_is_the_closed_form() -> None:
@@ -52,7 +55,7 @@ def test_the_second_derivative_is_the_closed_form() -> None:
     images = 0.1 * IMAGES
 
     def penalty(weights):
-        return r1_penalty(lambda x: jnp.tanh(linear(weights)(x)), images).sum()
+        return r1(lambda x: jnp.tanh(linear(weights)(x)), images).sum()
 
     x, w = np.asarray(images, np.float64), np.asarray(WEIGHTS, np.float64)
     t = np.tanh(np.einsum("nhwc,hwc->n", x, w))
@@ -66,18 +69,20 @@ def test_the_second_derivative_is_the_closed_form() -> None:
 
 def test_a_linear_critic_of_slope_s_costs_its_distance_from_1() -> None:
     for slope in (0.25, 1.0, 3.0):
-        values = wgan_gp(linear(slope * UNIT), IMAGES, -IMAGES, KEY)
+        values = wgan_gp(linear(slope * UNIT), IMAGES, -IMAGES, SHARES)
         np.testing.assert_allclose(values, np.full(5, (slope - 1) ** 2), atol=1e-6)
 
 
 def test_the_target_is_the_slope_that_is_free() -> None:
-    np.testing.assert_allclose(wgan_gp(linear(750 * UNIT), IMAGES, -IMAGES, KEY, target=750.0), np.zeros(5), atol=1e-10)
-    values = wgan_gp(linear(3 * UNIT), IMAGES, -IMAGES, KEY, target=2.0)
+    np.testing.assert_allclose(
+        wgan_gp(linear(750 * UNIT), IMAGES, -IMAGES, SHARES, target=750.0), np.zeros(5), atol=1e-10
+    )
+    values = wgan_gp(linear(3 * UNIT), IMAGES, -IMAGES, SHARES, target=2.0)
     np.testing.assert_allclose(values, np.full(5, (3 - 2) ** 2 / 2**2), rtol=1e-5)
 
 
 def test_a_flat_critic_has_a_gradient_of_zero_not_nan() -> None:
-    value, gradient = jax.value_and_grad(lambda w: wgan_gp(linear(w), IMAGES, -IMAGES, KEY).sum())(jnp.zeros(SHAPE))
+    value, gradient = jax.value_and_grad(lambda w: wgan_gp(linear(w), IMAGES, -IMAGES, SHARES).sum())(jnp.zeros(SHAPE))
     assert value == 5  # (0 - 1)^2 each
     np.testing.assert_array_equal(gradient, np.zeros(SHAPE))
 
@@ -85,7 +90,7 @@ def test_a_flat_critic_has_a_gradient_of_zero_not_nan() -> None:
 def test_the_gradient_is_the_closed_form() -> None:
     """(|w| - 1)^2 has the derivative 2 (|w| - 1) w / |w|, also right beside the flat critic."""
     for slope in (1e-3, 0.5, 2.0):
-        gradient = jax.grad(lambda w: wgan_gp(linear(w), IMAGES, -IMAGES, KEY).mean())(slope * UNIT)
+        gradient = jax.grad(lambda w: wgan_gp(linear(w), IMAGES, -IMAGES, SHARES).mean())(slope * UNIT)
         np.testing.assert_allclose(gradient, 2 * (slope - 1) * UNIT, rtol=1e-4)
 
 
@@ -97,7 +102,7 @@ def shares(real, fake, key=KEY):
         jax.debug.callback(asked.append, images)
         return bowl(images)
 
-    wgan_gp(critic, real, fake, key)
+    wgan_gp(critic, real, fake, interpolation_shares({"image": real}, key))
     jax.effects_barrier()
     return (np.asarray(asked[0]) - np.asarray(fake)) / np.asarray(real - fake)
 

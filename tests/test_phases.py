@@ -10,23 +10,13 @@ import optax
 import pytest
 
 from ganzoo.gan import Average, Network, TrainState
-from ganzoo.phases import (
-    update_ema,
-    chain,
-    counted,
-    drawn,
-    every,
-    minimize,
-    same_draws,
-    scaled,
-    scanned,
-    summed,
-)
+from ganzoo.objectives import Objective, total, weighted
+from ganzoo.phases import chain, every, minimize, scanned, train_step, update_ema
 
 KEY = jax.random.key(0)
 BATCH = {"image": jnp.zeros((4, 2, 2, 1))}
 SGD = optax.sgd(0.125)
-PLAYERS = ("generator", "discriminator")
+NETWORKS = ("generator", "discriminator")
 
 
 @jax.tree_util.register_dataclass
@@ -37,15 +27,15 @@ class Remembering(TrainState):
     path_length: Any
 
 
-def player(value: float) -> Network:
+def network(value: float) -> Network:
     params = {"w": jnp.float32(value)}
     return Network(params, {}, SGD.init(params))
 
 
 def fresh(kind: type = TrainState, **more: Any) -> Any:
-    g, d = player(1.0), player(2.0)
-    average = {"params": {"w": jnp.float32(5.0)}, "variables": {}}
-    return kind(step=jnp.int32(0), images=jnp.uint32(0), generator=g, discriminator=d, average=average, **more)
+    g, d = network(1.0), network(2.0)
+    ema = {"params": {"w": jnp.float32(5.0)}}
+    return kind(step=jnp.int32(0), images=jnp.uint32(0), generator=g, discriminator=d, ema=ema, **more)
 
 
 def bowl(params, state, batch, key):
@@ -93,16 +83,15 @@ def test_a_chain_within_a_chain_has_draws_of_its_own() -> None:
     assert len({float(metric.total) for metric in metrics.values()}) == 3
 
 
-def test_same_draws_are_the_same() -> None:
-    _, metrics = same_draws(drawing("a"), drawing("b"))(fresh(), BATCH, KEY)
+def test_a_shared_key_gives_the_same_draws() -> None:
+    _, metrics = chain(drawing("a"), drawing("b"), share_key=True)(fresh(), BATCH, KEY)
     assert float(metrics["a"].total) == float(metrics["b"].total)
 
 
-@pytest.mark.parametrize("combine", [chain, same_draws])
-def test_phases_run_in_order_and_equal_names_are_averaged(combine) -> None:
-    state, metrics = combine(marking, minimize("generator", bowl, SGD), minimize("generator", bowl, SGD))(
-        fresh(), BATCH, KEY
-    )
+@pytest.mark.parametrize("share_key", [False, True])
+def test_phases_run_in_order_and_equal_names_are_averaged(share_key: bool) -> None:
+    descend = minimize("generator", bowl, SGD)
+    state, metrics = chain(marking, descend, descend, share_key=share_key)(fresh(), BATCH, KEY)
     assert float(state.generator.params["w"]) == 2 + 0.125 + 0.875 * 0.125
     assert metrics["distance"].value == (-1 - 0.875) / 2
     assert (float(metrics["ran"].total), float(metrics["ran"].count)) == (1, 1)
@@ -110,7 +99,7 @@ def test_phases_run_in_order_and_equal_names_are_averaged(combine) -> None:
 
 @pytest.mark.parametrize(("n", "offset"), [(1, 0), (2, 0), (2, 1), (3, 2), (16, 0)])
 def test_a_lazy_phase_runs_at_its_steps_only(n, offset) -> None:
-    state, metrics = run(counted(every(n, marking, offset=offset)), fresh(), 7)
+    state, metrics = run(train_step(every(n, marking, offset=offset)), fresh(), 7)
     ran = [step % n == offset for step in range(7)]
     assert [(float(m["ran"].total), float(m["ran"].count)) for m in metrics] == [(r, r) for r in ran]
     assert float(state.generator.params["w"]) == 1 + sum(ran)
@@ -126,7 +115,7 @@ def test_a_step_down_the_gradient_of_one_player_leaves_the_other(name, start) ->
     assert float(getattr(after, name).params["w"]) == start + 0.125 * (3 - start)
     assert metrics[f"{name}/gradient_norm"].value == 3 - start
     assert metrics[f"{name}/diverged"].value == 0
-    untouched = {"step", "images", "average", *PLAYERS} - {name}
+    untouched = {"step", "images", "ema", *NETWORKS} - {name}
     for field in untouched:
         jax.tree.map(np.testing.assert_array_equal, getattr(after, field), getattr(before, field))
 
@@ -165,19 +154,17 @@ def meeting(bad: float, whom: str, at: int):
 
         return of
 
-    return counted(
-        same_draws(
-            minimize("discriminator", loss("discriminator", "generator"), SGD),
-            minimize("generator", loss("generator", "discriminator"), SGD),
-        )
+    return train_step(
+        minimize("discriminator", loss("discriminator", "generator"), SGD),
+        minimize("generator", loss("generator", "discriminator"), SGD),
     )
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-@pytest.mark.parametrize("whom", PLAYERS)
+@pytest.mark.parametrize("whom", NETWORKS)
 def test_only_the_player_whose_loss_broke_has_diverged_and_only_then(whom, bad) -> None:
     state, metrics = run(meeting(bad, whom, at=2), fresh())
-    (other,) = set(PLAYERS) - {whom}
+    (other,) = set(NETWORKS) - {whom}
     assert [m[f"{whom}/diverged"].value for m in metrics] == [0, 0, 1, 0, 0]
     assert [m[f"{other}/diverged"].value for m in metrics] == [0, 0, 0, 0, 0]
     assert not np.isfinite(state.generator.params["w"])  # which is why the other must not be blamed
@@ -186,7 +173,7 @@ def test_only_the_player_whose_loss_broke_has_diverged_and_only_then(whom, bad) 
 
 def test_nobody_has_diverged_in_a_healthy_run() -> None:
     _, metrics = run(meeting(1.0, "generator", at=2), fresh())
-    assert [m[f"{name}/diverged"].value for m in metrics for name in PLAYERS] == [0] * 10
+    assert [m[f"{name}/diverged"].value for m in metrics for name in NETWORKS] == [0] * 10
 
 
 # Average, counters, scan --------------------------------------------------------------------------------------------
@@ -205,10 +192,10 @@ def test_without_a_half_life_the_average_is_the_newest() -> None:
 
 
 def test_the_ramp_of_the_average_follows_the_images_seen() -> None:
-    step = counted(update_ema(half_life=1e9, ramp=0.5))
+    step = train_step(update_ema(half_life=1e9, ramp=0.5))
     state, _ = run(step, fresh(), 1)
     assert float(state.ema["params"]["w"]) == 1  # nothing was seen: the newest
-    state = replace(state, average={"params": {"w": jnp.float32(5)}, "variables": {}}, images=jnp.uint32(8))
+    state = replace(state, ema={"params": {"w": jnp.float32(5)}}, images=jnp.uint32(8))
     state, _ = run(step, state, 1)
     assert float(state.ema["params"]["w"]) == (5 + 1) / 2  # half-life 0.5 * 8 images, a batch of 4
 
@@ -217,21 +204,21 @@ def test_the_average_takes_the_statistics_too() -> None:
     state = fresh()
     state = replace(
         state,
-        generator=replace(state.generator, variables={"mean": jnp.float32(2)}),
-        average={**state.ema, "variables": {"mean": jnp.float32(0)}},
+        generator=replace(state.generator, collections={"batch_stats": jnp.float32(2)}),
+        ema={**state.ema, "batch_stats": jnp.float32(0)},
     )
     state, _ = update_ema(half_life=4)(state, BATCH, KEY)
-    assert float(state.ema["variables"]["mean"]) == 1
+    assert float(state.ema["batch_stats"]) == 1
 
 
 def test_steps_and_images_are_counted_in_their_types() -> None:
-    state, _ = run(counted(marking), replace(fresh(), images=jnp.uint32(2**32 - 16)), 3)
+    state, _ = run(train_step(marking), replace(fresh(), images=jnp.uint32(2**32 - 16)), 3)
     assert (int(state.step), state.step.dtype) == (3, jnp.int32)
     assert (int(state.images), state.images.dtype) == (2**32 - 4, jnp.uint32)
 
 
 def test_every_step_draws_anew_and_a_repeated_one_draws_the_same() -> None:
-    step = counted(drawing("draw"))
+    step = train_step(drawing("draw"))
     _, first = run(step, fresh())
     _, again = run(step, replace(fresh(), step=jnp.int32(3)), 1)
     draws = [float(m["draw"].total) for m in first]
@@ -240,7 +227,7 @@ def test_every_step_draws_anew_and_a_repeated_one_draws_the_same() -> None:
 
 
 def test_scanned_steps_are_the_steps_one_by_one() -> None:
-    step = counted(chain(minimize("generator", bowl, SGD), every(2, marking), drawing("draw")))
+    step = train_step(minimize("generator", bowl, SGD), every(2, marking), drawing("draw"))
     one_by_one, metrics = run(step, fresh(), 6)
     stack = jax.tree.map(lambda leaf: jnp.stack([leaf] * 6), BATCH)
     at_once, sums = jax.jit(scanned(step))(fresh(), stack, KEY)
@@ -252,13 +239,8 @@ def test_scanned_steps_are_the_steps_one_by_one() -> None:
 
 
 def test_a_state_with_more_fields_passes_through_every_combinator() -> None:
-    step = counted(
-        chain(
-            same_draws(minimize("generator", bowl, SGD), minimize("discriminator", bowl, SGD)),
-            every(2, marking, offset=1),
-            update_ema(half_life=100, ramp=0.1),
-        )
-    )
+    both = minimize("generator", bowl, SGD), minimize("discriminator", bowl, SGD)
+    step = train_step(chain(*both, share_key=True), every(2, marking, offset=1), update_ema(half_life=100, ramp=0.1))
     state = fresh(Remembering, path_length=jnp.float32(7))
     stack = jax.tree.map(lambda leaf: jnp.stack([leaf] * 3), BATCH)
     after, _ = jax.jit(scanned(step))(state, stack, KEY)
@@ -274,7 +256,7 @@ def test_an_average_of_averages_is_exact() -> None:
     assert np.isnan(Average.of(jnp.zeros(0)).value)
 
 
-# Micro-batches and composed losses ----------------------------------------------------------------------------------
+# Micro-batches ----------------------------------------------------------------------------------------------------
 
 
 def towards_images(params, state, batch, key):
@@ -289,7 +271,7 @@ def towards_images(params, state, batch, key):
 def test_micro_batches_average_gradients_and_sum_metrics(rounds: int) -> None:
     state = fresh(Remembering, path_length=jnp.float32(0))
     batch = {"image": jnp.arange(8.0).reshape(8, 1, 1, 1)}
-    phase = minimize("generator", towards_images, SGD, rounds=lambda batch: rounds)
+    phase = minimize("generator", towards_images, SGD, micro_batch=8 // rounds)
     after, metrics = jax.jit(phase)(state, batch, KEY)
     assert after.generator.params["w"] == pytest.approx(1 - 0.125 * (1 - 3.5))
     assert metrics["seen"].value == 3.5
@@ -304,7 +286,7 @@ def test_a_round_takes_every_rth_example_so_that_shards_stay_where_they_are() ->
         return params["w"] * 0, (state, {"first": Average(first * 10.0 ** (first - 1), jnp.float32(1))})
 
     batch = {"image": jnp.arange(1.0, 7).reshape(6, 1, 1, 1)}
-    _, metrics = minimize("generator", loss, SGD, rounds=lambda batch: 3)(fresh(), batch, KEY)
+    _, metrics = minimize("generator", loss, SGD, micro_batch=2)(fresh(), batch, KEY)
     assert metrics["first"].total == 1 + 20 + 300
 
 
@@ -314,30 +296,58 @@ def test_each_round_has_draws_of_its_own() -> None:
         return params["w"] * 0, (state, {"draw": Average.of(jax.random.uniform(key, (1,)))})
 
     batch = {"image": jnp.zeros((4, 1, 1, 1))}
-    _, both = minimize("generator", loss, SGD, rounds=lambda batch: 2)(fresh(), batch, KEY)
+    _, both = minimize("generator", loss, SGD, micro_batch=2)(fresh(), batch, KEY)
     each = [float(jax.random.uniform(jax.random.fold_in(KEY, r), (1,))[0]) for r in range(2)]
     assert each[0] != each[1]
     assert float(both["draw"].total) == pytest.approx(sum(each))
 
 
-def test_scaled_and_summed_losses() -> None:
-    value, (_, metrics) = summed(bowl, scaled(bowl, 3.0))({"w": jnp.float32(1)}, fresh(), BATCH, KEY)
-    assert value == 2 + 3 * 2
-    assert metrics["distance"].count == 2
+# Objectives -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_drawn_phase_sees_what_was_drawn() -> None:
-    phase = drawn(lambda batch, key: {**batch, "z": jax.random.uniform(key, (1,))}, lambda s, b, k: (s, {"z": b["z"]}))
-    _, metrics = phase(fresh(), BATCH, KEY)
-    np.testing.assert_array_equal(metrics["z"], jax.random.uniform(KEY, (1,)))
+def pulled(name: str, *drawn: str) -> Objective:
+    """(w - mean of what is drawn)^2 / 2."""
+
+    def loss(params, state, batch):
+        mean = sum(batch["drawn"][each].mean() for each in drawn)
+        return (params["w"] - mean) ** 2 / 2, (state, {name: Average.of(mean)})
+
+    def draw(batch, key):
+        count = len(batch["image"])
+        return {each: jax.random.uniform(jax.random.fold_in(key, len(each)), (count,)) for each in drawn}
+
+    return Objective(name, draw, loss)
 
 
-def test_the_average_can_take_the_newest_variables() -> None:
-    network = {"params": {"w": jnp.float32(1)}, "variables": {"m": jnp.float32(9)}}
+def test_weighted_and_summed_objectives() -> None:
+    a, b = pulled("a", "x"), pulled("b", "x", "yy")
+    args = {"w": jnp.float32(1)}, fresh(), BATCH, KEY
+    value, (_, metrics) = total(a, weighted(b, 3.0))(*args)
+    assert value == pytest.approx(float(a(*args)[0] + 3 * b(*args)[0]))
+    assert set(metrics) == {"a", "b"}
+
+
+def test_draws_in_the_batch_take_the_place_of_those_that_would_be_drawn() -> None:
+    batch = {**BATCH, "draws": {"b": {"x": jnp.full(4, 5.0)}}}
+    step = minimize("generator", total(pulled("a", "x"), pulled("b", "yy")), SGD)
+    _, metrics = step(fresh(), batch, KEY)
+    assert 0 < metrics["a"].value < 1
+    _, metrics = minimize("generator", pulled("b", "x"), SGD)(fresh(), batch, KEY)
+    assert metrics["b"].value == 5
+
+
+def test_micro_batches_divide_the_draws() -> None:
+    batch = {**BATCH, "draws": {"a": {"x": jnp.arange(4.0)}}}
+    _, metrics = minimize("generator", pulled("a", "x"), SGD, micro_batch=2)(fresh(), batch, KEY)
+    assert float(metrics["a"].total) == (0 + 2) / 2 + (1 + 3) / 2
+    assert float(metrics["a"].count) == 2
+
+
+def test_collections_can_be_copied_instead_of_averaged() -> None:
     state = fresh()
-    state = replace(state, generator=replace(state.generator, variables={"m": jnp.float32(9)}))
-    state = replace(state, average={**network, "variables": {"m": jnp.float32(1)}})
-    after, _ = update_ema(half_life=4.0, variables="newest")(state, BATCH, KEY)
-    assert after.ema["variables"]["m"] == 9
+    state = replace(state, generator=replace(state.generator, collections={"noise": jnp.float32(9)}))
+    state = replace(state, ema={"params": {"w": jnp.float32(1)}, "noise": jnp.float32(1)})
+    after, _ = update_ema(half_life=4.0, collections="copy")(state, BATCH, KEY)
+    assert after.ema["noise"] == 9
     after, _ = update_ema(half_life=4.0)(state, BATCH, KEY)
-    assert after.ema["variables"]["m"] == pytest.approx(5.0)
+    assert after.ema["noise"] == pytest.approx(5.0)

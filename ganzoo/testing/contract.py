@@ -210,7 +210,7 @@ def vmap_equals_separate_runs(contract: Contract) -> None:
     gan, batch, keys = contract.gan, contract.batch(), jax.random.split(jax.random.key(5), 2)
     starts = [contract.start, jax.device_get(gan.init(jax.random.key(1)))]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts)
-    states, _ = parallel.vmap_step(gan.step)(stacked, batch, keys)
+    states, _ = parallel.vmap_step(gan.step, options=QUICKLY)(stacked, batch, keys)
     for i, start in enumerate(starts):
         mesh = parallel.data_mesh(1)
         alone, _ = contract.one_device(parallel.replicate(start, mesh), batch, parallel.replicate(keys[i], mesh))

@@ -136,9 +136,9 @@ def shard_map_step(
     return jit_step(mapped, mesh, batch=batch, options=options)
 
 
-def vmap_step(step: Step) -> Step:
+def vmap_step(step: Step, *, options: Mapping[str, Any] | None = None) -> Step:
     """Many independent runs at once: each leaf of the state and the key are [S, ...]; all see the same batch."""
-    return jax.jit(jax.vmap(step, in_axes=(0, None, 0)), donate_argnums=0)
+    return jax.jit(jax.vmap(step, in_axes=(0, None, 0)), donate_argnums=0, compiler_options=options)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from ganzoo.errors import UserError
 from ganzoo.models import MODELS
 from ganzoo.models.stylegan2.config import StyleGAN2Config
 from ganzoo.phases import adapt_augmentation, counted
-from ganzoo.runs.config import completed, experiments
+from ganzoo.runs.config import experiments, resolve
 
 SEEN = jnp.uint32(64)
 
@@ -30,7 +30,7 @@ def strength(p: float, signs: float, count: float) -> controller.AugmentState:
 def test_p_moves_by_the_sign_of_what_is_over_the_target(p: float, r_t: float, expected: float) -> None:
     """Whatever the distance is. Paper, section 3; exactly at the target it stays, and it stays in its bounds."""
     control = controller.adaptive(images_per_unit=1000, p_max=0.8)
-    after = controller.controlled(strength(p, 1000 * r_t, 1000), control, SEEN, 64)
+    after = controller.adapt(strength(p, 1000 * r_t, 1000), control, SEEN, 64)
     assert float(after.p) == pytest.approx(expected, abs=1e-6)
     assert float(after.r_t) == pytest.approx(r_t)
     assert (float(after.signs), float(after.count)) == (0, 0)
@@ -39,20 +39,20 @@ def test_p_moves_by_the_sign_of_what_is_over_the_target(p: float, r_t: float, ex
 def test_published_speed() -> None:
     """500,000 images from 0 to 1, in steps of 4 batches: 1,954 of them at batch 64."""
     now, control = strength(0, 0, 0), controller.adaptive()
-    after = controller.controlled(replace(now, signs=jnp.float32(10), count=jnp.float32(10)), control, SEEN, 256)
+    after = controller.adapt(replace(now, signs=jnp.float32(10), count=jnp.float32(10)), control, SEEN, 256)
     assert float(after.p) == pytest.approx(256 / 500_000)
 
 
 def test_given_controls() -> None:
     now = strength(0.9, 5, 5)
-    assert float(controller.start(controller.fixed(0.3)).p) == pytest.approx(0.3)
-    assert float(controller.controlled(now, controller.fixed(0.3), SEEN, 64).p) == pytest.approx(0.3)
+    assert float(controller.init(controller.fixed(0.3)).p) == pytest.approx(0.3)
+    assert float(controller.adapt(now, controller.fixed(0.3), SEEN, 64).p) == pytest.approx(0.3)
     ramp = controller.ramp(0.5, images=128)
-    assert float(controller.start(ramp).p) == 0
-    assert float(controller.controlled(now, ramp, SEEN, 64).p) == pytest.approx(0.25)
-    assert float(controller.controlled(now, ramp, jnp.uint32(10_000), 64).p) == pytest.approx(0.5)
+    assert float(controller.init(ramp).p) == 0
+    assert float(controller.adapt(now, ramp, SEEN, 64).p) == pytest.approx(0.25)
+    assert float(controller.adapt(now, ramp, jnp.uint32(10_000), 64).p) == pytest.approx(0.5)
     stepped = controller.scheduled(lambda images: jnp.where(images < 100, 0.1, 0.7))
-    assert float(controller.controlled(now, stepped, SEEN, 64).p) == pytest.approx(0.1)
+    assert float(controller.adapt(now, stepped, SEEN, 64).p) == pytest.approx(0.1)
 
 
 def test_logits_of_all_devices_and_calls_are_counted() -> None:
@@ -116,7 +116,7 @@ def test_settings_that_cannot_be(field: str, model: str) -> None:
 @pytest.mark.parametrize("model", ["dcgan", "stylegan"])
 def test_p_cannot_adapt_to_logits_whose_sign_says_nothing(model: str) -> None:
     config = partial(MODELS[model].config, image_size=16, augment="bgc", loss="wasserstein")
-    with pytest.raises(UserError, match=r"augment_p = None: must be given.*wasserstein"):
+    with pytest.raises(UserError, match=r"augment_p = None: must be set.*wasserstein"):
         config()
     assert config(augment_p=0.5).augment_p == 0.5
 
@@ -127,7 +127,7 @@ def test_p_moves_faster_in_a_run_that_starts_with_other_weights(name: str) -> No
         experiment = experiments()[name]
         gan = replace(experiment.gan, augment="bgc", **fields)
         training = replace(experiment.training, init_from=init_from)
-        return completed(replace(experiment, gan=gan, training=training), 1)[0].gan.augment_images
+        return resolve(replace(experiment, gan=gan, training=training), 1)[0].gan.augment_images
 
     assert (chosen(""), chosen("other.safetensors")) == (500_000, 100_000)
     assert chosen("other.safetensors", augment_images=7) == 7
@@ -135,7 +135,7 @@ def test_p_moves_faster_in_a_run_that_starts_with_other_weights(name: str) -> No
 
 def test_only_what_has_a_p_has_a_strength() -> None:
     def start(**fields) -> controller.AugmentState | None:
-        return augment.start(StyleGAN2Config(image_size=16, **fields))
+        return augment.init(StyleGAN2Config(image_size=16, **fields))
 
     assert start() is None
     assert start(augment="diffaugment") is None

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import ganzoo
-from ganzoo.losses import LOSSES
+from ganzoo import losses, objectives
 from ganzoo.models import dcgan, stylegan
 from ganzoo.ops import pixels
 
@@ -17,43 +17,34 @@ BATCH = {"image": jnp.asarray(np.random.default_rng(0).integers(0, 256, (8, 16, 
 KEY = jax.random.key(1)
 
 
-def play(model: str, augment: str):
-    """The networks and losses, and a fresh state."""
+def start(model: str, augment: str):
+    """The networks at full size, and a fresh state."""
     gan = ganzoo.create(model, "tiny", image_size=16, augment=augment)
-    config = gan.config
-    games = {
-        "dcgan": lambda: dcgan.Game(config, gan.generator, gan.discriminator, LOSSES[config.loss]),
-        "stylegan": lambda: stylegan.play(config, 0),
-    }
-    return games[model](), gan.init(jax.random.key(0))
-
-
-def judged(model: str, game, state):
-    """The discriminator's logits of the batch, as in training."""
-    images, network = jnp.asarray(pixels.to_float(BATCH["image"])), state.discriminator
-    if model == "dcgan":
-        return dcgan._train(game.discriminator, network.params, network.variables, images, None)[0]
-    return game.judge(network.params, state, images, None, None)
+    modules = gan.generator, gan.discriminator
+    networks = {
+        "dcgan": lambda: dcgan.networks(gan.config, *modules),
+        "stylegan": lambda: stylegan.networks(gan.config, *modules, 0),
+    }[model]()
+    state = jax.jit(gan.init)(jax.random.key(0))
+    return networks, replace(state, level_of_detail=jnp.float32(0)) if model == "stylegan" else state
 
 
 @pytest.mark.parametrize("model", ["dcgan", "stylegan"])
-def test_both_players_are_judged_on_augmented_images(model: str) -> None:
+def test_both_networks_learn_from_augmented_images(model: str) -> None:
     """At p = 0 the losses are those without augmentation, and at p = 1 others; logits of reals are counted."""
-    plain, bare = play(model, "none")
-    game, state = play(model, "color")
-    if model == "stylegan":
-        bare, state = (replace(each, level_of_detail=jnp.float32(0)) for each in (bare, state))
+    (plain, bare), (networks, state) = start(model, "none"), start(model, "color")
 
-    @partial(jax.jit, static_argnums=(0, 1))
-    def value(game, player: str, state):
-        loss, (state, _) = getattr(game, f"{player}_loss")(getattr(state, player).params, state, BATCH, KEY)
-        return loss, state.augment
+    def value(networks, name: str, state):
+        objective = getattr(objectives, name)(networks, losses.non_saturating)
+        loss, (state, _) = jax.jit(partial(objective, batch=BATCH, key=KEY))(getattr(state, name).params, state)
+        return float(loss), state.augment
 
     always = replace(state, augment=replace(state.augment, p=jnp.float32(1)))
-    for player in ("generator", "discriminator"):
-        expected, _ = value(plain, player, bare)
-        found, strength = value(game, player, state)
-        assert float(found) == pytest.approx(float(expected), rel=1e-5)
-        assert abs(float(value(game, player, always)[0]) - float(expected)) > 1e-3 * abs(float(expected))
-    signs = float(jnp.sum(jnp.sign(judged(model, plain, state))))
-    assert (float(strength.count), float(strength.signs)) == (8, signs)
+    for name in ("generator", "discriminator"):
+        expected, _ = value(plain, name, bare)
+        found, counted = value(networks, name, state)
+        assert found == pytest.approx(expected, rel=1e-5)
+        assert abs(value(networks, name, always)[0] - expected) > 1e-3 * abs(expected)
+    images = jnp.asarray(pixels.to_float(BATCH["image"]))
+    logits, _ = jax.jit(plain.logits)(state.discriminator.params, state, images, None)
+    assert (float(counted.count), float(counted.signs)) == (8, float(jnp.sum(jnp.sign(logits))))

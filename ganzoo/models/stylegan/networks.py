@@ -197,6 +197,19 @@ class Generator(StyleGenerator):
         self.mapping = MappingNetwork(self.config)
         self.synthesis = Synthesis(self.config)
 
+    def __call__(
+        self,
+        latents: Latents,
+        labels: Labels | None = None,
+        *,
+        lod: Any = 0.0,
+        psi: Any = 1.0,
+        cutoff: int | None = None,
+        noise: NoiseInput = "const",
+    ) -> Images:
+        """Return images [N, H, W, C] of full size at a level of detail; otherwise as ``StyleGenerator``."""
+        return self.synthesise(self.styles(latents, labels, psi=psi, cutoff=cutoff), lod=lod, noise=noise)
+
     def synthesise(
         self, ws: Styles, *, lod: Any = 0.0, noise: NoiseInput = "const", halvings: int | None = None
     ) -> Float[Array, "n h w c"]:

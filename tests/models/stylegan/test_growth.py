@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import pytest
 
 import ganzoo
-from ganzoo.models.stylegan.config import PRESETS, complete
+from ganzoo.models.stylegan.config import PRESETS, fill_defaults
 from ganzoo.models.stylegan.growth import Growth, changes_networks
 from ganzoo.training.plan import plan
 
-PUBLISHED = PRESETS["ffhq1024"]
+PUBLISHED = PRESETS["ffhq1024"].config
 # images seen, resolution in training, level of detail, learning rate, images of a step on 1, 2, 4 and 8 devices
 TABLE = [
     (0, 8, 7.0, 1e-3, (128, 256, 256, 256)),
@@ -33,7 +33,7 @@ TABLE = [
 
 @pytest.mark.parametrize(("devices", "column"), [(1, 0), (2, 1), (4, 2), (8, 3)])
 def test_the_published_table(devices: int, column: int) -> None:
-    config, batch_size = complete(PUBLISHED, 0, devices)
+    config, batch_size = fill_defaults(PUBLISHED, 0, devices)
     assert batch_size == (4, 8, 16, 32)[column]
     for images, resolution, lod, rate, sizes in TABLE:
         assert config.growth.level_of_detail(images) == pytest.approx(lod)
@@ -44,7 +44,7 @@ def test_the_published_table(devices: int, column: int) -> None:
 
 @pytest.mark.parametrize("devices", [1, 8])
 def test_stages_are_those_of_the_table(devices: int) -> None:
-    config, batch_size = complete(PUBLISHED, 0, devices)
+    config, batch_size = fill_defaults(PUBLISHED, 0, devices)
     segments = plan(ganzoo.MODELS["stylegan"].build(config).stages, batch_size, 25_000_000)
     assert [segment.stage.name for segment in segments] == [f"{2**k}x{2**k}" for k in range(3, 11)]
     for images, resolution, *_ in TABLE:

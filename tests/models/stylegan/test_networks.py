@@ -13,9 +13,8 @@ from golden_cases import Case, assert_near, nchw, nhwc, run
 
 import ganzoo
 from ganzoo.errors import UserError
-from ganzoo.models.stylegan import play
 from ganzoo.models.stylegan.config import PRESETS, PROGAN_PRESETS, StyleGANConfig
-from ganzoo.models.stylegan.networks import Generator, MappingNetwork, Synthesis
+from ganzoo.models.stylegan.networks import Generator, MappingNetwork, Synthesis, discriminator
 
 FIELDS = {
     "resolution": "image_size",
@@ -34,7 +33,7 @@ FIELDS = {
 }
 
 
-def config_of(case: Case, base: StyleGANConfig = PRESETS["ffhq1024"], **fields: Any) -> StyleGANConfig:
+def config_of(case: Case, base: StyleGANConfig = PRESETS["ffhq1024"].config, **fields: Any) -> StyleGANConfig:
     """The config of the original's arguments."""
     kwargs = case.options["static_kwargs"]
     fields |= {FIELDS[name]: value for name, value in kwargs.items() if name in FIELDS}
@@ -44,7 +43,7 @@ def config_of(case: Case, base: StyleGANConfig = PRESETS["ffhq1024"], **fields: 
         fields["blur_filter"] = kwargs["blur_filter"] or ()
     if "fused_scale" in kwargs:
         fields["fused_scale"] = "always" if kwargs["fused_scale"] else "never"
-    if base is not PRESETS["ffhq1024"]:
+    if base is not PRESETS["ffhq1024"].config:
         fields["style_size"] = kwargs.get("latent_size", base.style_size)
         fields["latent_size"] = fields["style_size"]
     return ganzoo.config.replaced(base, {"initial_resolution": 4, **fields})
@@ -153,7 +152,7 @@ def test_truncation_and_the_average_of_w(case: Case) -> None:
 
     def images(variables: dict, latents: Any, lod: Any) -> dict:
         return {
-            name: nchw(generator.apply(variables, latents, None, lod, **options))
+            name: nchw(generator.apply(variables, latents, None, lod=lod, **options))
             for name, options in truncations.items()
         }
 
@@ -172,14 +171,14 @@ def test_truncation_and_the_average_of_w(case: Case) -> None:
 @golden_cases.over(golden_cases.files("progan/g_paper_*"))
 def test_progan_generator(case: Case) -> None:
     fused = case.options["static_kwargs"].get("fused_scale", True)
-    config = config_of(case, PROGAN_PRESETS["paper"], fused_scale="always" if fused else "never")
+    config = config_of(case, PROGAN_PRESETS["paper"].config, fused_scale="always" if fused else "never")
     params = stylegan_names.generator(parameters(case))["params"]
     statistics = {"statistics": {"mapping": {"w_average": np.zeros(config.style_size, np.float32)}}}
     generator = Generator(config)
 
     def value_and_gradients(params: dict, latents: Any, lod: Any, cot: Any) -> tuple:
         def image(params: dict, latents: Any) -> Any:
-            return nchw(generator.apply({"params": {"synthesis": params}, **statistics}, latents, None, lod))
+            return nchw(generator.apply({"params": {"synthesis": params}, **statistics}, latents, None, lod=lod))
 
         images, back = jax.vjp(image, params, latents)
         return images, back(cot)
@@ -202,7 +201,7 @@ def test_discriminator(case: Case) -> None:
     is_progan = case.name.startswith("d_paper")
     unfused = not case.options["static_kwargs"].get("fused_scale", True)
     config = config_of(case, **({"blur_filter": (), "halves_last": unfused} if is_progan else {}))
-    module = play(config, 0).discriminator
+    module = discriminator(config)
     params = stylegan_names.discriminator(parameters(case))
     labels = case["in/labels"] if config.label_size else None
     images = nhwc(case["in/images"])
@@ -215,7 +214,7 @@ def test_discriminator(case: Case) -> None:
         return jnp.mean(jax.nn.softplus(-logits)), logits
 
     def penalty(params: dict) -> tuple[Any, Any]:
-        value = ganzoo.penalties.r1_penalty(lambda images: scores(params, images, 0.0), images)
+        value = ganzoo.penalties.r1(lambda images: scores(params, images, 0.0), images)
         return jnp.mean(value), value
 
     compiled = jax.jit(
@@ -239,7 +238,7 @@ def test_discriminator(case: Case) -> None:
 @golden_cases.over(golden_cases.files("sg1/d_basic_r32"))
 def test_the_discriminator_at_the_size_in_training(case: Case) -> None:
     config = config_of(case)
-    module, params = play(config, 0).discriminator, stylegan_names.discriminator(parameters(case))
+    module, params = discriminator(config), stylegan_names.discriminator(parameters(case))
     small = nhwc(case["in/images"])[:, ::2, ::2]
     large = small.repeat(2, 1).repeat(2, 2)
     for lod in (1.0, 1.4):
@@ -251,7 +250,7 @@ def test_the_discriminator_at_the_size_in_training(case: Case) -> None:
 @golden_cases.over(golden_cases.files("sg1/d_basic_r32"))
 def test_networks_that_do_not_grow_judge(case: Case) -> None:
     config = ganzoo.config.replaced(config_of(case), {"progressive": False})
-    module, params = play(config, 0).discriminator, stylegan_names.discriminator(parameters(case))
+    module, params = discriminator(config), stylegan_names.discriminator(parameters(case))
     logits = run(lambda p, x: module.apply({"params": p}, x), params, nhwc(case["in/images"]))
     assert_near(logits[:, None], case.most_exact("scores_fixed_lod0"))
 

@@ -1,4 +1,4 @@
-"""StyleGAN's losses at a level below the full size, its forgetting optimizers, and runs that grow."""
+"""StyleGAN's losses at a level below the full size, its optimizers that restart, and runs that grow."""
 
 from dataclasses import replace
 from functools import partial
@@ -9,24 +9,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from golden_cases import assert_near, draw, run
+from golden_cases import draw, run
 from PIL import Image
 
 import ganzoo
-from ganzoo import experiment, recipes
-from ganzoo.models.stylegan import grow, play
-from ganzoo.models.stylegan.config import PRESETS
-from ganzoo.models.stylegan.networks import Epilogue
+from ganzoo import objectives
+from ganzoo.models import stylegan
+from ganzoo.models.stylegan.config import PRESETS, StyleGANConfig
+from ganzoo.models.stylegan.networks import Epilogue, Generator, discriminator
+from ganzoo.runs import experiments
+from ganzoo.runs import run as run_experiment
+from ganzoo.testing import assert_near
 from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints
 
 KEY = jax.random.key(0)
-CONFIG = replace(PRESETS["tiny"], image_size=16, constant_input=True)
+CONFIG = replace(PRESETS["tiny"].config, image_size=16, constant_input=True)
 
 
 @pytest.fixture(scope="module")
 def state() -> Any:
-    gan = ganzoo.MODELS["stylegan"].build(CONFIG)
+    gan = stylegan.stylegan(CONFIG)
     start = jax.device_get(gan.init(KEY))
     return replace(start, level_of_detail=np.float32(1.4))
 
@@ -42,41 +45,50 @@ def enlarged(small: np.ndarray) -> np.ndarray:
 # Losses -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("loss", ["non-saturating", "wasserstein"])
-def test_penalties_are_those_of_images_of_full_size(state: Any, loss: str) -> None:
-    config = replace(CONFIG, loss=loss)
-    full, half = play(config, 0), play(config, 1)
-    real, fake, logits, params = images(1, 8), images(2, 8), jnp.zeros(4), state.discriminator.params
+def networks_at(halvings: int, config: StyleGANConfig = CONFIG) -> objectives.Networks:
+    return stylegan.networks(config, Generator(config), discriminator(config), halvings)
 
-    def at_half(real: Any, fake: Any) -> Any:
-        return half._penalty(lambda x: half.judge(params, state, x, None, None), real, fake, logits, KEY)[0]
 
-    def at_full_size(real: Any, fake: Any) -> Any:
-        all_levels = partial(full.discriminator.apply, {"params": params}, labels=None, lod=state.level_of_detail)
-        return full._penalty(lambda x: all_levels(x), real, fake, logits, KEY)[0]
+@pytest.mark.parametrize("penalty", [objectives.r1, objectives.r2, objectives.wgan_gp])
+def test_penalties_are_those_of_images_of_full_size(state: Any, penalty: Any) -> None:
+    """A level's own networks, lines the size of a pixel, against all levels on enlarged images."""
+    config = replace(CONFIG, use_noise=False, style_mixing=0.0)
+    half, module = networks_at(1, config), discriminator(config)
+    real, fake, params = images(1, 8), images(2, 8), state.discriminator.params
 
-    assert_near(run(at_half, real, fake), run(at_full_size, enlarged(real), enlarged(fake)), 1e-4)
+    def logits(params: Any, state: Any, images: Any, labels: Any) -> Any:
+        return module.apply({"params": params}, images, labels, state.level_of_detail), state
+
+    full = replace(half, logits=logits)
+    share = {"share": np.linspace(0, 1, 4, dtype=np.float32)}
+
+    def value(networks: Any, pixel_size: float, real: Any, fake: Any) -> Any:
+        given = replace(networks, fake=lambda *_: (fake, state), real=lambda *_: real)
+        drawn = {"fake": {}, "augment": {}, **share}
+        return penalty(given, 3.0, pixel_size=pixel_size).loss(params, state, {"image": real, "drawn": drawn})[0]
+
+    ours = run(partial(value, half, 2.0), real, fake)
+    assert_near(ours, run(partial(value, full, 1.0), enlarged(real), enlarged(fake)), 1e-4)
 
 
 def test_reals_are_averaged_rounded_and_blended(state: Any) -> None:
     stored = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
     small = stored.reshape(2, 8, 2, 8, 2, 3).astype(np.float64).mean((2, 4)).round() / 127.5 - 1
     coarse = enlarged(small.reshape(2, 4, 2, 4, 2, 3).mean((2, 4)))
-    shown = play(CONFIG, 1).reals(state, jnp.asarray(stored))
+    shown = networks_at(1).real(state, jnp.asarray(stored))
     np.testing.assert_allclose(shown, small + (coarse - small) * 0.4, atol=1e-6)
 
 
 def test_the_first_level_has_nothing_to_blend(state: Any) -> None:
     first = replace(state, level_of_detail=np.float32(2))
     stored = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
-    assert play(CONFIG, 2).reals(first, jnp.asarray(stored)).shape == (2, 4, 4, 3)
+    assert networks_at(2).real(first, jnp.asarray(stored)).shape == (2, 4, 4, 3)
 
 
 def test_labels_choose_their_logit(state: Any) -> None:
     config = replace(CONFIG, label_size=3)
-    gan = ganzoo.MODELS["stylegan"].build(config)
-    params = gan.init(KEY).discriminator.params
-    judge = jax.jit(lambda labels: play(config, 0).judge(params, state, images(1, 16), labels, None))
+    params = stylegan.stylegan(config).init(KEY).discriminator.params
+    judge = jax.jit(lambda labels: networks_at(0, config).logits(params, state, images(1, 16), labels)[0])
     one_hot = np.eye(3, dtype=np.float32)
     logits = [judge(np.broadcast_to(row, (4, 3))) for row in one_hot]
     assert_near(judge(np.full((4, 3), 0.5, np.float32)), sum(logits) / 2)
@@ -105,24 +117,24 @@ def test_a_bias_that_normalisation_takes_away_has_no_gradient() -> None:
 def grown(state: Any, before: float, images: int, step: int = 0) -> Any:
     """The state that ``grow`` makes of one with optimizers that remember ones."""
     filled = jax.tree.map(jnp.ones_like, state.generator.opt_state)
-    player = replace(state.generator, opt_state=filled)
+    network = replace(state.generator, opt_state=filled)
     state = replace(
-        state, generator=player, level_of_detail=jnp.float32(before), images=jnp.uint32(images), step=jnp.int32(step)
+        state, generator=network, level_of_detail=jnp.float32(before), images=jnp.uint32(images), step=jnp.int32(step)
     )
-    return grow(CONFIG, state, {}, KEY)[0]
+    return stylegan.grow(CONFIG, state, {}, KEY)[0]
 
 
 @pytest.mark.parametrize(
-    ("before", "images", "now", "forgets"),
+    ("before", "images", "now", "restarts"),
     [(2.0, 8, 2.0, False), (2.0, 12, 1.75, True), (1.75, 16, 1.5, False), (1.5, 24, 1.0, True), (1.0, 30, 1.0, False)],
 )
-def test_optimizers_forget_where_a_fade_begins_and_ends(
-    state: Any, before: float, images: int, now: float, forgets: bool
+def test_optimizers_restart_where_a_fade_begins_and_ends(
+    state: Any, before: float, images: int, now: float, restarts: bool
 ) -> None:
     after = grown(state, before, images)
     assert float(after.level_of_detail) == pytest.approx(now)
     remembered = {float(np.max(leaf)) for leaf in jax.tree.leaves(after.generator.opt_state)}
-    assert remembered == ({0.0} if forgets else {1.0})
+    assert remembered == ({0.0} if restarts else {1.0})
 
 
 def test_stages_compute_what_the_step_does() -> None:
@@ -134,12 +146,11 @@ def test_stages_compute_what_the_step_does() -> None:
     for step in (coarse, fine, fine):
         ours, _ = step(ours, batch, KEY)
         theirs, _ = any_level(theirs, batch, KEY)
-    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5 * max(1, np.abs(b).max()))
+    assert_near(ours, theirs, absolute=1e-5)
 
 
 def test_samples_have_full_size_and_the_detail_of_the_state(state: Any) -> None:
-    gan = ganzoo.MODELS["stylegan"].build(CONFIG)
+    gan = stylegan.stylegan(CONFIG)
     coarse = np.asarray(gan.sample(replace(state, level_of_detail=jnp.float32(2)), KEY, 2))
     assert coarse.shape == (2, 16, 16, 3)
     np.testing.assert_allclose(coarse, coarse[:, ::4, ::4].repeat(4, 1).repeat(4, 2), atol=1e-5)
@@ -152,7 +163,7 @@ def test_samples_have_full_size_and_the_detail_of_the_state(state: Any) -> None:
 
 def train(out: Path, images: int, **options: Any) -> list[str]:
     """Digits, 4x4 to 8x8, which fades in from image 48 to image 176, with batches of 32 and of 16."""
-    base = recipes.experiments()["stylegan-tiny"]
+    base = experiments()["stylegan-tiny"]
     fields = {
         "training_images": 48,
         "fading_images": 128,
@@ -163,24 +174,24 @@ def train(out: Path, images: int, **options: Any) -> list[str]:
     training = replace(
         base.training, images=images, batch_size=0, devices=1, log_every=32, sample_every=32, checkpoint_every=32
     )
-    told: list[str] = []
+    lines: list[str] = []
     chosen = replace(base, gan=replace(base.gan, **fields), training=training)
-    experiment.run(chosen, out, log=told.append, **options)
-    return told
+    run_experiment(chosen, out, log=lines.append, **options)
+    return lines
 
 
 def final_state(out: Path) -> list[np.ndarray]:
-    base = recipes.experiments()["stylegan-tiny"].gan
-    gan = ganzoo.MODELS["stylegan"].build(replace(base, channels=1))
+    base = experiments()["stylegan-tiny"].gan
+    gan = stylegan.stylegan(replace(base, channels=1))
     with Checkpoints(out / "checkpoints") as checkpoints:
         state = checkpoints.restore(jax.eval_shape(gan.init, KEY), parallel.data_mesh(1))
     return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
 
 
 def test_a_run_that_stopped_in_the_middle_of_a_fade_goes_on_bit_for_bit(tmp_path: Path) -> None:
-    told = train(tmp_path / "whole", 208)
-    assert any(line.startswith("4x4       images          0 to         64, 32 at once") for line in told)
-    assert any(line.startswith("8x8       images         64 to        208, 16 at once") for line in told)
+    lines = train(tmp_path / "whole", 208)
+    assert any(line.startswith("4x4       images          0 to         64, 32 at once") for line in lines)
+    assert any(line.startswith("8x8       images         64 to        208, 16 at once") for line in lines)
     train(tmp_path / "parts", 144)
     train(tmp_path / "parts", 208, resume=True)
     ours, theirs = final_state(tmp_path / "parts"), final_state(tmp_path / "whole")

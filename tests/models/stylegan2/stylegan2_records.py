@@ -13,8 +13,9 @@ from stylegan2_names import tree
 from ganzoo.gan import Network
 from ganzoo.models import stylegan2
 from ganzoo.models.stylegan2.config import StyleGAN2Config
+from ganzoo.objectives import StyleNetworks
 
-GOLDEN = Path(__file__).parent.parent / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 
 
 def load(case: str) -> tuple[dict[str, Any], Any]:
@@ -52,49 +53,27 @@ def config_of(meta: dict[str, Any], **fields: Any) -> StyleGAN2Config:
     )
 
 
-def game_of(config: StyleGAN2Config, meta: dict[str, Any]) -> stylegan2.Game:
-    """The two networks of a case; its discriminator may have a width of its own."""
+def networks_of(config: StyleGAN2Config, meta: dict[str, Any]) -> StyleNetworks:
+    """What the objectives need of a case; its discriminator may have a width of its own."""
     narrower = replace(config, channel_max=meta["D_kwargs"]["channel_max"])
-    return stylegan2.Game(config, stylegan2.Generator(config), stylegan2.discriminator(narrower))
+    return stylegan2.networks(config, stylegan2.Generator(config), stylegan2.discriminator(narrower))
 
 
-def network(config: StyleGAN2Config, golden: Any, prefix: str, player: str) -> Network:
-    """The player with recorded parameters; buffers that the record leaves out come from ``params/``."""
+def network(config: StyleGAN2Config, golden: Any, prefix: str, name: str) -> Network:
+    """The network with recorded parameters; buffers that the record leaves out come from ``params/``."""
     trees = tree({name: golden[name] for name in golden.files if name.startswith(prefix)}, prefix)
-    params = jax.tree.map(jnp.asarray, trees.pop("params"))
-    variables = jax.tree.map(jnp.asarray, trees)
-    return Network(params, variables, stylegan2.optimizer(config, player).init(params))
+    return Network.create(jax.tree.map(jnp.asarray, trees), stylegan2.optimizer(config, name).init)
 
 
 def state_of(config: StyleGAN2Config, golden: Any, path_length_mean: float = 0.0) -> stylegan2.StyleGAN2State:
     """The state before the first iteration."""
     generator = network(config, golden, "params/G/", "generator")
-    averaged = "params/G_ema/" if any(name.startswith("params/G_ema/") for name in golden.files) else "params/G/"
+    ema = "params/G_ema/" if any(name.startswith("params/G_ema/") for name in golden.files) else "params/G/"
     return stylegan2.StyleGAN2State(
         step=jnp.int32(0),
         images=jnp.uint32(0),
         generator=generator,
         discriminator=network(config, golden, "params/D/", "discriminator"),
-        average=network(config, golden, averaged, "generator").weights,
+        ema=network(config, golden, ema, "generator").variables,
         path_length_mean=jnp.float32(path_length_mean),
     )
-
-
-def worst(ours: Any, theirs: Any, floor: float = 1e-6) -> float:
-    """The largest deviation of any array, relative to the array's largest value."""
-    ours, theirs = dict(jax.tree.leaves_with_path(ours)), dict(jax.tree.leaves_with_path(theirs))
-    assert ours.keys() == theirs.keys()
-    deviations = [0.0]
-    for path, leaf in theirs.items():
-        leaf = np.asarray(leaf, np.float64)
-        deviations.append(float(np.abs(np.asarray(ours[path], np.float64) - leaf).max() / (np.abs(leaf).max() + floor)))
-    return max(deviations)
-
-
-def assert_same_state(ours: Any, theirs: Any) -> None:
-    """To 1e-5, and where values are large to 1e-6 of the array's largest: twice what the record says of float32."""
-    ours, theirs = dict(jax.tree.leaves_with_path(ours)), dict(jax.tree.leaves_with_path(theirs))
-    assert ours.keys() == theirs.keys()
-    for path, leaf in theirs.items():
-        tolerance = 1e-5 + 1e-6 * np.abs(leaf).max()
-        np.testing.assert_allclose(ours[path], leaf, rtol=0, atol=tolerance, err_msg=jax.tree_util.keystr(path))

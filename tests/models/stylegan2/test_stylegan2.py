@@ -1,5 +1,7 @@
 """StyleGAN2's settings, sampling and draws: the published rows, the rules of "auto", truncation, and bad input."""
 
+from dataclasses import replace
+
 import golden_cases
 import jax
 import jax.numpy as jnp
@@ -7,9 +9,13 @@ import numpy as np
 import pytest
 
 import ganzoo
+from ganzoo import losses, objectives
 from ganzoo.errors import UserError
 from ganzoo.models import stylegan2
-from ganzoo.models.stylegan2.config import PRESETS, StyleGAN2Config, auto_batch_size, complete
+from ganzoo.models.stylegan2.config import PRESETS, StyleGAN2Config, auto_batch_size, fill_defaults
+from ganzoo.ops import pixels
+
+CONFIGS = {name: preset.config for name, preset in PRESETS.items()}
 
 
 @pytest.fixture(scope="module")
@@ -20,10 +26,8 @@ def gan() -> ganzoo.GAN:
 @pytest.fixture(scope="module")
 def state(gan: ganzoo.GAN):
     state = gan.init(jax.random.key(0))
-    average = state.ema
     statistics = {"mapping": {"w_average": jnp.full(gan.config.style_size, 0.5)}}
-    variables = {**average["variables"], "statistics": statistics}
-    return stylegan2.replace(state, average={**average, "variables": variables})
+    return replace(state, ema={**state.ema, "statistics": statistics})
 
 
 # Settings -----------------------------------------------------------------------------------------------------------
@@ -43,7 +47,7 @@ AUTO = [  # image size, devices -> batch, gamma, half-life in thousand images (N
 
 @pytest.mark.parametrize(("size", "devices", "batch", "gamma", "thousand"), AUTO)
 def test_auto_is_the_published_rule(size, devices, batch, gamma, thousand) -> None:
-    config, chosen = complete(stylegan2.replace(PRESETS["auto"], image_size=size), 0, devices)
+    config, chosen = fill_defaults(replace(CONFIGS["auto"], image_size=size), 0, devices)
     assert chosen == auto_batch_size(size, devices) == batch
     assert config.r1_gamma == pytest.approx(gamma)
     assert config.ema_half_life == thousand * 1000
@@ -54,9 +58,9 @@ def test_auto_is_the_published_rule(size, devices, batch, gamma, thousand) -> No
 
 
 def test_what_is_given_stays() -> None:
-    config, batch = complete(stylegan2.replace(PRESETS["auto"], r1_gamma=3.0), 48, 2)
+    config, batch = fill_defaults(replace(CONFIGS["auto"], r1_gamma=3.0), 48, 2)
     assert (config.r1_gamma, batch, config.ema_half_life) == (3.0, 48, 15_000)
-    assert complete(PRESETS["paper256"], 64, 8) == (PRESETS["paper256"], 64)
+    assert fill_defaults(CONFIGS["paper256"], 64, 8) == (CONFIGS["paper256"], 64)
 
 
 def test_rows_of_the_published_table() -> None:
@@ -67,26 +71,26 @@ def test_rows_of_the_published_table() -> None:
         "paper1024": (0.002, 2, 10_000, 4),
         "cifar": (0.0025, 0.01, 500_000, 32),
     }.items():
-        row = PRESETS[name]
+        row = CONFIGS[name]
         assert (row.generator_learning_rate, row.discriminator_learning_rate) == (rate, rate)
         assert (row.r1_gamma, row.ema_half_life, row.minibatch_std_group) == (gamma, half_life, group)
         assert row.low_precision_levels == 4
-    cifar = PRESETS["cifar"]
+    cifar = CONFIGS["cifar"]
     assert (cifar.path_length_weight, cifar.style_mixing, cifar.discriminator_architecture) == (0, 0, "orig")
     assert (cifar.ema_ramp, cifar.mapping_layers) == (0.05, 2)
 
 
 def test_widths_of_configuration_f() -> None:
-    by_size = {level.resolution: level.features for level in PRESETS["paper1024"].levels}
+    by_size = {level.resolution: level.features for level in CONFIGS["paper1024"].levels}
     assert by_size == {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128, 512: 64, 1024: 32}
-    assert PRESETS["paper1024"].style_count == 18
+    assert CONFIGS["paper1024"].style_count == 18
 
 
 def test_the_lazy_correction_of_adam() -> None:
     """One step of Adam with beta1 = 0 moves by the rate, whatever the gradient is."""
-    config = PRESETS["paper256"]
-    for player, k in (("generator", 4), ("discriminator", 16)):
-        adam = stylegan2.optimizer(config, player)
+    config = CONFIGS["paper256"]
+    for network, k in (("generator", 4), ("discriminator", 16)):
+        adam = stylegan2.optimizer(config, network)
         params = {"w": jnp.float32(1)}
         updates, _ = adam.update({"w": jnp.float32(7)}, adam.init(params), params)
         assert float(updates["w"]) == pytest.approx(-0.0025 * k / (k + 1), rel=1e-5)
@@ -110,7 +114,7 @@ def test_truncation_moves_towards_the_average(gan, state) -> None:
 
 
 def test_styles_go_in_one_call_and_mix_by_layer(gan, state) -> None:
-    bound = gan.generator.bind({"params": state.ema["params"], **state.ema["variables"]})
+    bound = gan.generator.bind(state.ema)
     ws = bound.styles(gan.latents(jax.random.key(1), jnp.arange(2)), jnp.eye(3)[:2])
     assert ws.shape == (2, gan.config.style_count, gan.config.style_size)
     mixed = jnp.concatenate([ws[:1, :2], ws[1:, 2:]], axis=1)
@@ -123,7 +127,7 @@ def test_styles_go_in_one_call_and_mix_by_layer(gan, state) -> None:
 def test_noise_is_that_of_the_key_of_an_image(gan, state) -> None:
     params = jax.tree.map(lambda leaf: leaf, state.ema["params"])
     params["synthesis"]["b8"]["conv0"]["noise_strength"] = jnp.float32(1)
-    noisy = stylegan2.replace(state, average={**state.ema, "params": params})
+    noisy = replace(state, ema={**state.ema, "params": params})
     z, labels = gan.latents(jax.random.key(1), jnp.zeros(3, jnp.int32)), jnp.eye(3)[jnp.zeros(3, jnp.int32)]
     keys = jax.random.split(jax.random.key(5), 3)
     images = gan.generate(noisy, z, labels, noise=keys)
@@ -149,31 +153,54 @@ def test_mixed_precision_trains_and_stays_near_float32(low: str) -> None:
 
 def test_all_logits_of_reals_count_and_p_0_is_no_augmentation() -> None:
     """Those of R1, too; before p moves, both losses are those of the model without augmentation."""
-    plain = stylegan2.play(ganzoo.create("stylegan2", "tiny").config)
-    game = stylegan2.play(stylegan2.replace(plain.config, augment="color"))
-    state, key = jax.jit(stylegan2.init, static_argnums=0)(game, jax.random.key(0)), jax.random.key(1)
+    bare, gan = (ganzoo.create("stylegan2", "tiny", augment=augment) for augment in ("none", "color"))
+    plain, augmented = (stylegan2.networks(each.config, each.generator, each.discriminator) for each in (bare, gan))
+    state, key = gan.init(jax.random.key(0)), jax.random.key(1)
     batch = {"image": np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), np.uint8)}
 
-    def losses(state, key):
-        params, drawn = state.discriminator.params, stylegan2.draw(game.config, frozenset({"fakes"}), batch, key)
-        without = stylegan2.replace(state, augment=None)
-        found = []
-        for loss in ("discriminator_main", "r1"):
-            value, (state, _) = getattr(game, loss)(params, state, drawn, key)
-            expected, _ = getattr(plain, loss)(params, without, drawn, key)
+    def critics(networks):
+        return objectives.discriminator(networks, losses.non_saturating), objectives.r1(networks, 1.0)
+
+    def values(state, key):
+        params, without, found = state.discriminator.params, replace(state, augment=None), []
+        for ours, theirs in zip(critics(augmented), critics(plain), strict=True):
+            value, (state, _) = ours(params, state, batch, key)
+            expected, _ = theirs(params, without, batch, key)
             found.append((value, expected, state.augment))
-        logits = game.judge(params, stylegan2.pixels.to_float(batch["image"]), None)
+        logits, _ = plain.logits(params, state, pixels.to_float(batch["image"]), None)
         return found, jnp.sum(jnp.sign(logits))
 
-    found, signs = golden_cases.run(losses, state, key)
+    found, signs = golden_cases.run(values, state, key)
     for i, (value, expected, strength) in enumerate(found, start=1):
         assert float(value) == pytest.approx(float(expected), rel=1e-5)
         assert (float(strength.count), float(strength.signs)) == (8 * i, i * float(signs))
 
 
+# Objectives -----------------------------------------------------------------------------------------------------------
+
+
+def test_relativistic_pairing_is_a_config() -> None:
+    """Both losses look at D(real) - D(fake), so a constant added to all logits has no gradient."""
+    gan = ganzoo.create("stylegan2", "tiny", loss="relativistic", label_size=3)
+    networks = stylegan2.networks(gan.config, gan.generator, gan.discriminator)
+    state = jax.jit(gan.init)(jax.random.key(0))
+    batch = {
+        "image": np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), np.uint8),
+        "label": np.eye(3, dtype=np.float32)[np.arange(8) % 3],
+    }
+    critic = objectives.discriminator(networks, losses.relativistic, labels="resampled")
+    drawn = critic.with_draws(batch, jax.random.key(1))["drawn"]
+    np.testing.assert_array_equal(drawn["fake"]["label"], batch["label"])  # pairs share their label
+    gradient = golden_cases.run(
+        lambda params: jax.grad(lambda p: critic(p, state, batch, jax.random.key(1))[0])(params),
+        state.discriminator.params,
+    )
+    assert np.abs(gradient["b4"]["out"]["bias"]).max() < 1e-7 < np.abs(gradient["b4"]["out"]["kernel"]).max()
+
+
 # Bad input ----------------------------------------------------------------------------------------------------------
 
-CONFIGS = {
+REFUSED = {
     "image_size": (17, "the nearest is"),
     "channels": (0, "at least 1"),
     "mapping_layers": (9, "be 1 to 8"),
@@ -186,9 +213,9 @@ CONFIGS = {
 }
 
 
-@pytest.mark.parametrize("field", CONFIGS)
+@pytest.mark.parametrize("field", REFUSED)
 def test_a_config_that_cannot_be(field: str) -> None:
-    value, words = CONFIGS[field]
+    value, words = REFUSED[field]
     with pytest.raises(UserError, match=words):
         StyleGAN2Config(**{"image_size": 16, field: value})
 
@@ -217,6 +244,6 @@ def test_truncation_out_of_range(gan, state, psi, cutoff, words) -> None:
 
 
 def test_styles_of_another_depth(gan, state) -> None:
-    bound = gan.generator.bind({"params": state.ema["params"], **state.ema["variables"]})
+    bound = gan.generator.bind(state.ema)
     with pytest.raises(UserError, match=r"takes \[N, 4, w\]"):
         bound.synthesis(jnp.zeros((1, 5, 8)))
