@@ -31,9 +31,9 @@ from rich.console import Console
 from rich.table import Table
 from workloads import BENCHMARKS, Ours
 
+from ganzoo.cli.process import keep_freed_memory
 from ganzoo.disk import write_whole
 from ganzoo.errors import UserError, nearest
-from ganzoo.cli.process import keep_freed_memory
 
 ROUND_SECONDS = 0.3
 """A round of each side lasts at least this long, so that waiting for the device does not count."""

@@ -13,7 +13,7 @@ README) take half an hour and the default 2,000,000 two hours. No FID is claimed
 import sys
 
 from ganzoo.cli import run_script
-from ganzoo.runs.config import experiments
+from ganzoo.runs.config import find_experiment
 
 if __name__ == "__main__":
-    sys.exit(run_script(experiments()["dcgan-cifar10"]))
+    sys.exit(run_script(find_experiment("dcgan-cifar10")))

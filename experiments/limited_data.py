@@ -27,11 +27,10 @@ import numpy as np
 
 import ganzoo
 from ganzoo.augment.controller import TARGET
-from ganzoo.cli import cache_compilations
+from ganzoo.cli.process import cache_compilations, keep_freed_memory
 from ganzoo.data import DataConfig, Dataset, open_dataset, positions
 from ganzoo.errors import UserError
 from ganzoo.grids import grid
-from ganzoo.cli.process import keep_freed_memory
 from ganzoo.ops.pixels import to_uint8
 from ganzoo.training import parallel
 

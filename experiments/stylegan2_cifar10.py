@@ -15,9 +15,9 @@ import sys
 from dataclasses import replace
 
 from ganzoo.cli import run_script
-from ganzoo.runs.config import experiments
+from ganzoo.runs.config import find_experiment
 
 if __name__ == "__main__":
-    experiment = experiments()["stylegan2-cifar"]
+    experiment = find_experiment("stylegan2-cifar")
     conditional = replace(experiment.gan, label_size=10)
     sys.exit(run_script(replace(experiment, name="stylegan2-cifar10", gan=conditional)))

@@ -14,7 +14,7 @@ Hardware and time: 25 minutes on two CPU cores, 64,000 images at 42 a second wit
 import sys
 
 from ganzoo.cli import run_script
-from ganzoo.runs.config import experiments
+from ganzoo.runs.config import find_experiment
 
 if __name__ == "__main__":
-    sys.exit(run_script(experiments()["stylegan2-faces64"]))
+    sys.exit(run_script(find_experiment("stylegan2-faces64")))

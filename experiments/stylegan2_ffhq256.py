@@ -14,9 +14,9 @@ import sys
 from dataclasses import replace
 
 from ganzoo.cli import run_script
-from ganzoo.runs.config import experiments
+from ganzoo.runs.config import find_experiment
 
 if __name__ == "__main__":
-    experiment = experiments()["stylegan2-paper256"]
+    experiment = find_experiment("stylegan2-paper256")
     mirrored = replace(experiment.data, mirror=True)
     sys.exit(run_script(replace(experiment, name="stylegan2-ffhq256", data=mirrored)))

@@ -14,7 +14,7 @@ levels from 8x8 to 64x64, and 100 s of compilation. No FID is claimed.
 import sys
 
 from ganzoo.cli import run_script
-from ganzoo.runs.config import experiments
+from ganzoo.runs.config import find_experiment
 
 if __name__ == "__main__":
-    sys.exit(run_script(experiments()["stylegan-faces64"]))
+    sys.exit(run_script(find_experiment("stylegan-faces64")))

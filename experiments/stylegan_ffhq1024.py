@@ -14,7 +14,7 @@ been run to the end; nothing is claimed for it.
 import sys
 
 from ganzoo.cli import run_script
-from ganzoo.runs.config import experiments
+from ganzoo.runs.config import find_experiment
 
 if __name__ == "__main__":
-    sys.exit(run_script(experiments()["stylegan-ffhq1024"]))
+    sys.exit(run_script(find_experiment("stylegan-ffhq1024")))

@@ -130,8 +130,9 @@ def stylegan2_phases(
     gan = ganzoo.create("stylegan2", "stylegan2", **fields, augment=augment)
     images = np.random.default_rng(0).integers(0, 256, (batch_size, *gan.image_shape), dtype=np.uint8)
     batch, states = {"image": jnp.asarray(images)}, [jax.jit(gan.init)(jax.random.key(0))]
-    steps = stylegan2.phases(stylegan2.play(gan.config)).items()
-    return {name: _training(step, states, batch) for name, (step, _) in steps}
+    networks = stylegan2.networks(gan.config, gan.generator, gan.discriminator)
+    phases = stylegan2.phases(gan.config, networks)
+    return {OUR_PHASES[name]: _training(step, states, batch) for name, (step, _) in phases.items()}
 
 
 def stylegan_levels(image_size: int, channel_base: int, batch_size: int, dtype: str) -> Mapping[str, Ours]:
@@ -161,7 +162,7 @@ def _training(step: Step, states: list[State], batch: Batch, flops: float | None
 
 
 def stylegan2_sampling(image_size: int, channel_base: int, batch_size: int, dtype: str) -> Mapping[str, Ours]:
-    """Images from latents, with the averaged weights and constant noise."""
+    """Images from latents, with the EMA weights and constant noise."""
     gan = ganzoo.create("stylegan2", "stylegan2", **stylegan2_config(image_size, channel_base, dtype))
     state = jax.jit(gan.init)(jax.random.key(0))
     latents = gan.latents(jax.random.key(1), jnp.arange(batch_size))
@@ -209,6 +210,13 @@ def _peak_memory(compiled: Any) -> int:
 
 # The table ----------------------------------------------------------------------------------------------------------
 
+OUR_PHASES = {
+    "generator": "generator",
+    "generator penalty": "path length",
+    "discriminator": "discriminator",
+    "discriminator penalty": "R1",
+}
+"""The parts of the table by the names of the phases in the recipe."""
 LAZY_STEPS = {"generator": 1.0, "path length": 1 / 4, "discriminator": 1.0, "R1": 1 / 16}
 THEIR_PHASES = {"generator": "G main", "path length": "G path length", "discriminator": "D main", "R1": "D R1"}
 
