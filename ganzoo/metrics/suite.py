@@ -211,7 +211,7 @@ def measure(names: Sequence[str], evidence: Evidence) -> dict[str, float]:
     for name, metric in feature_metrics(names).items():
         if name in NEED_INCEPTION and evidence.extractor.name != INCEPTION:
             remedy = f"give --inception, or ask for {ALIASES.get(name, 'frechet')}"
-            raise UserError(f"{name} is of Inception features, not of {evidence.extractor.name!r}; {remedy}")
+            raise UserError(f"{name} needs Inception features, not {evidence.extractor.name!r}; {remedy}")
         numbers |= metric.compute(evidence)
     return {title(name, evidence.extractor): value for name, value in numbers.items()}
 

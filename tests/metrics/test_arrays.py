@@ -7,7 +7,6 @@ import pytest
 import ganzoo
 from ganzoo.errors import UserError
 from ganzoo.metrics import Extractor, arrays, inception
-from ganzoo.metrics.extractors import inception_extractor
 from ganzoo.metrics.kernel import kernel_distance
 from ganzoo.metrics.neighbours import manifolds
 from ganzoo.metrics.resize import filtered
@@ -48,13 +47,23 @@ def test_of_inception_features(features, monkeypatch) -> None:
     assert 1 <= ganzoo.metrics.inception_score(FAKE) <= 5
 
 
-def test_fid_by_a_file_of_weights(tmp_path, random_inception) -> None:
-    """The file is found, read, and used by the same network as in the engine."""
+def test_fid_by_a_file_of_weights(tmp_path, random_inception, monkeypatch) -> None:
+    """The file is found, read once and given to the network; here a small one, as Inception takes long to compile."""
+    made = []
+
+    def extractor(params, resize, sha256) -> Extractor:
+        made.append((params, resize, len(sha256)))
+        return SMALL
+
     path = tmp_path / "weights.safetensors"
     ganzoo.interop.write_arrays(path, random_inception)
-    extractor = inception_extractor(inception.parameters(random_inception))
-    found = ganzoo.metrics.fid(REAL[:4], FAKE[:4], weights=path, batch_size=8)
-    np.testing.assert_allclose(found, ganzoo.metrics.frechet(REAL[:4], FAKE[:4], extractor, batch_size=8), rtol=1e-4)
+    monkeypatch.setattr(arrays, "inception_extractor", extractor)
+    found = [ganzoo.metrics.fid(REAL, FAKE, weights=path, resize="clean") for _ in range(2)]
+    np.testing.assert_allclose(found, ganzoo.metrics.frechet(REAL, FAKE, SMALL), rtol=1e-6)
+    ((params, resize, digits),) = made
+    assert (resize, digits) == ("clean", 64)
+    expected = inception.parameters(random_inception)
+    jax.tree.map(np.testing.assert_array_equal, params, expected)
 
 
 @pytest.fixture(scope="module")

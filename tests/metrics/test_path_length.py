@@ -44,7 +44,7 @@ def test_the_two_slerps_are_equal() -> None:
     a, b = golden.draw(0, 4, 8), golden.draw(1, 4, 8)
     for t in (0.2, 0.7):
         ours = slerp(jnp.asarray(a), jnp.asarray(b), jnp.full(4, t))
-        np.testing.assert_allclose(ours, paths.slerp(a, b, t), atol=1e-5)
+        np.testing.assert_allclose(ours, paths.slerp(a, b, np.float64([[t]])), atol=1e-5)
 
 
 def draw(key, indices):

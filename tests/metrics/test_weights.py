@@ -38,7 +38,7 @@ def test_safetensors(tmp_path) -> None:
 def test_broken_safetensors(content, tmp_path) -> None:
     path = tmp_path / "weights.safetensors"
     path.write_bytes(content)
-    with pytest.raises(UserError, match="damaged|neither a pickle, nor"):
+    with pytest.raises(UserError, match=r"damaged|neither a pickle, nor"):
         weights.load(path)
 
 
@@ -46,7 +46,7 @@ def test_tensors_beyond_the_end(tmp_path) -> None:
     path = tmp_path / "weights.safetensors"
     write_safetensors(path, {"a": np.zeros(8, np.float32)})
     path.write_bytes(path.read_bytes()[:-4])
-    with pytest.raises(UserError, match="damaged|neither a pickle, nor"):
+    with pytest.raises(UserError, match=r"damaged|neither a pickle, nor"):
         weights.load(path)
 
 
