@@ -43,7 +43,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def run_script(experiment: Any, args: Sequence[str] | None = None) -> int:
-    """Run an ``Experiment`` by the flags of ``ganzoo train NAME``; return the exit code. This is what a script calls."""
+    """Run an ``Experiment`` from a script, with the options of ``ganzoo train NAME``; return the exit code."""
     given = list(sys.argv[1:] if args is None else args)
 
     def train() -> None:

@@ -43,7 +43,7 @@ class Convert:
     generator_only: bool = False
     """Write only the EMA of the generator, which makes images; leave out the discriminator and the last weights."""
     model_file: ModelFile = None
-    """The Python file and variable of your own ganzoo.Model, for a run folder of that model; None: an installed model."""
+    """File and variable of your own ganzoo.Model, for a run folder of that model; None: an installed model."""
 
     def run(self) -> None:
         """Convert, and print what could not be carried over."""

@@ -38,7 +38,7 @@ class ModelOptions:
     batch: int = 8
     """Images generated at once; does not change the images, but for rounding."""
     model_file: ModelFile = None
-    """The Python file and variable of your own ganzoo.Model, for a run folder of that model; None: an installed model."""
+    """File and variable of your own ganzoo.Model, for a run folder of that model; None: an installed model."""
 
     def sampler(self) -> Sampler:
         """Return the generator, ready to sample; ``UserError`` where it cannot be read."""

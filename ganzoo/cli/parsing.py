@@ -1,4 +1,4 @@
-"""Options from config fields, and what tyro makes of them: help that is read one option at a time, errors in one line."""
+"""Options from config fields, and what tyro makes of them: help for each option by itself, errors in one line."""
 
 import ast
 import contextlib

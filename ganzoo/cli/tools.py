@@ -186,7 +186,7 @@ class Edit:
     seeds: str = "0-3"
     """Seeds of the rows."""
     method: Literal["principal", "closed-form"] = "principal"
-    """Directions: principal components of 10,000 styles (GANSpace), or a factorisation of the modulation weights (SeFa)."""
+    """Principal components of 10,000 styles (GANSpace), or a factorisation of the modulation weights (SeFa)."""
     direction: int = 0
     """Number of the direction; 0 is the strongest."""
     reach: float = 3.0
