@@ -1,0 +1,50 @@
+"""The command by itself: help, version and unknown commands, answered without importing anything heavy."""
+
+import subprocess
+import sys
+
+import pytest
+
+import ganzoo
+from ganzoo.cli import RUNS, TOOLS, main, process, train
+from ganzoo.cli.tools import COMMANDS
+
+
+@pytest.mark.parametrize(("typed", "code"), [("--help", 0), ("-h", 0), ("", 2), ("--version", 0), ("trian", 2)])
+def test_quick_answers(typed: str, code: int) -> None:
+    """In a process of its own, with the time that it takes on a processor."""
+    program = f"""if True:
+        import sys, time
+        from ganzoo.cli import main
+        code = main({typed.split()!r})
+        heavy = [name for name in ("jax", "tyro", "numpy", "flax", "rich") if name in sys.modules]
+        print((code, heavy, time.process_time() < 0.5), file=sys.stderr)
+    """
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stderr.splitlines()[-1] == f"({code}, [], True)"
+
+
+def test_help_fits_100_columns(capsys: pytest.CaptureFixture) -> None:
+    assert main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"ganzoo {ganzoo.__version__}")
+    assert max(map(len, lines)) <= 100
+
+
+def test_help_names_every_command() -> None:
+    assert {typed.split()[0] for typed in RUNS} == set(train.COMMANDS)
+    assert {typed.split()[0] for typed in TOOLS} == set(COMMANDS)
+
+
+def test_exit_codes(capsys: pytest.CaptureFixture) -> None:
+    def raising(error: BaseException) -> int:
+        def command() -> None:
+            raise error
+
+        return process.guarded(command)
+
+    assert process.guarded(lambda: None) == 0
+    assert raising(ganzoo.UserError("seeds = 'a'")) == 2
+    assert raising(KeyboardInterrupt()) == 130
+    assert raising(SystemExit(3)) == 3
+    assert capsys.readouterr().err == "ganzoo: error: seeds = 'a'\nganzoo: stopped\n"
