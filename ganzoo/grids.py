@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from jaxtyping import UInt8
 
 from ganzoo.disk import write_whole
 from ganzoo.errors import UserError
+from ganzoo.ops.pixels import to_uint8
 
 
 def grid(images: UInt8[np.ndarray, "n h w c"], columns: int, *, gap: int = 2) -> UInt8[np.ndarray, "gh gw c"]:
@@ -147,3 +149,32 @@ def coloured(image: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w c2"]:
     if channels in (1, 2):
         return np.concatenate([image[..., :1].repeat(3, axis=-1), image[..., 1:]], axis=-1)
     return image if channels == 4 else image[..., :3]
+
+
+def show(images: Any, columns: int | None = None, *, smallest: int = 680) -> None:
+    """Show images as a grid below the cell of a notebook; elsewhere print the size of the grid.
+
+    Args:
+      images: [N, H, W, C], uint8 or float in [-1, 1].
+      columns: images in a row; about as many as rows when absent.
+      smallest: small grids are enlarged by a whole factor until the longer side is about this many pixels.
+    """
+    images = np.asarray(images)
+    if images.ndim != 4 or not len(images):
+        raise UserError(f"images of shape {images.shape}: must be [N, H, W, C] with at least one image")
+    pixels = images if images.dtype == np.uint8 else to_uint8(images)
+    if pixels.shape[-1] > 4:
+        pixels = pixels[..., :3]
+    canvas = enlarged(grid(pixels, columns or math.ceil(len(pixels) ** 0.5)), smallest)
+    try:
+        from IPython import get_ipython
+        from IPython.display import display
+    except ImportError:
+        get_ipython = None
+    if get_ipython is not None and get_ipython() is not None:
+        from PIL import Image
+
+        picture = Image.fromarray(canvas[..., 0] if canvas.shape[-1] == 1 else canvas)
+        display(picture, include=["image/png", "text/plain"])
+    else:
+        print(f"{len(images)} images, a grid of {canvas.shape[1]} x {canvas.shape[0]} pixels")
