@@ -48,4 +48,4 @@ def test_nothing_is_left_to_fill_in() -> None:
 def test_its_two_commands_are_those_that_ci_runs() -> None:
     assert "pip install uv && uv run ganzoo train dcgan-digits\n" in TEXT
     assert "pip install uv && uv run pytest\n" in TEXT
-    assert "pip install uv && uv run pytest" in (ROOT / ".ci" / "run").read_text()
+    assert "uv run pytest\n" in (ROOT / ".ci" / "run").read_text()
