@@ -67,8 +67,8 @@ WORDS = {  # what is typed -> what the answer must contain
     "frobnicate": ("unknown command 'frobnicate'", "train"),
     "trian": ("unknown command 'trian'", "did you mean 'train'?"),
     "--trian dcgan-tiny": ("unknown command '--trian'",),
-    "train": ("which experiment?", "dcgan-tiny"),
-    "train --images 3": ("which experiment?", "ganzoo train NAME"),
+    "train": ("which model or preset?", "ganzoo list"),
+    "train --images 3": ("which model or preset?", "ganzoo train NAME"),
     "train dcgan-tny": ("unknown experiment 'dcgan-tny'", "did you mean 'dcgan-tiny'?", "dcgan-paper"),
     "train DCGAN": ("unknown experiment 'DCGAN'", "known: dcgan-cifar10"),
     # options
@@ -77,7 +77,7 @@ WORDS = {  # what is typed -> what the answer must contain
     "train dcgan-tiny --lerning-rate 3": ("unknown option --lerning-rate", "did you mean '--learning-rate'?"),
     "train dcgan-tiny --learning_rat=3": ("unknown option --learning-rat", "did you mean '--learning-rate'?"),
     "train dcgan-tiny --gan.learning-rate 3": ("--gan.learning-rate", "did you mean '--learning-rate'?"),
-    "train dcgan-tiny --xyzzy": ("unknown option --xyzzy", "no such option", "--help"),
+    "train dcgan-tiny --xyzzy": ("unknown option --xyzzy: see ganzoo train dcgan-tiny --help",),
     "train dcgan-tiny --learning-rate": ("Missing value", "--learning-rate"),
     "train dcgan-tiny --out": ("Missing value", "--out"),
     "train dcgan-tiny --mirror maybe": ("maybe", "--help"),
@@ -92,12 +92,12 @@ WORDS = {  # what is typed -> what the answer must contain
     "train dcgan-tiny --image-size 33": ("image_size = 33: must be 16",),
     "train dcgan-tiny --image-size 512": ("image_size = 512: must be 16",),
     "train dcgan-tiny --image-size -16": ("image_size = -16: must be 16",),
-    "train dcgan-tiny --channels 0": ("channels = 0: must be 1, 2, 3 or 4",),
-    "train dcgan-tiny --channels 5": ("channels = 5: must be 1, 2, 3 or 4",),
-    "train dcgan-tiny --label-size -1": ("label_size = -1: must be 0 (no labels) or more",),
+    "train dcgan-tiny --channels 0": ("channels = 0: must be 1 to 4",),
+    "train dcgan-tiny --channels 5": ("channels = 5: must be 1 to 4",),
+    "train dcgan-tiny --label-size -1": ("label_size = -1: must be 0 or more",),
     "train dcgan-tiny --latent-size 0": ("latent_size = 0: must be at least 1",),
     "train dcgan-tiny --generator-features -4": ("generator_features = -4: must be at least 1",),
-    "train dcgan-tiny --kernel-size 3": ("kernel_size = 3: must be 4 or 5",),
+    "train dcgan-tiny --kernel-size 3": ("kernel_size = 3: must be 4 to 5",),
     # numbers
     "train dcgan-tiny --learning-rate 0": ("learning_rate = 0.0: must be positive and finite",),
     "train dcgan-tiny --learning-rate -1": ("learning_rate = -1.0: must be positive and finite",),
@@ -268,9 +268,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run_folder(sampler: Path, tmp_path: Path) -> Path:
+def run_folder(trained: Path, tmp_path: Path) -> Path:
     """A copy of it that may be spoilt."""
-    return Path(shutil.copytree(sampler, tmp_path / "run"))
+    return Path(shutil.copytree(trained, tmp_path / "run"))
 
 
 def test_the_folder_is_a_file(complaint, tmp_path) -> None:
@@ -410,7 +410,7 @@ def test_resume_with_a_file_for_the_checkpoints(complaint, run_folder) -> None:
     ("fields", "words"),
     [
         ({"latent_size": 9}, "its generator.params.project is (9, 128), not (8, 128)"),
-        ({"image_size": 32}, "it has average.params.norm2.bias, which this one has not"),
+        ({"image_size": 32}, "it has ema.params.norm2.bias, which this one has not"),
     ],
 )
 def test_resume_with_the_checkpoint_of_another_model(fields, words, complaint, run_folder) -> None:

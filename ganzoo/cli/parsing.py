@@ -93,7 +93,7 @@ def parse_groups(groups: Sequence[Group], args: Sequence[str], program: str, des
         box: Any = _record(fields)
         kind = Annotated[box, tyro.conf.arg(name=group.title)]
         boxes.append((f"{BOX}{len(boxes)}", kind, dataclasses.field(default=box())))
-    flags = [option.flag for group in groups for option in group.options]
+    flags = [_typed(option.flag, option.default) for group in groups for option in group.options]
     parsed = _parse(_record([*first, *boxes]), args, program, description, flags)
     sources = [parsed, *(getattr(parsed, name) for name, *_ in boxes)]
     return {
@@ -109,11 +109,12 @@ def parse(kind: type, args: Sequence[str], program: str) -> Any:
 
 
 def flags_of(kind: Any) -> list[str]:
-    """Return the names of a command's options, also of those in its fields, with underscores."""
+    """Return the options of a command, also those in its fields, as they are typed after ``--``."""
     hints, flags = typing.get_type_hints(kind, include_extras=True), []
     for each in dataclasses.fields(kind):
         hint = hints[each.name]
-        flags += flags_of(hint) if dataclasses.is_dataclass(hint) else [_flag_name(each.name, hint)]
+        name = _typed(_flag_name(each.name, hint), each.default)
+        flags += flags_of(hint) if dataclasses.is_dataclass(hint) else [name]
     return flags
 
 
@@ -168,6 +169,11 @@ def _require_distinct(groups: Sequence[Group]) -> None:
         seen[option.flag] = option.path
 
 
+def _typed(flag: str, default: Any) -> str:
+    """Return an option as it is typed after ``--``: one that is on unless it is typed has a ``no-`` before it."""
+    return f"{'no-' * (default is True)}{flag}".replace("_", "-")
+
+
 def _flag_name(name: str, hint: Any) -> str:
     """Return the name of a field's option, which ``tyro.conf.arg`` may have changed."""
     names = (getattr(each, "name", None) for each in getattr(hint, "__metadata__", ()))
@@ -183,8 +189,7 @@ def _parse(kind: type, args: Sequence[str], program: str, description: str, flag
     except SystemExit as leaving:
         if not leaving.code:
             raise
-    known = [flag.replace("_", "-") for flag in [*flags, "help"]]
-    known += [f"no-{flag}" for flag in known]
+    known = [*flags, "help"]
     for arg in args:
         typed = arg.split("=")[0].replace("_", "-")
         if typed.startswith("--") and typed[2:] not in known:

@@ -14,8 +14,8 @@ from ganzoo import interop
 from ganzoo.cli import main
 from ganzoo.cli.tools import COMMANDS
 from ganzoo.config import to_json
+from ganzoo.gan import named_leaves
 from ganzoo.pretrained import pictures
-from ganzoo.training.checkpoint import named_leaves
 
 KEY = jax.random.key(0)
 
@@ -24,7 +24,7 @@ def written(folder: Path, name: str, preset: str, **fields) -> str:
     """A fresh model as a file."""
     gan = ganzoo.create(name, preset, **fields)
     draws = np.random.default_rng(0)
-    shapes = {f"ema.{key}": leaf.shape for key, leaf in named_leaves(jax.eval_shape(gan.init, KEY).average)}
+    shapes = {f"ema.{key}": leaf.shape for key, leaf in named_leaves(jax.eval_shape(gan.init, KEY).ema)}
     arrays = {key: draws.normal(size=shape).astype(np.float32) for key, shape in shapes.items()}
     arrays = {key: 100 * array if ".mapping.dense" in key else array for key, array in arrays.items()}
     arrays = {key: np.square(array) if key.endswith(".var") else array for key, array in arrays.items()}
