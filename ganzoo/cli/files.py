@@ -3,12 +3,12 @@
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from ganzoo import interop, pretrained
-from ganzoo.cli.options import ModelFile, ModelOptions, own_model, write_file
+from ganzoo.cli.options import ModelArgument, ModelFile, ModelOptions, own_model, write_file
 from ganzoo.config import require
 from ganzoo.interop import export, hub
 
@@ -17,7 +17,7 @@ from ganzoo.interop import export, hub
 class Inspect:
     """Show what a file of networks holds, without loading it into a model or running anything in it."""
 
-    file: tyro.conf.Positional[Path]
+    file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE")]
     """A pickle of the original code, a file of torch.save, or a .safetensors or .npz file."""
     arrays: bool = False
     """List every array, too."""
@@ -33,9 +33,9 @@ class Inspect:
 class Convert:
     """Write a model as a .safetensors file, or as a state dict of the original code."""
 
-    model: tyro.conf.Positional[str]
+    model: ModelArgument
     """A run folder, a file that `ganzoo inspect` can read, or hf:owner/name."""
-    out: tyro.conf.Positional[str]
+    out: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="FILE")]
     """The file to write: .safetensors, or .npz for the original names; or hf:owner/name to upload it."""
     names: Literal["ganzoo", "original"] = "ganzoo"
     """Names of the arrays: this library's, with the config in the header of the file, or those of the original code,

@@ -19,6 +19,7 @@ from ganzoo.latent.sampler import Draws, NoiseMode, Sampler
 from ganzoo.models import find_model
 from ganzoo.ops.pixels import to_uint8
 
+ModelArgument = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
 ModelFile = Annotated[str | None, tyro.conf.arg(metavar="{None}|PATH.py:VARIABLE")]
 
 
@@ -31,10 +32,10 @@ def own_model(model_file: str | None) -> Model | None:
 class ModelOptions:
     """Which generator."""
 
-    model: tyro.conf.Positional[str]
+    model: ModelArgument
     """A run folder, a .safetensors file, a pickle of the original code, or hf:owner/name."""
     ema: bool = True
-    """Use the moving average (EMA) of the generator's weights; --no-ema uses the weights of the last step."""
+    """Use the moving average (EMA) of the generator's weights, not the weights of the last step."""
     batch: int = 8
     """Images generated at once; does not change the images, but for rounding."""
     model_file: ModelFile = None

@@ -20,6 +20,8 @@ from ganzoo.errors import UserError, guess
 
 BOX = "box_"
 """Fields of the parsed options that hold a group."""
+SHOWN = ((True, "on"), (False, "off"), ("", "none"), ((), "none"))
+"""How the help shows some defaults."""
 MARKERS = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
 REWRITTEN = {
     r"Error parsing (--\S+): invalid literal for int\(\) with base 10: (.*)": r"\1 \2: must be a whole number",
@@ -93,7 +95,7 @@ def parse_groups(groups: Sequence[Group], args: Sequence[str], program: str, des
         box: Any = _record(fields)
         kind = Annotated[box, tyro.conf.arg(name=group.title)]
         boxes.append((f"{BOX}{len(boxes)}", kind, dataclasses.field(default=box())))
-    flags = [_typed(option.flag, option.default) for group in groups for option in group.options]
+    flags = [_typed(option) for group in groups for option in group.options]
     parsed = _parse(_record([*first, *boxes]), args, program, description, flags)
     sources = [parsed, *(getattr(parsed, name) for name, *_ in boxes)]
     return {
@@ -104,18 +106,41 @@ def parse_groups(groups: Sequence[Group], args: Sequence[str], program: str, des
 
 
 def parse(kind: type, args: Sequence[str], program: str) -> Any:
-    """Return a command's dataclass made from what was typed; raises as ``parse_groups``."""
-    return _parse(kind, args, program, (kind.__doc__ or "").strip(), flags_of(kind))
+    """Return a command's dataclass made from what was typed; raises as ``parse_groups``.
+
+    A field that is a dataclass is a group with its name as the title; options without a default are in the first group.
+    """
+    options = class_options(kind)
+    by_title: dict[str, list[Option]] = {"": []}
+    for option in options:
+        title, dot, _ = option.path.rpartition(".")
+        by_title.setdefault(title if dot and option.default is not dataclasses.MISSING else "", []).append(option)
+    groups = [Group(title, found) for title, found in by_title.items()]
+    values = parse_groups(groups, args, program, (kind.__doc__ or "").strip())
+    return _made(kind, values)
 
 
-def flags_of(kind: Any) -> list[str]:
-    """Return the options of a command, also those in its fields, as they are typed after ``--``."""
-    hints, flags = typing.get_type_hints(kind, include_extras=True), []
+def class_options(kind: type, prefix: str = "") -> list[Option]:
+    """Return the fields of a dataclass, also those of dataclasses in it, as options with the defaults of the class."""
+    hints, docs = typing.get_type_hints(kind, include_extras=True), field_docs(kind)
+    found: list[Option] = []
     for each in dataclasses.fields(kind):
-        hint = hints[each.name]
-        name = _typed(_flag_name(each.name, hint), each.default)
-        flags += flags_of(hint) if dataclasses.is_dataclass(hint) else [name]
-    return flags
+        path, hint = f"{prefix}{each.name}", hints[each.name]
+        if dataclasses.is_dataclass(hint):
+            found += class_options(hint, f"{path}.")
+        else:
+            found.append(Option(path, each.name, hint, each.default, docs.get(each.name, "")))
+    return found
+
+
+def _made(kind: type, values: Mapping[str, Any], prefix: str = "") -> Any:
+    """Return a dataclass made from the values of ``class_options``."""
+    hints, fields = typing.get_type_hints(kind), {}
+    for each in dataclasses.fields(kind):
+        path = f"{prefix}{each.name}"
+        nested = dataclasses.is_dataclass(hints[each.name])
+        fields[each.name] = _made(hints[each.name], values, f"{path}.") if nested else values[path]
+    return kind(**fields)
 
 
 @cache
@@ -148,13 +173,17 @@ def _own_docs(kind: type) -> dict[str, str]:
 
 def _field(option: Option) -> tuple[str, Any, Any]:
     """Return an option as ``make_dataclass`` takes it."""
-    kind = Annotated[option.kind, tyro.conf.arg(help=option.help)]
+    shown = next(
+        (text for default, text in SHOWN if type(option.default) is type(default) and option.default == default), None
+    )
+    hint = None if shown is None else f"(default: {shown})"
+    kind = Annotated[option.kind, tyro.conf.arg(help=option.help, help_behavior_hint=hint)]
     return option.flag, kind, dataclasses.field(default=option.default)
 
 
 def _record(fields: list[tuple[str, Any, Any]]) -> type:
     """Return a frozen dataclass without a docstring, which tyro would show."""
-    record = dataclasses.make_dataclass("Options", fields, frozen=True)
+    record = dataclasses.make_dataclass("Options", fields, frozen=True, kw_only=True)
     record.__doc__ = ""
     return record
 
@@ -169,15 +198,11 @@ def _require_distinct(groups: Sequence[Group]) -> None:
         seen[option.flag] = option.path
 
 
-def _typed(flag: str, default: Any) -> str:
+def _typed(option: Option) -> str:
     """Return an option as it is typed after ``--``: one that is on unless it is typed has a ``no-`` before it."""
-    return f"{'no-' * (default is True)}{flag}".replace("_", "-")
-
-
-def _flag_name(name: str, hint: Any) -> str:
-    """Return the name of a field's option, which ``tyro.conf.arg`` may have changed."""
-    names = (getattr(each, "name", None) for each in getattr(hint, "__metadata__", ()))
-    return next((name for name in names if name), name)
+    names = (getattr(each, "name", None) for each in getattr(option.kind, "__metadata__", ()))
+    name = next((name for name in names if name), option.flag)
+    return f"{'no-' * (option.default is True)}{name}".replace("_", "-")
 
 
 def _parse(kind: type, args: Sequence[str], program: str, description: str, flags: Sequence[str]) -> Any:
