@@ -9,8 +9,8 @@ import tyro
 
 from ganzoo import interop, pretrained
 from ganzoo.cli.options import ModelArgument, ModelFile, ModelOptions, own_model, write_file
-from ganzoo.config import require
-from ganzoo.interop import export, hub
+from ganzoo.config import require, to_json
+from ganzoo.interop import hub
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class Convert:
 
     def run(self) -> None:
         """Convert, and print what could not be carried over."""
-        own = own_model(self.model_file)
-        converted = pretrained.read_model(pretrained.located(self.model), model=own)
-        gan = pretrained.build(converted, model=own)
+        converted = pretrained.read_model(pretrained.locate(self.model))
+        gan = pretrained.build(converted, model=own_model(self.model_file))
+        converted = replace(converted, fields=to_json(gan.config))
         pretrained.state_of(gan, converted.weights)  # complains where a part is missing
         if self.generator_only:
-            whole = interop.completed(converted.weights)
+            whole = interop.mirror_generator(converted.weights)
             converted = replace(converted, weights={name: a for name, a in whole.items() if name.startswith("ema.")})
         if self.out.startswith(hub.PREFIX):
             with tempfile.TemporaryDirectory() as folder:
@@ -67,10 +67,10 @@ class Convert:
 
     def _write(self, path: Path, converted: interop.Converted) -> None:
         if self.names == "original":
-            interop.write_arrays(path, interop.originals(converted, converted.fields.get("resample_filter", ())))
+            interop.write_arrays(path, interop.originals(converted))
             return
         require(path.suffix == ".safetensors", "out", str(path), "end in .safetensors")
-        interop.save(path, converted, converted.fields)
+        interop.save(path, converted)
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Export:
     def run(self) -> None:
         """Export, and print the shapes of the program."""
         sampler = self.source.sampler()
-        content = export.exported(sampler, psi=self.psi, cutoff=self.cutoff)
+        content = interop.export(sampler.gan, sampler.state, ema=self.source.ema, psi=self.psi, cutoff=self.cutoff)
         write_file(self.out, content)
         label = f", labels [n, {sampler.gan.label_size}]" if sampler.gan.label_size else ""
         shape = ", ".join(map(str, sampler.gan.image_shape))

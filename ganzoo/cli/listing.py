@@ -71,13 +71,11 @@ def json_rows(found: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    sizes = [row.image_shape, row.generator_parameters, row.discriminator_parameters]
-    shape, *counts = sizes if row.image_shape else (None, None, None)
-    height, width, channels = shape or (0, 0, 0)
+    height, width, channels = row.image_shape or (0, 0, 0)
     return (
         row.name + "*" * row.is_default,
-        f"{width}x{height}x{channels}" if shape else "",
-        *("" if count is None else _short(count) for count in counts),
+        f"{width}x{height}x{channels}" if row.image_shape else "",
+        *("" if n is None else _short(n) for n in (row.generator_parameters, row.discriminator_parameters)),
         row.data or "-",
         _short(row.images),
         row.needs,

@@ -76,7 +76,7 @@ class ImageOptions:
 
     def of_styles(self, sampler: Sampler, ws: np.ndarray) -> np.ndarray:
         """Return the images uint8 [N, H, W, C] of styles [N, L, w]."""
-        return to_uint8(np.asarray(sampler.synthesised(ws, noise=self.noise)))
+        return to_uint8(np.asarray(sampler.synthesise(ws, noise=self.noise)))
 
 
 def layers_of(text: str | None, count: int) -> list[int] | None:

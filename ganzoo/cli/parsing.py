@@ -105,7 +105,7 @@ def parse_groups(groups: Sequence[Group], args: Sequence[str], program: str, des
     }
 
 
-def parse(kind: type, args: Sequence[str], program: str) -> Any:
+def parse(kind: Any, args: Sequence[str], program: str) -> Any:
     """Return a command's dataclass made from what was typed; raises as ``parse_groups``.
 
     A field that is a dataclass is a group with its name as the title; options without a default are in the first group.
@@ -120,7 +120,7 @@ def parse(kind: type, args: Sequence[str], program: str) -> Any:
     return _made(kind, values)
 
 
-def class_options(kind: type, prefix: str = "") -> list[Option]:
+def class_options(kind: Any, prefix: str = "") -> list[Option]:
     """Return the fields of a dataclass, also those of dataclasses in it, as options with the defaults of the class."""
     hints, docs = typing.get_type_hints(kind, include_extras=True), field_docs(kind)
     found: list[Option] = []
@@ -133,7 +133,7 @@ def class_options(kind: type, prefix: str = "") -> list[Option]:
     return found
 
 
-def _made(kind: type, values: Mapping[str, Any], prefix: str = "") -> Any:
+def _made(kind: Any, values: Mapping[str, Any], prefix: str = "") -> Any:
     """Return a dataclass made from the values of ``class_options``."""
     hints, fields = typing.get_type_hints(kind), {}
     for each in dataclasses.fields(kind):

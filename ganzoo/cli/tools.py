@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal, Protocol
 import numpy as np
 import tyro
 
-from ganzoo import pretrained
 from ganzoo.cli.files import Convert, Export, Inspect
 from ganzoo.cli.options import ImageOptions, ModelOptions, layers_of, make_folder, write_grid
 from ganzoo.cli.parsing import parse
 from ganzoo.cli.process import prepare
 from ganzoo.cli.seeds import numbers
 from ganzoo.config import require
+from ganzoo.data import read_images
 from ganzoo.grids import enlarged, grid, save_film, save_picture
 from ganzoo.interop import write_arrays
 from ganzoo.latent import directions, mixing, paths, projection
@@ -85,7 +85,7 @@ class Mix:
         sampler.require_styles("mix")
         ws = self.image.styles(sampler, [*rows, *columns])
         chosen = layers_of(self.layers, ws.shape[1]) or list(range(ws.shape[1] // 2, ws.shape[1]))
-        top, inside = ws[len(rows) :], mixing.mixed(ws[: len(rows)], ws[len(rows) :], chosen)
+        top, inside = ws[len(rows) :], mixing.mix(ws[: len(rows)], ws[len(rows) :], chosen)
         images = self.image.of_styles(sampler, np.concatenate([ws, inside.reshape(-1, *ws.shape[1:])]))
         shape = (len(rows), len(top), *images.shape[1:])
         left, above, mixed = np.split(images, [len(rows), len(ws)])
@@ -129,11 +129,11 @@ class Interpolate:
     def _film(self, sampler: Sampler, seeds: Sequence[int]) -> np.ndarray:
         """Return the frames uint8 [frames, H, W, C] of one cell."""
         if sampler.has_styles and self.space == "w":
-            ws = paths.path(self.image.styles(sampler, seeds), self.frames, self.way)
+            ws = paths.interpolate(self.image.styles(sampler, seeds), self.frames, self.way)
             return self.image.of_styles(sampler, ws)
-        latents = paths.path(np.asarray(sampler.latents(seeds, self.image.latents)), self.frames, self.way)
+        latents = paths.interpolate(np.asarray(sampler.latents(seeds, self.image.latents)), self.frames, self.way)
         labels = sampler.labels(len(seeds), self.image.label)
-        labels = None if labels is None else paths.path(np.asarray(labels), self.frames, "linear")
+        labels = None if labels is None else paths.interpolate(np.asarray(labels), self.frames, "linear")
         options: dict[str, Any] = {name: getattr(self.image, name) for name in ("psi", "cutoff", "noise")}
         return to_uint8(np.asarray(sampler.images(latents, labels, **options)))
 
@@ -159,7 +159,7 @@ class Project:
         distance = lpips(self.lpips) if self.lpips else projection.pixel_distance
         sampler = self.source.sampler()
         sampler.require_styles("project")
-        targets = pretrained.pictures(Path(self.images), sampler.gan.image_shape)
+        targets = read_images(Path(self.images), sampler.gan.image_shape)
         labels = sampler.labels(len(targets), self.label or 0) if sampler.gan.label_size else None
 
         def tell(step: int, distance: float) -> None:
@@ -208,7 +208,7 @@ class Edit:
         chosen = layers_of(self.layers, ws.shape[1])
         along = self._direction(sampler, chosen)
         strengths = np.linspace(-self.reach, self.reach, self.steps).tolist()
-        moved = np.asarray(directions.edited(ws, along, strengths, chosen))
+        moved = np.asarray(directions.edit(ws, along, strengths, chosen))
         write_grid(self.out, self.image.of_styles(sampler, moved.reshape(-1, *ws.shape[1:])), self.steps)
 
     def _direction(self, sampler: Sampler, layers: Sequence[int] | None) -> np.ndarray:
@@ -216,7 +216,7 @@ class Edit:
         if self.method == "closed-form":
             known = len(directions.modulation_kernels(sampler))
             inputs = None if layers is None else [layer for layer in layers if layer < known]
-            return directions.factorised(sampler, self.direction + 1, inputs)[self.direction]
+            return directions.factorise(sampler, self.direction + 1, inputs)[self.direction]
         many = Sampler(sampler.gan, sampler.state, ema=sampler.ema, batch=1000)
         latents = many.latents(range(10_000), self.image.latents)
         ws = np.asarray(many.styles(latents, many.labels(10_000, self.image.label)))[:, 0]
@@ -246,7 +246,7 @@ class Spectrum:
         made = spectrum.power_spectrum(self.image.images(sampler, part) / 127.5 - 1 for part in parts)
         spectra = {"generated": made}
         if self.real:
-            pictures = pretrained.pictures(Path(self.real), sampler.gan.image_shape)
+            pictures = read_images(Path(self.real), sampler.gan.image_shape)
             spectra["real"] = spectrum.power_spectrum([pictures / 127.5 - 1])
         shades = [np.clip((spectrum.decibels(power) + 60) / 80 * 255, 0, 255) for power in spectra.values()]
         save_picture(self.out, enlarged(grid(np.stack(shades)[..., None].astype(np.uint8), len(shades))))

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -103,7 +103,8 @@ def train_experiment(experiment: Experiment[Any], args: Sequence[str], program: 
     description = f"{experiment.name}: train {experiment.model.name} into a run folder."
     chosen = parse_groups(groups_of(experiment), args, program, description)
     options = _rebuilt(RunOptions(), chosen, "run.")
-    experiment = _rebuilt(experiment, chosen)
+    changed = {name: _rebuilt(getattr(experiment, name), chosen, f"{name}.") for name in ("gan", "data", "training")}
+    experiment = replace(experiment, **changed)
     prepare()
     if options.distributed:
         join_cluster(os.environ)
@@ -202,12 +203,12 @@ def _title(option: Option, experiment: Experiment[Any]) -> str:
     return {"run": "training"}.get(owner, owner)
 
 
-def _rebuilt(config: Any, values: Mapping[str, Any], prefix: str = "") -> Any:
+def _rebuilt(config: Any, values: Mapping[str, Any], prefix: str) -> Any:
     """Return a config with the parsed values of its fields, by path."""
     changes = {}
     for each in fields(config):
         value, path = getattr(config, each.name), f"{prefix}{each.name}"
-        if is_dataclass(value) and not isinstance(value, type):
+        if is_dataclass(value):
             changes[each.name] = _rebuilt(value, values, f"{path}.")
         elif path in values:
             changes[each.name] = values[path]
