@@ -166,7 +166,7 @@ class Project:
             print(f"step {step:5} of {self.search.steps}   distance {distance:.4f}")
 
         images = targets / np.float32(127.5) - 1
-        found = projection.project(sampler, images, self.search, labels=labels, distance=distance, told=tell)
+        found = projection.project(sampler, images, self.search, labels=labels, distance=distance, log=tell)
         make_folder(self.out)
         made = to_uint8(found.images)
         pairs = np.stack([targets, made], axis=1).reshape(-1, *targets.shape[1:])

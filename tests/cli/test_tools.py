@@ -14,8 +14,8 @@ from ganzoo import interop
 from ganzoo.cli import main
 from ganzoo.cli.tools import COMMANDS
 from ganzoo.config import to_json
+from ganzoo.data import read_images
 from ganzoo.gan import named_leaves
-from ganzoo.pretrained import pictures
 
 KEY = jax.random.key(0)
 
@@ -26,10 +26,12 @@ def written(folder: Path, name: str, preset: str, **fields) -> str:
     draws = np.random.default_rng(0)
     shapes = {f"ema.{key}": leaf.shape for key, leaf in named_leaves(jax.eval_shape(gan.init, KEY).ema)}
     arrays = {key: draws.normal(size=shape).astype(np.float32) for key, shape in shapes.items()}
-    arrays = {key: 100 * array if ".mapping.dense" in key else array for key, array in arrays.items()}
+    scales = {".mapping.dense": 100, ".to_rgb.": 0.1}  # so that images differ, and few pixels are black or white
+    arrays = {key: array * next((s for part, s in scales.items() if part in key), 1) for key, array in arrays.items()}
+    arrays = {key: array.astype(np.float32) for key, array in arrays.items()}
     arrays = {key: np.square(array) if key.endswith(".var") else array for key, array in arrays.items()}
     path = folder / f"{name}.safetensors"
-    interop.save(path, interop.Converted(name, {}, arrays), to_json(gan.config))
+    interop.save(path, interop.Converted(name, to_json(gan.config), arrays))
     return str(path)
 
 
@@ -97,7 +99,7 @@ def test_project_pictures_that_it_made(model: str, run) -> None:
     with np.load(files["projection/projection.npz"]) as found:
         assert found["ws"].shape == (2, 4, 8)
         assert found["distances"].shape == (3, 2)
-    assert pictures(files["targets/seed0000.png"], (8, 8, 1)).shape == (1, 8, 8, 1)
+    assert read_images(files["targets/seed0000.png"], (8, 8, 1)).shape == (1, 8, 8, 1)
 
 
 def test_project_by_lpips(model: str, run, capsys: pytest.CaptureFixture) -> None:
@@ -125,7 +127,7 @@ def test_edit(model: str, run, options) -> None:
 
 def test_convert_the_generator_alone(model: str, run) -> None:
     files = run("convert", model, "g.safetensors", "--generator-only")
-    assert set(interop.read(files["g.safetensors"]).networks) == {"average"}
+    assert set(interop.read(files["g.safetensors"]).networks) == {"ema"}
 
 
 def test_spectrum(plain: str, run) -> None:
@@ -178,3 +180,20 @@ def test_refused_in_one_line(typed: str, model, plain, tmp_path: Path, monkeypat
 def test_help(name: str, capsys: pytest.CaptureFixture) -> None:
     assert main([name, "--help"]) == 0
     assert COMMANDS[name].__doc__.split(",")[0].split(".")[0][:40] in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_last_weights_and_a_model_of_a_file(run, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """A run of a model that no package has: found by --model-file, never by what the run folder says."""
+    (tmp_path / "own.py").write_text(
+        "from dataclasses import replace\nfrom ganzoo.models import dcgan\nMODEL = replace(dcgan.MODEL, name='own')\n"
+    )
+    short = ["--data", "digits", "--images", "32", "--batch-size", "16", "--devices", "1", "--channels", "1"]
+    run("train", "own.py:MODEL:tiny", *short, "--ema-half-life", "100", "--out", "made")
+    assert main(["sample", "made"]) == 2
+    assert "unknown model 'own'" in capsys.readouterr().err
+    options = ("--seeds", "0", "--model-file", "own.py:MODEL")
+    run("sample", "made", *options, "--out", "ema")
+    files = run("sample", "made", *options, "--out", "last", "--no-ema")
+    images = [np.asarray(Image.open(files[f"{folder}/seed0000.png"])) for folder in ("ema", "last")]
+    assert images[0].shape == (16, 16)
+    assert not np.array_equal(*images)
