@@ -23,13 +23,11 @@ KEY = jax.random.key(0)
 def written(folder: Path, name: str, preset: str, **fields) -> str:
     """A fresh model as a file."""
     gan = ganzoo.create(name, preset, **fields)
-    draws = np.random.default_rng(0)
-    shapes = {f"ema.{key}": leaf.shape for key, leaf in named_leaves(jax.eval_shape(gan.init, KEY).ema)}
-    arrays = {key: draws.normal(size=shape).astype(np.float32) for key, shape in shapes.items()}
-    scales = {".mapping.dense": 100, ".to_rgb.": 0.1}  # so that images differ, and few pixels are black or white
-    arrays = {key: array * next((s for part, s in scales.items() if part in key), 1) for key, array in arrays.items()}
-    arrays = {key: array.astype(np.float32) for key, array in arrays.items()}
-    arrays = {key: np.square(array) if key.endswith(".var") else array for key, array in arrays.items()}
+    arrays = {f"ema.{key}": np.asarray(leaf) for key, leaf in named_leaves(gan.init(KEY).ema)}
+    if name == "dcgan":  # whose fresh images are all grey
+        draws = np.random.default_rng(0)
+        arrays = {key: draws.normal(size=array.shape).astype(np.float32) for key, array in arrays.items()}
+        arrays = {key: np.square(array) if key.endswith(".var") else array for key, array in arrays.items()}
     path = folder / f"{name}.safetensors"
     interop.save(path, interop.Converted(name, to_json(gan.config), arrays))
     return str(path)
