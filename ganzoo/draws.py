@@ -77,7 +77,7 @@ class FakeDraws:
         rounds = round_count(batch, self.micro_batch)
         local = batch["image"].shape[0]
         part = local // rounds
-        require(part % shrink == 0, "path_length_batch_shrink", shrink, f"divide the (micro-)batch of {part} images")
+        require(part % shrink == 0, "shrink", shrink, f"divide the (micro-)batch of {part} images of a device")
         indices = collective.global_indices(local // shrink)
         draws = {"latents": self.latents(named_key(key, "latents"), indices)}
         if self.styles:

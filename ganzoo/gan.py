@@ -184,6 +184,8 @@ class GAN:
     """``latents(key, indices) -> [N, z]``: latent i depends on the key and i alone."""
     styles: StyleSpace | None = None
     """What tools may ask of a style-based generator; None for any other."""
+    check_batch_size: Callable[[int], None] = lambda size: None
+    """Raises ``UserError`` where a batch of this many images, over all devices, does not suit the model."""
     stages: tuple[Stage, ...] = ()
     """Parts of a run, in turn, each of which computes in its time what ``step`` would: one stage unless given."""
 

@@ -122,6 +122,18 @@ class Feed:
                 stacked = {name: leaf.reshape(count, local, *leaf.shape[1:]) for name, leaf in batch.items()}
                 yield count, jax.tree.map(self._put, stacked)
 
+    def example(self, steps: int, batch_size: int) -> PyTree:
+        """Return a payload of ``steps`` batches in which shapes stand for what is not on the devices yet."""
+        split = NamedSharding(self.mesh, PartitionSpec(None, AXIS))
+        shape = (steps, batch_size)
+        if self.resident:
+            return {"data": self._data, "index": jax.ShapeDtypeStruct(shape, jnp.int32, sharding=split)}
+        image, label = self._dataset.image_shape, self._dataset.label_size
+        payload = {"image": jax.ShapeDtypeStruct((*shape, *image), jnp.uint8, sharding=split)}
+        if label:
+            payload["label"] = jax.ShapeDtypeStruct((*shape, label), jnp.float32, sharding=split)
+        return payload
+
     def _indices(self, seen: int, count: int, batch_size: int) -> np.ndarray:
         """Return the indices [count, n] of this process's examples in the ``count`` steps after ``seen`` images."""
         index = positions(self._seed, len(self._dataset), seen, count * batch_size).reshape(count, batch_size)

@@ -117,11 +117,24 @@ def check_pyramid(config: PyramidConfig, levels: tuple[Level, ...]) -> None:
     require(not std or features % std == 0, "minibatch_std_channels", std, f"divide the {features} features at 4x4")
 
 
-def check_groups(config: PyramidConfig, together: int) -> None:
-    """Raise ``UserError`` unless the groups of the minibatch standard deviation divide ``together`` images."""
-    group = config.minibatch_std_group
-    fits = not group or not config.minibatch_std_channels or together % min(group, together) == 0
-    require(fits, "minibatch_std_group", group, f"divide the (micro-)batch of {together} images")
+def check_batch_size(config: ObjectiveConfig, size: int, *, shrink: int = 1) -> None:
+    """Raise ``UserError`` unless micro-batches, and what is computed over each of them, divide ``size`` images.
+
+    Args:
+      config: of the model.
+      size: images of a batch, over all devices.
+      shrink: see ``objectives.path_length``.
+    """
+    micro = config.micro_batch
+    require(not micro or size % micro == 0, "micro_batch", micro, f"divide the batch of {size} images")
+    together = micro or size
+    require(
+        together % shrink == 0, "path_length_batch_shrink", shrink, f"divide the (micro-)batch of {together} images"
+    )
+    if isinstance(config, PyramidConfig):
+        group = config.minibatch_std_group
+        fits = not group or not config.minibatch_std_channels or together % min(group, together) == 0
+        require(fits, "minibatch_std_group", group, must)
 
 
 def check_objective(config: ObjectiveConfig) -> None:

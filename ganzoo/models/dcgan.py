@@ -40,6 +40,7 @@ from ganzoo.models.config import (
     ImageConfig,
     ObjectiveConfig,
     adam,
+    check_batch_size,
     check_objective,
     discriminator_objectives,
     init_networks,
@@ -66,7 +67,7 @@ class DCGANNetworks(ImageConfig):
     """Channels of an image: 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA."""
     latent_size: Count = 100
     latent_distribution: Literal["normal", "uniform"] = "normal"
-    """z ~ N(0, 1) or z ~ U(-1, 1), for each component."""
+    """Distribution of each component of z: N(0, 1) or U(-1, 1)."""
     generator_features: Count = 64
     """Channels of the generator's last hidden layer (ngf); they double with every halving of the size."""
     discriminator_features: Count = 64
@@ -116,7 +117,7 @@ class DCGANConfig(AugmentConfig, AdamConfig, ObjectiveConfig, DCGANNetworks):
 
 
 def _near(mean: float) -> Callable[..., Array]:
-    """Return the initialiser N(mean, 0.02): weights around 0, batch-norm scales around 1. Radford et al. 2015, section 4."""
+    """Return the initialiser N(mean, 0.02): mean 0 for weights, 1 for batch-norm scales. Paper, section 4."""
 
     def draw(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
         return (mean + 0.02 * random.normal(key, shape)).astype(dtype)
@@ -218,8 +219,8 @@ class Generator(nn.Module):
     def __call__(self, latents: Latents, labels: Labels | None = None, *, train: bool = False) -> Images:
         """Return images [N, H, W, C] in [-1, 1] of latents [N, z] and labels [N, k].
 
-        The label vectors are appended to the latents (Mirza and Osindero 2014, arXiv:1411.1784). ``train`` normalises by the
-        statistics of this batch and renews the running ones.
+        The label vectors are appended to the latents (Mirza and Osindero 2014, arXiv:1411.1784). ``train`` normalises
+        by the statistics of this batch and renews the running ones.
         """
         cfg = self.config
         norm = batch_norm(cfg)
@@ -340,7 +341,8 @@ def step(config: DCGANConfig, networks: Networks) -> Step:
     average = update_ema(half_life=config.ema_half_life)
     adapt = adapt_augmentation(augment.control(config), interval=config.augment_interval)
     whole = train_step(both, *penalties, average, adapt)
-    return checked(whole, image_shape=config.image_shape, label_size=config.label_size)
+    check_size = partial(check_batch_size, config)
+    return checked(whole, image_shape=config.image_shape, label_size=config.label_size, check_size=check_size)
 
 
 def dcgan(config: DCGANConfig) -> GAN:
@@ -361,6 +363,7 @@ def dcgan(config: DCGANConfig) -> GAN:
         init=init,
         step=step(config, networks(config, **modules)),
         generate=partial(generate, config),
+        check_batch_size=partial(check_batch_size, config),
         latents=partial(draw_latents, config),
     )
 

@@ -6,7 +6,6 @@ Only weights are taken over. Optimizers, counters and running means of the train
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import jax
@@ -15,68 +14,25 @@ import numpy as np
 
 from ganzoo.errors import UserError
 from ganzoo.gan import named_leaves
-from ganzoo.training.checkpoint import Checkpoints
+from ganzoo.pretrained import WEIGHTS
 from ganzoo.typing import State
 
 Fate = Literal["copied", "resized", "fresh"]
-WEIGHTS = ("generator.params.", "generator.variables.", "discriminator.params.", "discriminator.variables.", "ema.")
-"""What is taken over, by the beginnings of its names in a train state."""
-NETWORKS, COUNTERS = ("generator.", "discriminator.", "ema."), ("step", "images")
 
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one array of the new state."""
+    """One array of the new state, and its source."""
 
     name: str
     shape: tuple[int, ...]
     fate: Fate
     found: tuple[int, ...] | None
-    """The shape of its source; None where there is none."""
-
-
-def read_weights(source: Path, *, with_memory: bool = False) -> dict[str, np.ndarray]:
-    """The weights of a run folder's newest checkpoint, or of an ``.npz`` file, by their names in a train state.
-
-    Args:
-      source: the folder or file.
-      with_memory: also what the state remembers besides networks, optimizers and counters, such as running means.
-
-    Raises:
-      UserError: there are none, or they cannot be read.
-    """
-    if source.is_dir():
-        folder = source / "checkpoints"
-        if not folder.is_dir():
-            raise UserError(f"{source} is no run folder: it has no checkpoints; give a run folder or an .npz file")
-        with Checkpoints(folder, read_only=True) as checkpoints:
-            if checkpoints.latest is None:
-                raise UserError(f"{source} holds no checkpoint yet; wait for one, or give another run folder")
-            arrays = checkpoints.read()
-    elif source.is_file():
-        arrays = _read_npz(source)
-    else:
-        raise UserError(f"no weights at {source}: give a run folder, an .npz or .safetensors file, or a pickle")
-    weights = {name: array for name, array in arrays.items() if name.startswith(WEIGHTS)}
-    if not weights:
-        raise UserError(f"{source} holds no weights: names must begin with {', '.join(WEIGHTS)}")
-    memory = {name: array for name, array in arrays.items() if not name.startswith(NETWORKS) and name not in COUNTERS}
-    return {**weights, **memory} if with_memory else weights
-
-
-def _read_npz(source: Path) -> dict[str, np.ndarray]:
-    try:
-        file = np.load(source, allow_pickle=False)
-        if isinstance(file, np.ndarray):
-            raise ValueError("a single array")
-        with file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, KeyError) as error:
-        raise UserError(f"{source} is no .npz file of weights ({error}); give a run folder or an .npz file") from error
+    """Shape of the source; None without a source."""
 
 
 def matches(shapes: State, weights: Mapping[str, np.ndarray]) -> list[Row]:
-    """What ``transfer`` will do with each weight of a state, or of the shapes of one.
+    """Return what ``transfer`` will do with each weight of a state, or of its shapes.
 
     Raises:
       UserError: nothing at all fits, so that these are weights of another model.
@@ -92,7 +48,7 @@ def matches(shapes: State, weights: Mapping[str, np.ndarray]) -> list[Row]:
 
 
 def transfer(state: State, weights: Mapping[str, np.ndarray]) -> State:
-    """The state with every weight that has its like among ``weights``.
+    """Return the state with every weight that has its like among ``weights``.
 
     An array of the same name and shape is copied. What is an image (noise buffers, the learned constant) and has the
     same channels is resized by linear interpolation. All else stays as it is; ``matches`` tells.
@@ -119,7 +75,7 @@ def _fate(name: str, shape: tuple[int, ...], found: np.ndarray | None) -> Fate:
 
 
 def table(rows: Sequence[Row]) -> list[str]:
-    """Lines that tell what was copied, resized and left fresh: one for each block, one for each array that is not."""
+    """Return lines about what was copied, resized and left fresh: one for each block, one for each odd array."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(_group(row.name), []).append(row)
@@ -131,15 +87,15 @@ def table(rows: Sequence[Row]) -> list[str]:
         counts = Counter(row.fate for row in members)
         numbers = "  ".join(f"{counts[fate] or '-':>{len(fate)}}" for fate in ("copied", "resized", "fresh"))
         lines.append(f"{group:{width}}  {numbers}")
-        lines += [f"  {_told(row)}" for row in members if row.found and row.fate != "copied"]
+        lines += [f"  {_detail(row)}" for row in members if row.found and row.fate != "copied"]
     return lines
 
 
 def _group(name: str) -> str:
-    """The network and the block: ``generator synthesis.b64``."""
-    parts = [part for part in name.split(".")[:-1] if part not in ("params", "variables", "noise", "statistics")]
+    """Return the network and the block: ``generator synthesis.b64``."""
+    parts = [part for part in name.split(".")[:-1] if part not in ("params", "collections", "noise", "statistics")]
     return " ".join([parts[0], ".".join(parts[1:3])])
 
 
-def _told(row: Row) -> str:
+def _detail(row: Row) -> str:
     return f"{row.fate}: {row.name} {row.found} -> {row.shape}"

@@ -1,4 +1,4 @@
-"""What is done every so many images: guard against NaN, scalars, sample grids, checkpoints, metrics, progress bar."""
+"""Hooks of the loop: guard against NaN, scalars, sample grids, checkpoints, metrics, progress bar."""
 
 import json
 import math
@@ -27,7 +27,7 @@ class Diverged(UserError):
 
 
 class FiniteGuard(Hook):
-    """Stops the run when a player's loss or gradient is no longer finite, before anything of it is saved."""
+    """Stops the run when a network's loss or gradient is no longer finite, before anything of it is saved."""
 
     def __init__(self, every: tuple[int, ...], checkpoints: Checkpoints) -> None:
         self.every = every
@@ -38,12 +38,12 @@ class FiniteGuard(Hook):
         broken = [name for name, value in context.metrics.items() if not math.isfinite(value)]
         if not offenders and not broken:
             return
-        player = (offenders or broken)[0].split("/")[0]
+        network = (offenders or broken)[0].split("/")[0]
         self._checkpoints.wait()
         latest = self._checkpoints.latest
         saved = "no checkpoint was made before" if latest is None else f"the last good checkpoint is at {latest} images"
         raise Diverged(
-            f"the {player} met a value that is not finite before image {context.images}; {saved};"
+            f"the {network} met a value that is not finite before image {context.images}; {saved};"
             " lower the learning rate, or use float32"
         )
 
@@ -55,6 +55,7 @@ class Log(Hook):
         self.every = every
         self._folder = folder
         self._file = folder / "metrics.jsonl"
+        self._start = time.perf_counter()
         self._board: Any = None
 
     def start(self, context: HookContext) -> None:
@@ -68,10 +69,12 @@ class Log(Hook):
     def at(self, context: HookContext) -> None:
         scalars = {name: value for name, value in sorted(context.metrics.items()) if not name.endswith(DIVERGED)}
         if scalars:
-            self.write(context, {"images_per_s": round(context.images_per_s, 2), **scalars})
+            elapsed = time.perf_counter() - self._start
+            timing = {"images_per_s": round(context.images_per_s, 2), "elapsed_s": round(elapsed, 1)}
+            self.write(context, {**timing, **scalars})
 
     def write(self, context: HookContext, scalars: Mapping[str, float]) -> None:
-        """A row of scalars that other hooks found may stand beside those of the training."""
+        """Write a row of scalars, such as those of another hook, beside the rows of the training."""
         row = {"images": context.images, "step": context.step, **scalars}
         with self._file.open("a") as file:
             file.write(json.dumps(row) + "\n")
@@ -87,7 +90,7 @@ class Log(Hook):
 
 
 def keep_rows(file: Path, images: int) -> None:
-    """Drop the rows of a metrics file that are past ``images``, and what is no row, such as one that was cut off."""
+    """Drop the rows of a metrics file that are past ``images``, and lines that are no rows, such as half a row."""
     if not file.exists():
         return
     kept = []
@@ -117,9 +120,9 @@ class LeakWarning(Hook):
         """
         self.every = every
         self._patience = patience
-        self._say = say
+        self._log = log
         self._since: int | None = None
-        self._is_told = False
+        self._is_logged = False
 
     def at(self, context: HookContext) -> None:
         p = context.metrics.get("augment/p")
@@ -128,9 +131,9 @@ class LeakWarning(Hook):
             return
         self._since = context.images if self._since is None else self._since
         lasted = context.images - self._since
-        if lasted >= self._patience and not self._is_told:
-            self._is_told = True
-            self._say(
+        if lasted >= self._patience and not self._is_logged:
+            self._is_logged = True
+            self._log(
                 f"warning: p of the augmentation has been over {P_LIMIT} for {lasted} images, and may leak into the"
                 f" samples; use more data, or --augment-p-max {P_LIMIT}"
             )
@@ -192,7 +195,7 @@ class Save(Hook):
 class Evaluate(Hook):
     """Metrics of the images that a state makes, and the checkpoints that are best by one of them.
 
-    What goes wrong in it is told in one line, and training goes on.
+    A metric that fails is reported in one line, and training goes on.
     """
 
     def __init__(
@@ -203,24 +206,24 @@ class Evaluate(Hook):
         total: int,
         *,
         rows: Path | None = None,
-        log: Log | None = None,
+        scalars: Log | None = None,
         best: Checkpoints | None = None,
         lower_is_better: bool = True,
     ) -> None:
         """
         Args:
           every: images between two evaluations.
-          measure: ``moment -> numbers by name``; must leave the state as it is.
-          log: receives a line of each evaluation.
-          total: images of the whole run; where it stops before, nothing is measured that is not due.
-          rows: the file to which ``measure`` adds a row; those past the start of a resumed run are dropped.
-          log: also gets the numbers, as ``metric/NAME``.
+          measure: ``context -> numbers by name``; must leave the state as it is.
+          log: receives a line for each evaluation.
+          total: images of the whole run; a run that stops before measures nothing that is not due.
+          rows: the file to which ``measure`` adds a row; rows past the start of a resumed run are dropped.
+          scalars: also gets the numbers, as ``metric/NAME``.
           best: keeps the best states by the first number; not closed here.
           lower_is_better: of the first number.
         """
         self.every = (every,)
-        self._measure, self._say, self._total = measure, log, total
-        self._rows, self._log, self._best = rows, log, best
+        self._measure, self._log, self._total = measure, log, total
+        self._rows, self._scalars, self._best = rows, scalars, best
         self._sign = 1 if lower_is_better else -1
 
     def start(self, context: HookContext) -> None:
@@ -236,17 +239,16 @@ class Evaluate(Hook):
         start = time.perf_counter()
         try:
             numbers = self._measure(context)
-            if self._log:
-                self._log.write(context, {f"metric/{name}": number for name, number in numbers.items()})
+            if self._scalars:
+                self._scalars.write(context, {f"metric/{name}": number for name, number in numbers.items()})
             self._keep(context, next(iter(numbers.values())) * self._sign)
-        except Exception as error:  # whatever it is, the run is worth more
+        except Exception as error:  # whatever fails, the run is worth more
             line = next(iter(str(error).splitlines()), "")
-            self._say(
-                f"metrics at {context.images} images failed, training goes on: {type(error).__name__}: {line[:200]}"
-            )
+            failed = f"metrics at {context.images} images failed, training goes on"
+            self._log(f"{failed}: {type(error).__name__}: {line[:200]}")
             return
-        told = "  ".join(f"{name} {number:.4g}" for name, number in numbers.items())
-        self._say(f"{context.images:>9} images  {told}  ({time.perf_counter() - start:.0f} s)")
+        found = "  ".join(f"{name} {number:.4g}" for name, number in numbers.items())
+        self._log(f"{context.images:>9} images  {found}  ({time.perf_counter() - start:.0f} s)")
 
     def _keep(self, context: HookContext, value: float) -> None:
         """Save the state if it is among the best."""
@@ -256,26 +258,25 @@ class Evaluate(Hook):
 
 
 class Progress(Hook):
-    """A progress bar with images/s and the time left; lines, where the output is no terminal."""
+    """A progress bar with speed, elapsed and remaining time; rows of text, where the output is no terminal."""
 
     def __init__(self, total: int, every: int) -> None:
-        """``total`` images, and a line every ``every`` images."""
+        """Show the progress towards ``total`` images, with a row of text every ``every`` images."""
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
         self.every = (every,)
         self._total = total
+        self._first, self._start = 0, time.perf_counter()
         self._console = Console(highlight=False)
         self._bar = Bar(
-            TextColumn("training"),
+            TextColumn("{task.fields[speed]}"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            TextColumn("left"),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TextColumn("images"),
-            TextColumn("{task.fields[speed]}"),
             TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=False),
             TextColumn("{task.fields[losses]}"),
             console=self._console,
             disable=not self._console.is_terminal,
@@ -284,8 +285,10 @@ class Progress(Hook):
         self._task = self._bar.add_task("training", total=total, speed="", losses="")
 
     def start(self, context: HookContext) -> None:
+        self._first, self._start = context.images, time.perf_counter()
         self._bar.update(self._task, completed=context.images)
-        self._bar.start()
+        if self._console.is_terminal:
+            self._bar.start()
 
     def dispatched(self, images: int) -> None:
         self._bar.update(self._task, completed=images)
@@ -293,10 +296,31 @@ class Progress(Hook):
     def at(self, context: HookContext) -> None:
         losses = {name: value for name, value in context.metrics.items() if name.endswith("/loss")}
         text = "  ".join(f"{name.split('/')[0][0].upper()} {value:.3f}" for name, value in sorted(losses.items()))
-        speed = f"{context.images_per_s:.0f} images/s"
+        speed = speed_of(context.images_per_s)
         self._bar.update(self._task, completed=context.images, speed=speed, losses=text)
         if not self._console.is_terminal:
-            self._console.print(f"{context.images:>9} of {self._total} images  {speed}  {text}")
+            elapsed = time.perf_counter() - self._start
+            done, left = context.images - self._first, self._total - context.images
+            times = f"{duration(elapsed)} elapsed"
+            if done > 0 and left > 0:
+                times += f", {duration(elapsed / done * left)} left"
+            line = f"{context.images:>9} of {self._total} images  {speed}  {times}  {text}"
+            self._console.print(line, soft_wrap=True)
 
     def end(self) -> None:
         self._bar.stop()
+
+
+def speed_of(images_per_s: float) -> str:
+    """Return a speed in images a second and in seconds for a thousand images, as papers give it."""
+    if images_per_s <= 0:
+        return "- images/s"
+    digits = 0 if images_per_s >= 100 else 1 if images_per_s >= 1 else 3
+    seconds = 1000 / images_per_s
+    return f"{images_per_s:.{digits}f} images/s, {seconds:.{2 if seconds < 10 else 0}f} s/kimg"
+
+
+def duration(seconds: float) -> str:
+    """Return a time as ``1:02:03``."""
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"

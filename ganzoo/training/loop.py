@@ -23,7 +23,7 @@ class HookContext:
     state: State
     """Donated by the next dispatch: read or copy it now."""
     images_per_s: float
-    """Speed since the last call."""
+    """Speed since the last call of any hook."""
     last: bool
     """Whether the run ends here, finished or stopped."""
     pending: list[Metrics] = field(repr=False)
@@ -102,7 +102,7 @@ def train(
     in_flight: deque[Metrics] = deque()
 
     def show(to: Sequence[Hook], last: bool) -> list[Metrics]:
-        """Show the moment to hooks; return the metrics that none of them read."""
+        """Show the run to hooks; return the metrics that none of them read."""
         context = HookContext(images, done, state, clock.speed(images), last, pending)
         for hook in to:
             hook.at(context)
@@ -120,7 +120,7 @@ def train(
             if dispatch.program is not program:
                 jax.block_until_ready(metrics)
                 program = dispatch.program
-                clock.restart(images)  # nor is compiling
+                clock.restart(images)  # compiling is not training
             if len(in_flight) > IN_FLIGHT:  # the device stays busy, the host does not run away from it
                 jax.block_until_ready(in_flight.popleft())
             for hook in hooks:

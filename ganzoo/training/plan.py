@@ -1,4 +1,4 @@
-"""The plan of a run: which stage of a GAN takes which steps, on how many images. Arithmetic, so it resumes."""
+"""The plan of a run: which stage of a GAN takes which steps, on how many images, as arithmetic on its length."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,26 +14,26 @@ class Segment:
     batch_size: int
     first_step: int
     first_image: int
-    """Images seen before its first step."""
+    """Images seen before the first step."""
     last_step: int
-    """Steps that the run has done at its end."""
+    """Steps that the run has done at the end."""
 
     def images_at(self, step: int) -> int:
-        """Images seen before that step of it."""
+        """Return the images seen before a step of the segment."""
         return self.first_image + (step - self.first_step) * self.batch_size
 
     @property
     def last_image(self) -> int:
-        """Images seen at its end."""
+        """Images seen at the end."""
         return self.images_at(self.last_step)
 
 
 def plan(stages: Sequence[Stage], batch_size: int, images: int) -> list[Segment]:
-    """The segments of a run over ``images`` images; the last step may go past them.
+    """Return the segments of a run over ``images`` images; the last step may go past them.
 
     Args:
-      stages: of the GAN, in turn.
-      batch_size: images of a step, where a stage does not say.
+      stages: stages of the GAN, in turn.
+      batch_size: images of a step, for stages that name no batch size.
       images: length of the run.
     """
     segments: list[Segment] = []

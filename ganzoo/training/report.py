@@ -1,4 +1,4 @@
-"""What a run will cost, told before its first step: FLOPs from the traced step, memory from the compiled program."""
+"""What a program costs: FLOPs and memory, from the one trace and the one compilation that its first call needs."""
 
 import os
 import time
@@ -28,15 +28,14 @@ class Flops:
     most: float
     """Where it takes its dearest one: a step with all of them."""
 
-    def told(self, batch_size: int) -> str:
-        """One line, for an image of the batch."""
-        lazy = "" if self.most == self.least else f"; {_engineering(self.most / batch_size)} with the lazy phases"
-        return f"a step: {_engineering(self.least / batch_size)} an image{lazy}"
+    def line(self, images: int) -> str:
+        """Return one line about a program that works on ``images`` images."""
+        lazy = "" if self.most == self.least else f"; {_engineering(self.most / images)} with the lazy phases"
+        return f"a step: {_engineering(self.least / images)} an image{lazy}"
 
 
-def flops(function: Callable[..., Any], *args: PyTree) -> Flops:
-    """Those of ``function(*args)``; the arguments may be shapes. Nothing is compiled or computed."""
-    jaxpr = jax.make_jaxpr(function)(*args).jaxpr
+def flops(jaxpr: Any) -> Flops:
+    """Count the operations of a traced function, such as ``jax.jit(f).trace(...).jaxpr``."""
     return Flops(_count(jaxpr, min), _count(jaxpr, max))
 
 
@@ -57,7 +56,7 @@ def _count(jaxpr: Any, choose: Callable[[list[float]], float]) -> float:
 
 
 def _subs(eqn: Any) -> list[Any]:
-    """The functions that an equation calls."""
+    """Return the functions that an equation calls."""
     values = [
         part
         for value in eqn.params.values()
@@ -75,7 +74,7 @@ def _dot(eqn: Any) -> float:
 
 
 def _convolution(eqn: Any) -> float:
-    """Without the zeros that a dilation puts between the values."""
+    """Count a convolution without the zeros that a dilation puts between the values."""
     kernel = eqn.invars[1].aval.shape
     spec = eqn.params["dimension_numbers"].rhs_spec
     taps = prod(kernel[axis] for axis in spec[1:])
@@ -102,20 +101,20 @@ class Memory:
     working: int
     """Of the program's temporaries, at their peak."""
     limit: int | None
-    """What the device has; None where it does not say."""
+    """Memory of the device; None where the device does not tell."""
 
     @property
     def peak(self) -> int:
-        """What the program needs."""
+        """Bytes that the program needs at its peak."""
         return self.fixed + self.working
 
     @property
     def fits(self) -> bool:
-        """Whether there is so much."""
+        """Whether the device has the memory."""
         return self.limit is None or self.peak <= MEMORY_SHARE * self.limit
 
     def largest_micro_batch(self, now: int, multiple: int) -> int | None:
-        """The largest divisor of ``now`` images at once, a multiple of ``multiple``, that would fit.
+        """Return the largest divisor of ``now`` images at once, a multiple of ``multiple``, that would fit.
 
         Temporaries are taken to grow with the images. None where not even the smallest one fits.
         """
@@ -127,14 +126,14 @@ class Memory:
 
 
 def memory_of(compiled: jax.stages.Compiled, device: jax.Device) -> Memory:
-    """What a compiled program needs, from the executable itself, and what the device has."""
+    """Return what a compiled program needs, from the executable itself, and what the device has."""
     analysis: Any = compiled.memory_analysis()
     fixed = analysis.argument_size_in_bytes + analysis.output_size_in_bytes - analysis.alias_size_in_bytes
     return Memory(fixed, analysis.temp_size_in_bytes, memory_limit(device))
 
 
 def memory_limit(device: jax.Device) -> int | None:
-    """Bytes that programs may use on it: the device's own word, or the machine's memory for a processor."""
+    """Return the bytes that programs may use on a device: as it tells, or the machine's memory for a processor."""
     stats = device.memory_stats()
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"]
@@ -149,24 +148,28 @@ def memory_limit(device: jax.Device) -> int | None:
 def program_report(
     program: Any, args: tuple[PyTree, ...], config: Any, batch_size: int, mesh: jax.sharding.Mesh
 ) -> list[str]:
-    """Compile the program for these arguments, as its first call would; tell what it needs, and the remedy if too much.
+    """Trace and compile a program as its first call would; return what it costs and needs, and the remedy if too much.
 
     Args:
-      program: a jitted step; of any other (``pmap``) nothing is told.
-      args: those of its first call, which finds the program compiled.
+      program: a jitted K-step program.
+      args: those of the first call, which then finds the program compiled; the payload's leaves are [K, N, ...].
       config: of the model; one with a field ``micro_batch`` can work on parts of the batch.
       batch_size: images of a step, over all devices.
-      mesh: where it runs.
+      mesh: where the program runs.
     """
-    if not hasattr(program, "lower"):
-        return []
+    traced = program.trace(*args)
+    payload = args[1]
+    steps = next(iter(jax.tree.leaves(payload.get("index", payload)))).shape[0]
     start = time.perf_counter()
-    compiled = program.lower(*args).compile()
+    compiled = traced.lower().compile()
     seconds = time.perf_counter() - start
     memory = memory_of(compiled, mesh.local_devices[0])
     limit = "" if memory.limit is None else f" of {_bytes(memory.limit)}"
     where = "a device" if mesh.size > 1 else "the device"
-    lines = [f"compiled in {seconds:.0f} s; takes {_bytes(memory.peak)}{limit} of {where}'s memory at its peak"]
+    lines = [
+        flops(traced.jaxpr.jaxpr).line(steps * batch_size),
+        f"compiled in {seconds:.0f} s; takes {_bytes(memory.peak)}{limit} of {where}'s memory at its peak",
+    ]
     if not memory.fits:
         lines.append(f"this does not fit: {_remedy(memory, config, batch_size, mesh.size)}")
     return lines

@@ -12,7 +12,8 @@ from golden_cases import Case, draw, filled, run
 from jax.sharding import Mesh, PartitionSpec
 
 from ganzoo.errors import UserError
-from ganzoo.nn.mapping import MappingNetwork, truncate
+from ganzoo.nn.mapping import MappingNetwork
+from ganzoo.nn.styles import truncate
 
 # Records ------------------------------------------------------------------------------------------------------------
 

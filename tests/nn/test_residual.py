@@ -44,7 +44,7 @@ def test_records(case: Case) -> None:
         return jnp.mean(jax.nn.softplus(-logits)), logits
 
     def penalty(params: dict, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-        r1 = penalties.r1_penalty(lambda x: module.apply({"params": params}, x, labels), images)
+        r1 = penalties.r1(lambda x: module.apply({"params": params}, x, labels), images)
         return jnp.mean(r1), r1
 
     def all_of(params: dict, images: jax.Array) -> tuple:

@@ -19,6 +19,7 @@ Where this differs from that code:
 - the labels of fakes are drawn from those of the batch, since a step sees no others.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
@@ -33,7 +34,7 @@ from ganzoo import augment, objectives
 from ganzoo.draws import Draws, FakeDraws, StyleDraws, normal_latents
 from ganzoo.gan import GAN, Average, Model, Network, Stage, TrainState
 from ganzoo.losses import LOSSES
-from ganzoo.models.config import adam, check_groups, discriminator_objectives, init_networks
+from ganzoo.models.config import adam, check_batch_size, discriminator_objectives, init_networks
 from ganzoo.models.stylegan.config import PRESETS, PROGAN_PRESETS, StyleGANConfig, fill_defaults
 from ganzoo.models.stylegan.growth import changes_networks
 from ganzoo.models.stylegan.networks import Generator, blend, discriminator
@@ -58,7 +59,7 @@ class StyleGANState(TrainState):
 
 
 def networks(config: StyleGANConfig, generator: nn.Module, discriminator: nn.Module, halvings: int) -> Networks:
-    """Return what the objectives need of the two modules while the finest level in use is ``halvings`` below the image."""
+    """Return what the objectives need while the finest level in use is ``halvings`` below the image."""
     used = 2 * (len(config.levels) - halvings)
 
     def fake(params: Params, state: State, draws: Draws) -> tuple[Images, State]:
@@ -158,10 +159,7 @@ def step(config: StyleGANConfig, modules: dict[str, nn.Module], halvings: int | 
     adapt = adapt_augmentation(augment.control(config), interval=config.augment_interval)
     whole = train_step(partial(grow, config), one, adapt)
 
-    def check_size(batch_size: int) -> None:
-        check_groups(config, config.micro_batch or batch_size)
-
-    return checked(whole, image_shape=config.image_shape, label_size=config.label_size, check_size=check_size)
+    return checked(whole, image_shape=config.image_shape, label_size=config.label_size, check_size=_check_size(config))
 
 
 def stages(config: StyleGANConfig, modules: dict[str, nn.Module]) -> tuple[Stage, ...]:
@@ -176,10 +174,14 @@ def stages(config: StyleGANConfig, modules: dict[str, nn.Module]) -> tuple[Stage
     return tuple(stage(halvings) for halvings in range(growth.start, -1, -1))
 
 
-def stylegan(config: StyleGANConfig, name: str = "stylegan") -> GAN:
-    """Return the StyleGAN, or the ProGAN, of a config. Images are as detailed as the state is; coarse ones are enlarged.
+def _check_size(config: StyleGANConfig) -> Callable[[int], None]:
+    return partial(check_batch_size, config)
 
-    The published images have psi 0.7 and cutoff 8.
+
+def stylegan(config: StyleGANConfig, name: str = "stylegan") -> GAN:
+    """Return the StyleGAN, or the ProGAN, of a config.
+
+    Images are as detailed as the state is; coarse ones are enlarged. The published images have psi 0.7 and cutoff 8.
     """
     modules = {"generator": Generator(config), "discriminator": discriminator(config)}
     styles = style_space(
@@ -202,6 +204,7 @@ def stylegan(config: StyleGANConfig, name: str = "stylegan") -> GAN:
         init=jax.jit(init),
         step=step(config, modules),
         generate=styles.generate,
+        check_batch_size=_check_size(config),
         latents=partial(normal_latents, size=config.latent_size),
         styles=styles,
         stages=stages(config, modules),

@@ -166,7 +166,8 @@ class Synthesis(nn.Module):
 
         Args:
           ws: [N, L, w], two for every size, the coarsest first.
-          lod: level of detail, 0 for the full size; may be traced. With ``halvings``, lod must be in [halvings, halvings + 1].
+          lod: level of detail, 0 for the full size; may be traced. With ``halvings``, lod must be in
+            [halvings, halvings + 1].
           noise: "const", "none", or keys [N].
           halvings: leaves out the layers of the finer sizes and gives images halved so many times; None gives images
             of the full size, in which coarser ones are enlarged.
@@ -266,7 +267,8 @@ class GrowingDiscriminator(nn.Module):
         Args:
           images: of the full size, or with ``halvings`` of a size halved so many times.
           labels: [N, k].
-          lod: level of detail, 0 for the full size; may be traced. With ``halvings``, lod must be in [halvings, halvings + 1].
+          lod: level of detail, 0 for the full size; may be traced. With ``halvings``, lod must be in
+            [halvings, halvings + 1].
           halvings: leaves out the layers of the finer sizes.
         """
         finest = len(self.levels) - 1 - (halvings or 0)

@@ -22,6 +22,7 @@ Where this differs from the code:
 - the labels of fakes are drawn from those of the batch, since a step sees no others.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
@@ -34,7 +35,7 @@ from ganzoo import augment, objectives
 from ganzoo.draws import Draws, FakeDraws, StyleDraws, normal_latents
 from ganzoo.gan import GAN, Model, TrainState
 from ganzoo.losses import LOSSES
-from ganzoo.models.config import adam, check_groups, discriminator_objectives, init_networks
+from ganzoo.models.config import adam, check_batch_size, discriminator_objectives, init_networks
 from ganzoo.models.stylegan2.config import PRESETS, StyleGAN2Config, fill_defaults
 from ganzoo.models.stylegan2.networks import Generator, discriminator, modulation_kernels
 from ganzoo.nn.residual import ResidualDiscriminator, frozen
@@ -152,10 +153,11 @@ def step(config: StyleGAN2Config, networks: StyleNetworks) -> Step:
     adapt = adapt_augmentation(augment.control(config), interval=config.augment_interval)
     whole = train_step(*steps, average, adapt)
 
-    def check_size(batch_size: int) -> None:
-        check_groups(config, config.micro_batch or batch_size)
+    return checked(whole, image_shape=config.image_shape, label_size=config.label_size, check_size=_check_size(config))
 
-    return checked(whole, image_shape=config.image_shape, label_size=config.label_size, check_size=check_size)
+
+def _check_size(config: StyleGAN2Config) -> Callable[[int], None]:
+    return partial(check_batch_size, config, shrink=config.path_length_batch_shrink if config.path_length_weight else 1)
 
 
 def stylegan2(config: StyleGAN2Config) -> GAN:
@@ -177,6 +179,7 @@ def stylegan2(config: StyleGAN2Config) -> GAN:
         init=jax.jit(init),
         step=step(config, networks(config, **modules)),
         generate=styles.generate,
+        check_batch_size=_check_size(config),
         latents=partial(normal_latents, size=config.latent_size),
         styles=styles,
     )

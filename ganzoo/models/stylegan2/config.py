@@ -22,7 +22,7 @@ class StyleGAN2Networks(PyramidConfig):
     mapping_layers: Annotated[int, Range(1, 8)] = 8
     """Layers of the generator's mapping network, 1 to 8."""
     channel_base: int | None = 32768
-    """Channels at resolution r are channel_base / r, at most channel_max. None: 32768 from 512 pixels on, else 16384."""
+    """Channels at resolution r are channel_base / r, at most channel_max. None: 32768 from 512 pixels on, else half."""
     minibatch_std_group: CountOrZero | None = 4
     """Group size of the minibatch standard deviation. 0: whole (micro-)batch. None: min(batch / devices, 4)."""
     generator_architecture: Architecture = "skip"
@@ -99,7 +99,10 @@ class StyleGAN2Config(AugmentConfig, AdamConfig, ObjectiveConfig, StyleGAN2Netwo
 
 
 def auto_batch_size(image_size: Size, devices: int) -> int:
-    """Return ``max(min(g * min(4096 // resolution, 32), 64), g)`` on g devices. NVlabs/stylegan2-ada-pytorch, train.py:167."""
+    """Return ``max(min(g * min(4096 // resolution, 32), 64), g)`` on g devices.
+
+    NVlabs/stylegan2-ada-pytorch, train.py:167.
+    """
     resolution = pyramid(image_size, 32768, 512)[-1].resolution
     return max(min(devices * min(4096 // resolution, 32), 64), devices)
 
@@ -185,14 +188,15 @@ _TINY_RUN = {
     "images": 640, "batch_size": 16, "steps_per_dispatch": 1, "log_every": 160, "sample_every": 320,
     "checkpoint_every": 320,
 }  # fmt: skip
+_RUN64 = {**_RUN, "batch_size": 64}
 _CIFAR10, _DIGITS = {"data": "tfds:cifar10", "mirror": True}, {"data": "digits"}
 
 # fmt: off
 PRESETS: Mapping[str, Preset] = {
     #                               pixels   base    rate  gamma  half-life  group  mapping
     "stylegan2": Preset(_published(  1024, 32768, 2.0e-3, 10.00,    10_000,     4), training=_RUN),
-    "paper256":  Preset(_published(   256, 16384, 2.5e-3,  1.00,    20_000,     8), training={**_RUN, "batch_size": 64}),
-    "paper512":  Preset(_published(   512, 32768, 2.5e-3,  0.50,    20_000,     8), training={**_RUN, "batch_size": 64}),
+    "paper256":  Preset(_published(   256, 16384, 2.5e-3,  1.00,    20_000,     8), training=_RUN64),
+    "paper512":  Preset(_published(   512, 32768, 2.5e-3,  0.50,    20_000,     8), training=_RUN64),
     "paper1024": Preset(_published(  1024, 32768, 2.0e-3,  2.00,    10_000,     4), training=_RUN),
     "cifar": Preset(_cifar(_published(32, 32768, 2.5e-3, 0.01,     500_000,    32,       2)), _CIFAR10,
                     {**_RUN, "images": 100_000_000, "batch_size": 64}),

@@ -18,7 +18,7 @@ from ganzoo.models import stylegan
 from ganzoo.models.stylegan.config import PRESETS, StyleGANConfig
 from ganzoo.models.stylegan.networks import Epilogue, Generator, discriminator
 from ganzoo.runs import experiments
-from ganzoo.runs import run as run_experiment
+from ganzoo.runs.run import run as run_experiment
 from ganzoo.testing import assert_near
 from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints

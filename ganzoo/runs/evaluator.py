@@ -1,0 +1,205 @@
+"""Metrics of a GAN's states on a data set: whatever keeps features, labels and latents the same from state to state."""
+
+from collections.abc import Callable
+from functools import cached_property, partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from ganzoo import __version__
+from ganzoo.config import require
+from ganzoo.data import Dataset
+from ganzoo.data.order import positions
+from ganzoo.data.source import digest
+from ganzoo.disk import recall, remember
+from ganzoo.errors import UserError
+from ganzoo.gan import GAN
+from ganzoo.metrics import suite
+from ganzoo.metrics.config import MetricsConfig, load_extractor
+from ganzoo.metrics.features import extract, index_batches
+from ganzoo.metrics.lpips import lpips_extractor
+from ganzoo.metrics.preprocessing import quantize
+from ganzoo.metrics.statistics import FeatureSet, collect
+from ganzoo.ops.collective import AXIS
+from ganzoo.ops.random import for_indices
+from ganzoo.typing import Key, State
+
+PURPOSE = 0x6D657472
+"""Folded into the seed's key: metrics draw with keys that training never uses."""
+LATENTS, LABELS, SUBSETS, PATHS = range(4)
+"""Draws of an evaluation, each with a key of its own."""
+
+
+class Evaluator:
+    """Metrics of one GAN's states. Features of the real images are extracted once, for the first state."""
+
+    def __init__(
+        self, gan: GAN, dataset: Dataset, config: MetricsConfig, mesh: Mesh, log: Callable[[str], None]
+    ) -> None:
+        """
+        Args:
+          gan: whose states are measured.
+          dataset: the real images; labels of a conditional model are drawn from it.
+          config: what is measured, at least one metric.
+          mesh: where states are and where images are made.
+          log: receives lines about what takes long.
+
+        Raises:
+          UserError: the metrics need what is not there.
+        """
+        require(bool(config.metrics), "metrics", config.metrics, f"be some of {', '.join(suite.NAMES)}")
+        if gan.label_size not in (0, dataset.label_size):
+            raise UserError(
+                f"{dataset.name} has labels of length {dataset.label_size}, the model wants {gan.label_size}"
+            )
+        self._gan, self._dataset, self._mesh, self._log = gan, dataset, mesh, log
+        self.config = config
+        suite.check_model(config.metrics, gan)
+        self.extractor = load_extractor(config, log)
+        self._pair_extractor = lpips_extractor(config.lpips) if config.lpips else self.extractor
+        self._pair_programs: dict[str, Callable] = {}
+        self._batch_size = -(-config.metric_batch_size // mesh.size) * mesh.size
+        key = jax.random.fold_in(jax.random.key(config.metric_seed), PURPOSE)
+        self._keys = [jax.random.fold_in(key, part) for part in (LATENTS, LABELS, SUBSETS, PATHS)]
+
+    def __call__(self, state: State) -> dict[str, float]:
+        """Return the numbers of a state, by name. The state is not changed or donated."""
+        config, numbers = self.config, {}
+        state = jax.device_put(state, NamedSharding(self._mesh, PartitionSpec()))
+        compared = list(suite.feature_metrics(config.metrics))
+        if compared:
+            _, keep = suite.keeps_features(compared)
+            sampler = partial(self._sample, state)
+            fake = suite.extract_features(
+                sampler, self.extractor, config.samples, keep=keep, batch_size=self._batch_size, mesh=self._mesh
+            )
+            evidence = suite.Evidence(self.extractor, self.reals, fake, self._keys[SUBSETS])
+            numbers |= suite.measure(compared, evidence)
+        for name, metric in suite.pair_metrics(config.metrics).items():
+            numbers |= suite.measure_pairs(name, self._pairs(state, name, metric))
+        return numbers
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether a higher first number, by which checkpoints are compared, is better."""
+        return suite.higher_is_better(self.config.metrics[0])
+
+    @cached_property
+    def reals(self) -> FeatureSet:
+        """Features of the real images, from the cache if they were extracted before."""
+        keep, _ = suite.keeps_features(self.config.metrics)
+        key = digest(self._dataset.source.revision, sorted(self.about["real"].items()), self.extractor_about)
+        file = f"metrics/{key}.npz"
+        found = recall(file, partial(FeatureSet.from_bytes, features=keep))
+        if not _everywhere(found is not None):
+            self._log(
+                f"features of {self.about['real']['count']:,} real images ({self.extractor.name}), to be kept in the cache"
+            )
+            found = collect(extract(self._read(), self.extractor, len(self._real_indices), self._mesh), keep=keep)
+            if jax.process_index() == 0:
+                remember(file, found.to_bytes())
+        assert found is not None
+        return found
+
+    @property
+    def extractor_about(self) -> dict[str, str]:
+        """All that decides on features, as JSON types."""
+        return {"name": self.extractor.name, **self.extractor.about}
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """All that it takes to repeat a result, as JSON types."""
+        data, target = self._dataset, self._dataset.target
+        real = {
+            "data": data.name,
+            "fingerprint": data.fingerprint,
+            "count": len(self._real_indices),
+            "of": len(data),
+            "shape": list(data.image_shape),
+            "crop": target.crop,
+            "resize": target.resize_filter,
+            "mirror": data.mirror,
+            "dtype": "uint8",
+        }
+        fakes = {
+            "count": self.config.samples,
+            "seed": self.config.metric_seed,
+            "weights": "ema",
+            "dtype": "uint8, but for path lengths",
+            "labels": "drawn from the real ones" if self._gan.label_size else "none",
+        }
+        how = {"features": "float32", "statistics": "float64", "covariance": "unbiased"}
+        device = self._mesh.devices.flat[0].device_kind
+        return {
+            "metrics": list(self.config.metrics),
+            "extractor": self.extractor_about,
+            "path_lengths": {"name": self._pair_extractor.name, **self._pair_extractor.about},
+            "real": real,
+            "fake": fakes,
+            "precision": how,
+            "ganzoo": __version__,
+            "jax": jax.__version__,
+            "device": device,
+        }
+
+    @cached_property
+    def _real_indices(self) -> np.ndarray:
+        """Indices of the real images, sorted so that files are read one after the other."""
+        size = len(self._dataset)
+        return np.sort(positions(0, size, 0, min(self.config.reals or size, size)))
+
+    def _read(self) -> Any:
+        """Yield the real images in batches."""
+        batches = (self._real_indices[places] for places in index_batches(len(self._real_indices), self._batch_size))
+        return (batch["image"] for batch in self._dataset.prefetch(batches))
+
+    def _labels(self, indices: np.ndarray) -> np.ndarray | None:
+        """Return the labels [n, k] of real images drawn at random, one for each generated image."""
+        if not self._gan.label_size or self._dataset.labels is None:
+            return None
+        kept = len(self._dataset.kept)
+        chosen = (np.asarray(_uniform(self._keys[LABELS], indices), np.float64) * kept).astype(int)
+        return self._dataset.labels.rows(np.minimum(chosen, kept - 1))
+
+    @cached_property
+    def _program(self) -> Callable[..., jax.Array]:
+        """``(state, indices, labels) -> uint8 images``."""
+        gan, key = self._gan, self._keys[LATENTS]
+
+        def generate(state: State, indices: jax.Array, labels: Any) -> jax.Array:
+            return quantize(gan.generate(state, gan.latents(key, indices), labels, ema=True))
+
+        return self._jitted(generate)
+
+    def _jitted(self, function: Callable) -> Callable:
+        whole, split = (NamedSharding(self._mesh, spec) for spec in (PartitionSpec(), PartitionSpec(AXIS)))
+        return jax.jit(function, in_shardings=(whole, split, split), out_shardings=split)
+
+    def _sample(self, state: State, indices: np.ndarray) -> jax.Array:
+        return self._program(state, indices, self._labels(indices))
+
+    def _pairs(self, state: State, name: str, metric: suite.PairMetric) -> suite.PairEvidence:
+        """Return what a metric of pairs is computed from."""
+        if name not in self._pair_programs:
+            self._pair_programs[name] = self._jitted(partial(metric.make, self._gan, self._keys[PATHS]))
+        program = self._pair_programs[name]
+
+        def pairs(indices: np.ndarray) -> tuple[jax.Array, jax.Array]:
+            return program(state, indices, self._labels(indices))
+
+        return suite.PairEvidence(pairs, self._pair_extractor, self.config.samples, self._batch_size, self._mesh)
+
+
+@jax.jit
+def _uniform(key: Key, indices: jax.Array) -> jax.Array:
+    return for_indices(jax.random.uniform, key, indices)
+
+
+def _everywhere(holds: bool) -> bool:
+    """Return whether a condition holds in all processes, so that all extract features or none does."""
+    if jax.process_count() == 1:
+        return holds
+    return bool(multihost_utils.process_allgather(np.array(holds)).all())
