@@ -13,13 +13,13 @@ from ganzoo.cli.process import USAGE, guarded
 from ganzoo.errors import UserError, nearest
 
 RUNS = {
-    "train NAME [--data PATH] [--out DIR]": "Train a model into a run folder; --resume continues it.",
+    "train NAME [--data PATH]": "Train a model into a run folder; --resume continues it.",
     "list [--model NAME]": "Show the models and presets that NAME can be.",
     "evaluate RUN [--metrics fid kid]": "Measure FID and other metrics of a run folder.",
 }
 TOOLS = {
     "inspect FILE": "Show what a file of networks holds.",
-    "convert MODEL FILE": "Write a model as .safetensors, or with the original names.",
+    "convert MODEL FILE": "Write a model as .safetensors.",
     "sample MODEL [--seeds 0-63]": "Write images of seeds.",
     "mix MODEL [--layers 4-7]": "Write a table of mixed styles.",
     "interpolate MODEL [--out FILM.webp]": "Write a film from image to image.",

@@ -28,7 +28,7 @@ def guarded(command: Callable[[], Any]) -> int:
         print(f"ganzoo: error: {error}", file=sys.stderr)
         return USAGE
     except KeyboardInterrupt as stop:
-        print(f"ganzoo: {stop or 'stopped'}", file=sys.stderr)
+        print(f"ganzoo: {str(stop) or 'stopped'}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # whoever reads the output, such as ``head``, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -13,6 +13,7 @@ import tyro
 
 from ganzoo.augment import AugmentConfig
 from ganzoo.cli.listing import json_rows, rows, table
+from ganzoo.cli.options import ModelFile, own_model
 from ganzoo.cli.parsing import Group, Option, options_of, parse, parse_groups
 from ganzoo.cli.process import join_cluster, prepare
 from ganzoo.config import replaced
@@ -78,6 +79,8 @@ class Evaluate:
     """Another split of a TFDS data set, such as "test"; None: the split of the training."""
     devices: int = 0
     """Number of devices to use; 0 uses all."""
+    model_file: ModelFile = None
+    """File and variable of your own ganzoo.Model, for a run folder of that model; None: an installed model."""
     json: Path | None = None
     """Write the result to this file, too; None: only to evaluations.jsonl."""
 
@@ -137,6 +140,7 @@ def evaluate(args: Sequence[str]) -> None:
             checkpoint=chosen.checkpoint,
             data=data,
             devices=chosen.devices,
+            model=own_model(chosen.model_file),
             reading=reading,
         )
     for name, number in result["values"].items():
