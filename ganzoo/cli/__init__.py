@@ -13,7 +13,7 @@ from ganzoo.cli.process import USAGE, guarded
 from ganzoo.errors import UserError, nearest
 
 RUNS = {
-    "train NAME [--data PATH]": "Train a model into a run folder; --resume continues it.",
+    "train NAME [--data PATH]": "Train a model into a run folder.",
     "list [--model NAME]": "Show the models and presets that NAME can be.",
     "evaluate RUN [--metrics fid kid]": "Measure FID and other metrics of a run folder.",
 }

@@ -128,9 +128,8 @@ def check_batch_size(config: ObjectiveConfig, size: int, *, shrink: int = 1) -> 
     micro = config.micro_batch
     require(not micro or size % micro == 0, "micro_batch", micro, f"divide the batch of {size} images")
     together = micro or size
-    require(
-        together % shrink == 0, "path_length_batch_shrink", shrink, f"divide the (micro-)batch of {together} images"
-    )
+    must = f"divide the (micro-)batch of {together} images"
+    require(together % shrink == 0, "path_length_batch_shrink", shrink, must)
     if isinstance(config, PyramidConfig):
         group = config.minibatch_std_group
         fits = not group or not config.minibatch_std_channels or together % min(group, together) == 0
