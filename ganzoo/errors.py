@@ -12,7 +12,7 @@ class UserError(ValueError):
 
 
 def guess(name: str, known: Iterable[str]) -> str:
-    """Return a hint for a misspelt ``name``, `` did you mean 'x'?``; empty where none of the ``known`` names is close."""
+    """Return `` did you mean 'x'?`` for a misspelt ``name``; empty where none of the ``known`` names is close."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" did you mean {close[0]!r}?" if close else ""
 

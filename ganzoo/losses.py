@@ -60,7 +60,7 @@ def minimax_generator(real: Logits, fake: Logits) -> PerExample:
 
 
 def non_saturating_generator(real: Logits, fake: Logits) -> PerExample:
-    """Return -log D(G(z)): the fixed point of minimax, with strong gradients early. Goodfellow et al. 2014, section 3."""
+    """Return -log D(G(z)): minimax's fixed point, with strong gradients early. Goodfellow et al. 2014, section 3."""
     del real
     return softplus(-fake)
 

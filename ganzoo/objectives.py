@@ -11,7 +11,7 @@ that it needs, so that they are made before it, in the batch::
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeAlias, cast
 
@@ -53,7 +53,7 @@ class Networks:
     """(H, W, C) of the images that the discriminator gets."""
     real: Callable[[State, AnyArray], Images] = _to_float
     """``real(state, images)``: the batch's images as the discriminator gets them, in [-1, 1]."""
-    augmentation: AugmentConfig = AugmentConfig()
+    augmentation: AugmentConfig = field(default_factory=AugmentConfig)
     """How real and fake images are augmented before the discriminator sees them."""
 
     def shown(self, images: Images, state: State, batch: Batch, kind: str) -> Images:

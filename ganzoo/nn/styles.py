@@ -24,9 +24,9 @@ from ganzoo.typing import AnyArray, Images, Key, Labels, Latents, PyTree, State,
 
 
 def mixing_cutoff(key: Key, probability: float, layers: int) -> Int[Array, ""]:
-    """Draw the first style input that takes its style from a second latent: with ``probability`` one of 1 .. layers - 1.
+    """Draw the first style input that takes its style from a second latent.
 
-    Otherwise it is ``layers``, which mixes nothing. Karras et al. 2018, arXiv:1812.04948, section 3.1.
+    With ``probability`` it is one of 1 .. layers - 1; otherwise it is ``layers``, which mixes nothing. Karras et al. 2018, arXiv:1812.04948, section 3.1.
     """
     gate, place = jax.random.split(key)
     cutoff = jax.random.randint(place, (), 1, layers)
@@ -64,7 +64,7 @@ def truncate(
 
 
 def check_truncation(psi: Any, cutoff: int | None, layers: int) -> None:
-    """Raise ``UserError`` for a ``psi`` outside [-1, 1] (unless it is traced) or a ``cutoff`` that is no style input."""
+    """Raise ``UserError`` for an untraced ``psi`` outside [-1, 1] or a ``cutoff`` that is no style input."""
     if not isinstance(psi, jax.core.Tracer):
         number = float(psi)
         require(math.isfinite(number) and -1 <= number <= 1, "psi", number, "be in [-1, 1]; 1 does not truncate")

@@ -15,7 +15,7 @@ def to_float(images: Images | ImagesUint8) -> Images:
 
 
 def to_uint8(images: Float[Array, "*n h w c"] | Float[np.ndarray, "*n h w c"]) -> UInt8[np.ndarray, "*n h w c"]:
-    """Return images [..., H, W, C] in [-1, 1] as uint8 on the host: ``x * 127.5 + 128``, clipped to 0..255 and truncated.
+    """Return images [..., H, W, C] in [-1, 1] as uint8 on the host: ``x * 127.5 + 128``, clipped and truncated.
 
     This maps ``to_float(u)`` back to ``u``. NVlabs/stylegan3, metrics/metric_utils.py:269.
     """

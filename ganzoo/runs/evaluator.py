@@ -95,9 +95,8 @@ class Evaluator:
         file = f"metrics/{key}.npz"
         found = recall(file, partial(FeatureSet.from_bytes, features=keep))
         if not _everywhere(found is not None):
-            self._log(
-                f"features of {self.about['real']['count']:,} real images ({self.extractor.name}), to be kept in the cache"
-            )
+            count = len(self._real_indices)
+            self._log(f"features of {count:,} real images ({self.extractor.name}): computed once, then cached")
             found = collect(extract(self._read(), self.extractor, len(self._real_indices), self._mesh), keep=keep)
             if jax.process_index() == 0:
                 remember(file, found.to_bytes())

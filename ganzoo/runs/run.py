@@ -125,9 +125,11 @@ def run(
     """
     prepared = prepare(experiment, out, resume=resume, log=log, reading=reading)
     if dry_run:
+        steps = prepared.steps_per_dispatch
         for segment in prepared.segments:
-            payload = prepared.feed.example(prepared.steps_per_dispatch, segment.batch_size)
-            report(prepared, segment, prepared.program(segment), (prepared.shapes, payload, prepared.key(1)))
+            payload = prepared.feed.example(steps, segment.batch_size)
+            args = prepared.shapes, payload, prepared.key(1)
+            report(prepared, segment, prepared.program(segment), args, steps)
         log(f"dry run: nothing was written to {out}")
         return prepared.shapes
     if not resume:
@@ -222,7 +224,7 @@ def dispatches(run: Run, state: State) -> Generator[Dispatch]:
         with contextlib.closing(payloads):
             for i, (count, payload) in enumerate(payloads):
                 if i == 0:
-                    report(run, segment, program, (like, payload, run.key(1)))
+                    report(run, segment, program, (like, payload, run.key(1)), count)
                 yield Dispatch(program, payload, count, count * segment.batch_size)
 
 
@@ -299,10 +301,10 @@ def costs(run: Run) -> list[str]:
     ]
 
 
-def report(run: Run, segment: Segment, program: Step, args: tuple[PyTree, ...]) -> None:
+def report(run: Run, segment: Segment, program: Step, args: tuple[PyTree, ...], steps: int) -> None:
     """Trace and compile a program for arguments, as its first call would; say what a step costs and needs."""
     prefix = f"{segment.stage.name}: " if len(run.gan.stages) > 1 else ""
-    for line in program_report(program, args, run.gan.config, segment.batch_size, run.mesh):
+    for line in program_report(program, args, run.gan.config, segment.batch_size, run.mesh, steps=steps):
         run.log(f"{prefix}{line}")
 
 

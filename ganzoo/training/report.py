@@ -146,20 +146,19 @@ def memory_limit(device: jax.Device) -> int | None:
 
 
 def program_report(
-    program: Any, args: tuple[PyTree, ...], config: Any, batch_size: int, mesh: jax.sharding.Mesh
+    program: Any, args: tuple[PyTree, ...], config: Any, batch_size: int, mesh: jax.sharding.Mesh, *, steps: int = 1
 ) -> list[str]:
     """Trace and compile a program as its first call would; return what it costs and needs, and the remedy if too much.
 
     Args:
       program: a jitted K-step program.
-      args: those of the first call, which then finds the program compiled; the payload's leaves are [K, N, ...].
+      args: those of the first call, which then finds the program compiled.
       config: of the model; one with a field ``micro_batch`` can work on parts of the batch.
       batch_size: images of a step, over all devices.
       mesh: where the program runs.
+      steps: K.
     """
     traced = program.trace(*args)
-    payload = args[1]
-    steps = next(iter(jax.tree.leaves(payload.get("index", payload)))).shape[0]
     start = time.perf_counter()
     compiled = traced.lower().compile()
     seconds = time.perf_counter() - start

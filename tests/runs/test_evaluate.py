@@ -10,18 +10,19 @@ import pytest
 from metrics.test_lpips import ARRAYS
 
 import ganzoo
-from ganzoo import evaluation
 from ganzoo.cli import main
 from ganzoo.data import DataConfig, open_dataset
 from ganzoo.errors import UserError
-from ganzoo.runs.evaluate import Evaluator, MetricsConfig, evaluate_run
+from ganzoo.metrics import MetricsConfig, weights
+from ganzoo.runs import evaluator as evaluators
+from ganzoo.runs.config import Experiment, experiments
+from ganzoo.runs.evaluate import evaluate_run
+from ganzoo.runs.evaluator import Evaluator
 from ganzoo.runs.run import run
-from ganzoo.metrics import weights
-from ganzoo.runs.config import Experiment, TrainingConfig, experiments
 from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints
 
-METRICS = {"metrics": ("frechet", "precision_recall"), "metric_every": 64, "metric_samples": 40, "metric_reals": 60}
+METRICS = {"metrics": MetricsConfig(("frechet", "precision_recall"), samples=40, reals=60), "metric_every": 64}
 
 
 def tiny(**training) -> Experiment:
@@ -85,7 +86,7 @@ def test_a_result_tells_how_it_was_made(measured) -> None:
     assert last["fake"] == {
         "count": 40,
         "seed": 0,
-        "weights": "averaged",
+        "weights": "ema",
         "dtype": "uint8, but for path lengths",
         "labels": "drawn from the real ones",
     }
@@ -117,14 +118,14 @@ def test_a_resumed_run_measures_the_same(tmp_path, measured) -> None:
     assert results(out) == results(measured)
 
 
-def test_a_failure_is_told_and_training_goes_on(tmp_path, monkeypatch, plain) -> None:
+def test_a_failure_is_reported_and_training_goes_on(tmp_path, monkeypatch, plain) -> None:
     def fail(self, state):
         raise RuntimeError("out of memory\nand a long trace")
 
     monkeypatch.setattr(Evaluator, "__call__", fail)
     lines = trained(tmp_path / "run", keep_best=1, **METRICS)
-    told = [line for line in lines if "failed" in line]
-    assert told == [
+    failed = [line for line in lines if "failed" in line]
+    assert failed == [
         f"metrics at {images} images failed, training goes on: RuntimeError: out of memory" for images in (64, 128, 192)
     ]
     assert_same(final(tmp_path / "run"), final(plain))
@@ -182,12 +183,12 @@ def test_the_seed_and_the_path_lengths(plain) -> None:
 def test_path_lengths_by_lpips(digits, tmp_path) -> None:
     np.savez(tmp_path / "all.npz", **ARRAYS)
     fields = {"metrics": ("ppl_z_end",), "samples": 20, "extractor": "pixels", "metric_batch_size": 20}
-    judge, gan = evaluator(digits, lpips=(str(tmp_path / "all.npz"),), **fields)
-    numbers = judge(parallel.jit_init(gan.init, parallel.data_mesh(1))(jax.random.key(0)))
+    evaluate, gan = evaluator(digits, lpips=(str(tmp_path / "all.npz"),), **fields)
+    numbers = evaluate(parallel.jit_init(gan.init, parallel.data_mesh(1))(jax.random.key(0)))
     assert list(numbers) == ["ppl_z_end"]
     assert numbers["ppl_z_end"] > 0
-    assert judge.about["path_lengths"]["name"] == "lpips"
-    assert len(judge.about["path_lengths"]["sha256"]) == 64
+    assert evaluate.about["path_lengths"]["name"] == "lpips"
+    assert len(evaluate.about["path_lengths"]["sha256"]) == 64
     with pytest.raises(UserError, match="no LPIPS weights at nowhere"):
         evaluator(digits, lpips=("nowhere",), **fields)
 
@@ -209,27 +210,27 @@ def evaluator(digits, devices=1, **fields) -> tuple[Evaluator, ganzoo.GAN]:
 def test_devices_and_batch_size_do_not_matter(digits) -> None:
     found = []
     for devices, size in ((1, 64), (8, 24)):
-        judge, gan = evaluator(digits, devices, metric_batch_size=size)
+        evaluate, gan = evaluator(digits, devices, metric_batch_size=size)
         state = parallel.jit_init(gan.init, parallel.data_mesh(devices))(jax.random.key(0))
-        found.append(judge(state))
+        found.append(evaluate(state))
     for name, number in found[0].items():
         np.testing.assert_allclose(number, found[1][name], rtol=1e-6, err_msg=name)
 
 
 def test_labels_are_those_of_real_images(digits) -> None:
-    judge, _ = evaluator(digits)
-    labels = judge._labels(np.arange(500, dtype=np.int32))
+    evaluate, _ = evaluator(digits)
+    labels = evaluate._labels(np.arange(500, dtype=np.int32))
     assert labels.shape == (500, 10)
     np.testing.assert_array_equal(labels.sum(1), 1)
     assert labels.sum(0).min() > 20
-    np.testing.assert_array_equal(labels[100:110], judge._labels(np.arange(100, 110, dtype=np.int32)))
+    np.testing.assert_array_equal(labels[100:110], evaluate._labels(np.arange(100, 110, dtype=np.int32)))
 
 
 def test_real_images_are_looked_at_once(digits, monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("GANZOO_CACHE", str(tmp_path))
     first, _ = evaluator(digits)
     known = first.reals
-    monkeypatch.setattr(evaluation, "extracted", None)  # would fail
+    monkeypatch.setattr(evaluators, "extract", None)  # would fail
     again, _ = evaluator(digits)
     np.testing.assert_array_equal(again.reals.features, known.features)
     other, _ = evaluator(digits, reals=51)
@@ -238,11 +239,11 @@ def test_real_images_are_looked_at_once(digits, monkeypatch, tmp_path) -> None:
 
 
 def test_metric_keys_are_none_of_the_training(digits) -> None:
-    judge, _ = evaluator(digits)
+    evaluate, _ = evaluator(digits)
     of_run = [*jax.random.split(jax.random.key(0), 3)]
     of_run += [jax.random.fold_in(key, step) for key in of_run for step in range(4)]
-    bits = {tuple(np.asarray(jax.random.key_data(key))) for key in [*judge._keys, *of_run]}
-    assert len(bits) == len(judge._keys) + len(of_run)
+    bits = {tuple(np.asarray(jax.random.key_data(key))) for key in [*evaluate._keys, *of_run]}
+    assert len(bits) == len(evaluate._keys) + len(of_run)
 
 
 # What users get wrong -----------------------------------------------------------------------------------------------
@@ -303,9 +304,3 @@ def test_one_line_of_complaint(typed, capsys, tmp_path, monkeypatch) -> None:
 def test_a_run_without_best_checkpoints(plain) -> None:
     with pytest.raises(UserError, match="holds no best checkpoint; train with --metrics and --keep-best"):
         evaluate_run(plain, MetricsConfig(), checkpoint="best")
-
-
-def test_training_config_makes_a_metrics_config() -> None:
-    assert TrainingConfig().evaluation is None
-    made = TrainingConfig(metrics=("kid",), metric_samples=77, inception_resize="clean", lpips=("a",)).evaluation
-    assert made == MetricsConfig(("kid",), samples=77, inception_resize="clean", lpips=("a",))

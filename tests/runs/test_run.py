@@ -1,18 +1,23 @@
 """What a run puts together: labels of the sample grids, experiments by name, what may change on resume."""
 
+import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
 
 import ganzoo
-import ganzoo.runs.run
-from ganzoo.config import differences, to_json
+from ganzoo.config import to_json
 from ganzoo.data import DataConfig, open_dataset
-from ganzoo.runs.run import SHOWN_CLASSES, run, shown_labels
-from ganzoo.runs.config import TrainingConfig, experiments
+from ganzoo.errors import UserError
+from ganzoo.models import dcgan
+from ganzoo.runs.config import Experiment, TrainingConfig, experiments
 from ganzoo.runs.folder import FREE_ON_RESUME
+from ganzoo.runs.run import SHOWN_CLASSES, prepare, run, shown_labels
+from ganzoo.training.hooks import Hook
 
 
 class Labelled:
@@ -67,37 +72,129 @@ def test_digits_fit_their_experiment() -> None:
     assert model.config == experiment.gan
     assert open_dataset(experiment.data, model.image_shape).label_size == model.label_size
     training = experiment.training
-    assert training.images % (training.batch_size * training.steps_per_dispatch) == 0  # no program for a rest
+    assert training.images % (training.batch_size * 8) == 0  # no program for a rest
 
 
 @pytest.mark.parametrize("name", FREE_ON_RESUME)
 def test_fields_free_on_resume_exist(name: str) -> None:
-    flat = (
-        {line.split(":")[0] for experiment in experiments().values() for line in differences({}, to_json(experiment))}
-        | {f"data.{field}" for field in to_json(DataConfig())}
-        | {f"training.{field}" for field in to_json(TrainingConfig())}
-    )
-    assert name in flat
+    known = {f"data.{field}" for field in to_json(DataConfig())}
+    known |= {f"training.{field}" for field in to_json(TrainingConfig())}
+    assert name in {"name", *known}
 
 
-def test_keys_of_a_run_differ(monkeypatch, tmp_path) -> None:
-    """Weights, training and the latents of the grids are drawn with keys of their own."""
-    used = {}
+def quiet(line: str) -> None:
+    del line
 
-    def stop(gan, segments, feed, state, key, settings, made, log) -> None:
-        used["run"] = key
 
-    def remember(gan, dataset, settings, images, out, checkpoints, key) -> list:
-        used["sample"] = key
-        return []
-
-    monkeypatch.setattr(ganzoo.runs.run, "advance", stop)
-    monkeypatch.setattr(ganzoo.runs.run, "hooks", remember)
+def tiny(**training: Any) -> Experiment:
     base = experiments()["dcgan-tiny"]
-    run(replace(base, training=replace(base.training, devices=1)), tmp_path / "run", log=lambda line: None)
-    steps = [jax.random.fold_in(used["run"], step) for step in range(3)]
-    data = {tuple(np.asarray(jax.random.key_data(key))) for key in [used["run"], used["sample"], *steps]}
-    assert len(data) == 5
+    return replace(base, training=replace(base.training, **{"devices": 1, "images": 64, **training}))
+
+
+def test_keys_of_a_run_differ(tmp_path) -> None:
+    """Weights, training and the latents of the grids are drawn with keys of their own."""
+    prepared = prepare(tiny(), tmp_path / "run", log=quiet)
+    keys = [prepared.key(purpose) for purpose in range(3)]
+    steps = [jax.random.fold_in(prepared.key(1), step) for step in range(3)]
+    assert len({tuple(np.asarray(jax.random.key_data(key))) for key in [*keys, *steps]}) == 6
+
+
+def test_a_dry_run_says_all_and_writes_nothing(tmp_path) -> None:
+    lines: list[str] = []
+    run(tiny(), tmp_path / "run", dry_run=True, log=lines.append)
+    text = "\n".join(lines)
+    assert not list(tmp_path.iterdir())
+    for part in (
+        "G 1,752 and D 848 parameters",
+        "FLOPs an image",
+        "compiled in",
+        "MB",
+        "10 classes",
+        "nothing was written",
+    ):
+        assert part in text
+
+
+def counting(traces: list[int]) -> ganzoo.Model:
+    """The tiny DCGAN, whose step says when it is traced."""
+
+    def build(config: Any) -> ganzoo.GAN:
+        gan = dcgan.dcgan(config)
+
+        def step(state, batch, key):
+            traces.append(len(batch["image"]))
+            return gan.step(state, batch, key)
+
+        return replace(gan, step=step, stages=(ganzoo.gan.Stage(gan.name, step),))
+
+    return replace(dcgan.MODEL, build=build)
+
+
+def test_a_step_is_traced_once(tmp_path) -> None:
+    traces: list[int] = []
+    run(replace(tiny(), model=counting(traces)), tmp_path / "run", log=quiet)
+    assert traces == [16]
+
+
+def test_a_folder_of_another_format_is_named(tmp_path) -> None:
+    run(tiny(), tmp_path / "run", log=quiet)
+    config = tmp_path / "run" / "config.json"
+    record = json.loads(config.read_text())
+    assert record.pop("format") == 2
+    config.write_text(json.dumps(record))
+    with pytest.raises(UserError, match=r"run folder of format 1, written by ganzoo 0\.1"):
+        run(tiny(images=128), tmp_path / "run", resume=True, log=quiet)
+    with pytest.raises(UserError, match="format 1"):
+        ganzoo.load(tmp_path / "run")
+
+
+# ganzoo.train -------------------------------------------------------------------------------------------------------
+
+
+def test_train_returns_state_and_folder_and_sends_fields_home(tmp_path) -> None:
+    state, folder = ganzoo.train(
+        "dcgan-tiny", out=tmp_path / "f", r1_gamma=0.5, images=64, mirror=True, devices=1, log=quiet
+    )
+    recorded = json.loads((folder / "config.json").read_text())["experiment"]
+    assert (int(state.images), folder) == (64, tmp_path / "f")
+    assert recorded["gan"]["r1_gamma"] == 0.5
+    assert recorded["data"]["mirror"] is True
+    again, _ = ganzoo.train(
+        "dcgan-tiny", out=folder, r1_gamma=0.5, images=96, mirror=True, devices=1, resume=True, log=quiet
+    )
+    assert int(again.images) == 96
+
+
+def test_a_model_from_outside_is_a_peer(tmp_path) -> None:
+    mine = replace(dcgan.MODEL, name="mine")
+    _, folder = ganzoo.train(mine, "digits", out=tmp_path / "f", image_size=16, images=64, batch_size=16, devices=1,
+                             generator_features=4, discriminator_features=4, channels=1, log=quiet)  # fmt: skip
+    gan, state = ganzoo.load(folder, model=mine)
+    assert gan.sample(state, jax.random.key(0), 2).shape == (2, 16, 16, 1)
+    with pytest.raises(UserError, match="unknown model 'mine'"):
+        ganzoo.load(folder)
+
+
+def test_train_works_off_the_main_thread_and_calls_hooks(tmp_path) -> None:
+    class Seen(Hook):
+        every = (16,)
+        images: list[int] = []  # noqa: RUF012
+
+        def at(self, context) -> None:
+            self.images.append(context.images)
+
+    def work() -> int:
+        state, _ = ganzoo.train("dcgan-tiny", out=tmp_path / "f", images=64, devices=1, hooks=[Seen()], log=quiet)
+        return int(state.images)
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(work).result() == 64
+    assert Seen.images[-1] == 64
+
+
+def test_a_field_that_nobody_has() -> None:
+    with pytest.raises(UserError, match="dcgan-tiny has no field 'r1_gama'; did you mean 'r1_gamma'"):
+        ganzoo.train("dcgan-tiny", r1_gama=1.0)
 
 
 def test_sampling_compiles_with_labels() -> None:

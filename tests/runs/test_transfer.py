@@ -8,8 +8,9 @@ import pytest
 
 import ganzoo
 from ganzoo.errors import UserError
+from ganzoo.pretrained import read_weights
+from ganzoo.runs.transfer import matches, table, transfer
 from ganzoo.training.checkpoint import Checkpoints, named_leaves
-from ganzoo.runs.transfer import matches, read_weights, table, transfer
 
 
 def state_of(seed: int = 0, **fields):
@@ -33,7 +34,7 @@ def test_the_same_model_is_copied_whole_but_not_its_optimizers(source) -> None:
     assert {row.fate for row in matches(fresh, source)} == {"copied"}
     ours, before = by_name(transfer(fresh, source)), by_name(fresh)
     for name, array in ours.items():
-        is_weight = ".opt_state" not in name and name.startswith(("generator", "discriminator", "average"))
+        is_weight = ".opt_state" not in name and name.startswith(("generator", "discriminator", "ema"))
         np.testing.assert_array_equal(array, source[name] if is_weight else before[name], err_msg=name)
 
 
@@ -53,7 +54,7 @@ def test_another_shape_resizes_what_is_an_image(source) -> None:
     fresh = state_of(0, image_size=(8, 12))
     rows = {row.name: row for row in matches(fresh, source)}
     assert rows["generator.params.synthesis.b4.constant"].fate == "resized"
-    assert rows["generator.variables.noise.synthesis.b4.conv1.constant"].fate == "resized"
+    assert rows["generator.collections.noise.synthesis.b4.conv1.constant"].fate == "resized"
     assert rows["discriminator.params.b4.dense.kernel"].fate == "fresh"
     ours = by_name(transfer(fresh, source))["generator.params.synthesis.b4.constant"]
     theirs = source["generator.params.synthesis.b4.constant"]
@@ -80,7 +81,7 @@ def test_a_run_folder_and_an_npz_file_are_read(source, tmp_path: Path) -> None:
     with Checkpoints(tmp_path / "run" / "checkpoints") as checkpoints:
         checkpoints.save(100, state_of(7))
     np.savez(tmp_path / "weights.npz", **source)
-    wanted = {name for name in source if name.startswith(("generator.p", "generator.v", "discriminator.p", "average"))}
+    wanted = {name for name in source if name.startswith(("generator.p", "generator.c", "discriminator.p", "ema"))}
     for path in (tmp_path / "run", tmp_path / "weights.npz"):
         weights = read_weights(path)
         assert set(weights) == wanted

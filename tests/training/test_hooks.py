@@ -11,13 +11,13 @@ from ganzoo.gan import Average
 from ganzoo.grids import grid
 from ganzoo.ops.pixels import to_uint8
 from ganzoo.training.checkpoint import Checkpoints
-from ganzoo.training.hooks import Diverged, FiniteGuard, LeakWarning, Log, Progress, Samples, Save, keep_rows
+from ganzoo.training.hooks import Diverged, FiniteGuard, LeakWarning, Log, Progress, Samples, Save, keep_rows, speed_of
 from ganzoo.training.loop import Dispatch, Hook, HookContext, train
 
 NAN = float("nan")
 
 
-def moment(images=64, last=False, state=None, **metrics) -> HookContext:
+def context(images=64, last=False, state=None, **metrics) -> HookContext:
     """A moment with these metrics; ``__`` in their names stands for the slash."""
     pending = [{name.replace("__", "/"): Average(value, 1.0) for name, value in metrics.items()}]
     return HookContext(images, images // 16, state, 123.456, last, pending)
@@ -46,7 +46,7 @@ class Shelf(Checkpoints):
 def test_the_guard_names_the_player_and_the_last_good_checkpoint(player) -> None:
     metrics = {f"{player}__diverged": 1.0, "generator__loss": NAN, "discriminator__loss": NAN}
     with pytest.raises(Diverged) as error:
-        FiniteGuard((1,), Shelf(latest=48)).at(moment(images=64, **metrics))
+        FiniteGuard((1,), Shelf(latest=48)).at(context(images=64, **metrics))
     message = str(error.value)
     assert f"the {player} met a value that is not finite before image 64" in message
     assert "the last good checkpoint is at 48 images" in message
@@ -57,19 +57,19 @@ def test_the_guard_names_the_player_and_the_last_good_checkpoint(player) -> None
 def test_the_guard_knows_when_there_is_no_checkpoint() -> None:
     shelf = Shelf()
     with pytest.raises(Diverged, match="no checkpoint was made before"):
-        FiniteGuard((1,), shelf).at(moment(generator__diverged=1.0))
+        FiniteGuard((1,), shelf).at(context(generator__diverged=1.0))
     assert shelf.asked == ["wait"]  # one may have been under way
 
 
 @pytest.mark.parametrize("bad", [NAN, float("inf"), -float("inf")])
 def test_the_guard_names_the_player_of_a_metric_that_is_not_finite(bad) -> None:
     with pytest.raises(Diverged, match="the discriminator met"):
-        FiniteGuard((1,), Shelf()).at(moment(generator__diverged=0.0, discriminator__real=bad))
+        FiniteGuard((1,), Shelf()).at(context(generator__diverged=0.0, discriminator__real=bad))
 
 
 def test_the_guard_is_silent_in_a_healthy_run() -> None:
     shelf = Shelf()
-    FiniteGuard((1,), shelf).at(moment(generator__diverged=0.0, discriminator__diverged=0.0, generator__loss=1e30))
+    FiniteGuard((1,), shelf).at(context(generator__diverged=0.0, discriminator__diverged=0.0, generator__loss=1e30))
     assert not shelf.asked
 
 
@@ -111,11 +111,13 @@ def rows(folder) -> list[dict]:
 
 def test_a_row_holds_the_scalars_and_where_the_run_is(tmp_path) -> None:
     log = Log((16,), tmp_path)
-    log.start(moment(images=0))
-    log.at(moment(images=64, generator__loss=0.5, a=2.0, generator__diverged=0.0))
-    log.at(moment(images=128, generator__loss=0.25))
+    log.start(context(images=0))
+    log.at(context(images=64, generator__loss=0.5, a=2.0, generator__diverged=0.0))
+    log.at(context(images=128, generator__loss=0.25))
     log.end()
-    assert rows(tmp_path) == [
+    found = rows(tmp_path)
+    assert all(0 <= row.pop("elapsed_s") < 60 for row in found)
+    assert found == [
         {"images": 64, "step": 4, "images_per_s": 123.46, "a": 2.0, "generator/loss": 0.5},
         {"images": 128, "step": 8, "images_per_s": 123.46, "generator/loss": 0.25},
     ]
@@ -153,8 +155,8 @@ def test_a_log_that_is_not_there_is_not_made(tmp_path) -> None:
 def test_a_resumed_log_goes_on_after_its_state(tmp_path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"images": 64}\n{"images": 128}\n')
     log = Log((16,), tmp_path)
-    log.start(moment(images=64))
-    log.at(moment(images=96, a=1.0))
+    log.start(context(images=64))
+    log.at(context(images=96, a=1.0))
     log.end()
     assert [row["images"] for row in rows(tmp_path)] == [64, 96]
 
@@ -164,7 +166,7 @@ def test_a_warning_when_p_stays_over_the_limit() -> None:
     hook = LeakWarning((100,), patience=200, log=told.append)
     for images, p in enumerate([0.9, 0.9, 0.7, 0.9, 0.9, 0.9, 0.9]):
         assert bool(told) == (images > 5)
-        hook.at(moment(images=100 * images, augment__p=p))
+        hook.at(context(images=100 * images, augment__p=p))
     assert len(told) == 1
     assert "over 0.8 for 200 images" in told[0]
     assert "--augment-p-max 0.8" in told[0]
@@ -187,17 +189,17 @@ def greys(file, columns: int) -> np.ndarray:
 
 
 def test_samples_are_shown_in_order(tmp_path) -> None:
-    Samples(100, tmp_path, numbered, 8).at(moment(images=1000, state=0))
+    Samples(100, tmp_path, numbered, 8).at(context(images=1000, state=0))
     expected = to_uint8(numbered(0, 64))[:, 0, 0, 0].reshape(8, 8)
     np.testing.assert_array_equal(greys(tmp_path / "samples" / "000001000.png", 8), expected)
 
 
 def test_the_beginning_is_shown_and_the_end_is_enlarged(tmp_path) -> None:
     samples = Samples(100, tmp_path, numbered, 8)
-    samples.start(moment(images=0, state=0))
-    samples.at(moment(images=100, state=1))
+    samples.start(context(images=0, state=0))
+    samples.at(context(images=100, state=1))
     assert not (tmp_path / "samples.png").exists()
-    samples.at(moment(images=200, state=2, last=True))
+    samples.at(context(images=200, state=2, last=True))
     names = sorted(path.name for path in (tmp_path / "samples").iterdir())
     assert names == ["000000000.png", "000000100.png", "000000200.png"]
     last = np.asarray(Image.open(tmp_path / "samples.png"))
@@ -210,7 +212,7 @@ def test_the_beginning_is_shown_and_the_end_is_enlarged(tmp_path) -> None:
 
 
 def test_a_resumed_run_does_not_show_its_beginning_again(tmp_path) -> None:
-    Samples(100, tmp_path, numbered, 8).start(moment(images=64, state=0))
+    Samples(100, tmp_path, numbered, 8).start(context(images=64, state=0))
     assert not list(tmp_path.iterdir())
 
 
@@ -219,15 +221,29 @@ def test_a_resumed_run_does_not_show_its_beginning_again(tmp_path) -> None:
 
 def test_a_save_at_the_end_is_waited_for() -> None:
     shelf = Shelf()
-    Save(16, shelf).at(moment(images=16, state="a"))
-    Save(16, shelf).at(moment(images=32, state="b", last=True))
+    Save(16, shelf).at(context(images=16, state="a"))
+    Save(16, shelf).at(context(images=32, state="b", last=True))
     assert shelf.asked == [(16, "a"), (32, "b"), "wait"]
 
 
-def test_progress_is_told_in_lines_where_the_output_is_no_terminal(capsys) -> None:
+def test_progress_is_printed_in_lines_where_the_output_is_no_terminal(capsys) -> None:
     progress = Progress(total=640, every=64)
-    progress.start(moment(images=0))
+    progress.start(context(images=0))
     progress.dispatched(64)
-    progress.at(moment(images=64, generator__loss=0.25, discriminator__loss=1.5))
+    progress.at(context(images=64, generator__loss=0.25, discriminator__loss=1.5))
     progress.end()
-    assert " ".join(capsys.readouterr().out.split()) == "64 of 640 images 123 images/s D 1.500 G 0.250"
+    speed, times = "123 images/s, 8.10 s/kimg", "0:00:00 elapsed, 0:00:00 left"
+    assert " ".join(capsys.readouterr().out.split()) == f"64 of 640 images {speed} {times} D 1.500 G 0.250"
+
+
+@pytest.mark.parametrize(
+    ("images_per_s", "expected"),
+    [
+        (0.0, "- images/s"),
+        (0.02, "0.020 images/s, 50000 s/kimg"),
+        (2.5, "2.5 images/s, 400 s/kimg"),
+        (644.4, "644 images/s, 1.55 s/kimg"),
+    ],
+)
+def test_speeds(images_per_s: float, expected: str) -> None:
+    assert speed_of(images_per_s) == expected

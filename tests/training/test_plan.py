@@ -14,7 +14,10 @@ def stage(name: str, *rest: Any) -> Stage:
 
 def segments(*stages: Stage, batch_size: int = 10, images: int = 1000) -> list[tuple]:
     found = plan(stages, batch_size, images)
-    return [(segment.stage.name, segment.batch_size, segment.first_step, segment.last_step, segment.last_image) for segment in found]
+    return [
+        (segment.stage.name, segment.batch_size, segment.first_step, segment.last_step, segment.last_image)
+        for segment in found
+    ]
 
 
 @pytest.mark.parametrize(("images", "steps"), [(100, 4), (96, 3), (97, 4), (1, 1)])
