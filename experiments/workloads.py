@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -130,7 +130,7 @@ def stylegan2_phases(
     gan = ganzoo.create("stylegan2", "stylegan2", **fields, augment=augment)
     images = np.random.default_rng(0).integers(0, 256, (batch_size, *gan.image_shape), dtype=np.uint8)
     batch, states = {"image": jnp.asarray(images)}, [jax.jit(gan.init)(jax.random.key(0))]
-    networks = stylegan2.networks(gan.config, gan.generator, gan.discriminator)
+    networks = stylegan2.networks(gan.config, cast("Any", gan.generator), cast("Any", gan.discriminator))
     phases = stylegan2.phases(gan.config, networks)
     return {OUR_PHASES[name]: _training(step, states, batch) for name, (step, _) in phases.items()}
 
@@ -150,7 +150,7 @@ def _training(step: Step, states: list[State], batch: Batch, flops: float | None
     """A step or phase from ``states[0]`` on, which several of them may hand on."""
     key, batch_size = jax.random.key(1), len(batch["image"])
     compiled, *seconds = _compiled(parallel.jit_step(step, parallel.data_mesh(1)), states[0], batch, key)
-    cost = report.flops(step, states[0], batch, key).least if flops is None else flops
+    cost = report.flops(jax.make_jaxpr(step)(states[0], batch, key)).least if flops is None else flops
 
     def run(dispatches: int) -> float:
         for _ in range(dispatches):
@@ -189,7 +189,7 @@ def _function(function: Callable[..., Any], batch_size: int, *args: Any) -> Ours
         jax.block_until_ready(result)
         return 0.0
 
-    cost = report.flops(function, *args).least
+    cost = report.flops(jax.make_jaxpr(function)(*args)).least
     return Ours(run, batch_size, 1, cost, *seconds, _peak_memory(compiled))
 
 
