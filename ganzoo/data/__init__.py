@@ -14,14 +14,14 @@ from ganzoo.data.config import DataConfig
 from ganzoo.data.dataset import Dataset, size_in_bytes
 from ganzoo.data.digits import open_digits
 from ganzoo.data.files import open_folder, open_zip
-from ganzoo.data.images import Target
+from ganzoo.data.images import Target, decode, reason
 from ganzoo.data.loading import Progress, complain, load
 from ganzoo.data.order import epoch_permutation, positions
 from ganzoo.data.source import Source
 from ganzoo.data.tfds import PREFIX, open_tfds
 from ganzoo.errors import UserError
 
-__all__ = ["DataConfig", "Dataset", "epoch_permutation", "open_dataset", "positions"]
+__all__ = ["DataConfig", "Dataset", "epoch_permutation", "open_dataset", "positions", "read_images"]
 
 
 def open_dataset(config: DataConfig, image_shape: tuple[int, int, int], progress: Progress | None = None) -> Dataset:
@@ -56,6 +56,21 @@ def open_dataset(config: DataConfig, image_shape: tuple[int, int, int], progress
         skipped=tuple((source.names[index], why) for index, why in bad),
         workers=config.workers,
     )
+
+
+def read_images(path: Path, image_shape: tuple[int, int, int]) -> np.ndarray:
+    """Return an image file, or those in a folder or .zip, cut and resized: uint8 [N, H, W, C].
+
+    Raises:
+        UserError: there are none, or one cannot be read.
+    """
+    if path.is_file() and path.suffix.lower() != ".zip":
+        try:
+            return decode(path.read_bytes(), Target(*image_shape))[None]
+        except Exception as error:  # whatever Pillow raises for a broken file
+            raise UserError(f"{path} cannot be read: {reason(error)}") from error
+    dataset = open_dataset(DataConfig(data=str(path)), image_shape)
+    return np.asarray(dataset.read(np.arange(len(dataset)))["image"])
 
 
 def _open_source(config: DataConfig) -> Source:

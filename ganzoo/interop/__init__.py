@@ -1,20 +1,22 @@
-"""Reading and writing of other libraries' weights, without executing code from their files."""
+"""Reading and writing other people's weights, without running what is in their files."""
 
 from ganzoo.interop.contents import Contents, Network, read, read_tensors
-from ganzoo.interop.convert import Converted, completed, convert
+from ganzoo.interop.convert import Converted, convert, mirror_generator
 from ganzoo.interop.describe import describe, list_arrays
-from ganzoo.interop.exchange import is_ours, loaded, originals, save, write_arrays
+from ganzoo.interop.exchange import from_exchange, is_exchange, originals, save, write_arrays
+from ganzoo.interop.export import export
 
 __all__ = [
     "Contents",
     "Converted",
     "Network",
-    "completed",
     "convert",
     "describe",
-    "is_ours",
+    "export",
+    "from_exchange",
+    "is_exchange",
     "list_arrays",
-    "loaded",
+    "mirror_generator",
     "originals",
     "read",
     "read_tensors",

@@ -26,7 +26,7 @@ MAX_DEPTH = 16
 """Largest depth of nested modules and of nested facts."""
 MAX_PARTS = 50_000
 MAX_TEXT = 500
-NETWORKS = ("G", "D", "G_ema", "generator", "discriminator", "ema")
+PREFIXES = ("G", "D", "G_ema", "generator", "discriminator", "ema")
 """How the names of arrays of several networks begin, at the originals and here."""
 
 
@@ -56,7 +56,7 @@ class Contents:
 
 
 def read(path: Path) -> Contents:
-    """Return the contents of a file, whatever its format, which is told by its first bytes.
+    """Return the contents of a file, whatever its format, found by its first bytes.
 
     Raises:
       UserError: the file cannot be read, is damaged, or asks for anything but data; the message names what was refused.
@@ -75,7 +75,7 @@ def read(path: Path) -> Contents:
 
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of a file that holds a single network, by name; ``UserError`` as ``read``, or where it holds more."""
+    """Return the arrays of a file of one network by name; ``UserError`` where there are more networks."""
     networks = read(path).networks
     if len(networks) != 1:
         raise UserError(f"{path} holds {len(networks)} networks; give a file with the tensors of one")
@@ -235,7 +235,7 @@ def _by_network(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndar
     groups: dict[str, dict[str, np.ndarray]] = {}
     for name, array in arrays.items():
         first, dot, rest = name.partition(".")
-        known = bool(dot) and first in NETWORKS
+        known = bool(dot) and first in PREFIXES
         groups.setdefault(first if known else "", {})[rest if known else name] = array
     if "" in groups:
         whose = "D" if any(name.startswith(("b4.out", "b4.fc")) for name in groups[""]) else "G_ema"

@@ -14,17 +14,15 @@ from ganzoo.interop import stylegan, stylegan2
 from ganzoo.interop.contents import Contents, Network
 from ganzoo.interop.machine import named
 
-PLAYERS: Mapping[str, str] = {
+NETWORK_OF: Mapping[str, str] = {
     "G": "generator",
     "D": "discriminator",
-    "G_ema": "average",
-    "Gs": "average",
+    "G_ema": "ema",
+    "Gs": "ema",
 }
 """Networks of a train state by the original names."""
-
-
-NETWORKS: Mapping[str, str] = {
-    "average": "generator",
+KIND_OF: Mapping[str, str] = {
+    "ema": "generator",
     "generator": "generator",
     "discriminator": "discriminator",
 }
@@ -42,7 +40,7 @@ class Family:
     discriminator: Callable[[Network], tuple[dict[str, Any], dict[str, np.ndarray]]]
     """Function that returns the config fields implied by a discriminator, and its weights by our names."""
     originals: Callable[..., dict[str, np.ndarray]]
-    """Function ``originals(player, weights, taps)`` that converts weights back to the original state dict."""
+    """Function ``originals(kind, weights, taps)`` that converts weights back to the original state dict."""
     shared: tuple[str, ...]
     """Config fields that both networks imply."""
 
@@ -86,40 +84,59 @@ def convert(contents: Contents) -> Converted:
     Raises:
       UserError: the file holds no generator of a known model, or the generator has unsupported features.
     """
-    networks = {PLAYERS.get(name, name): network for name, network in contents.networks.items()}
-    families = {player: family_of(network) for player, network in networks.items()}
-    player = next((name for name in ("average", "generator") if families.get(name)), None)
-    if player is None:
+    networks = {NETWORK_OF.get(name, name): network for name, network in contents.networks.items()}
+    families = {name: family_of(network) for name, network in networks.items()}
+    first = next((name for name in ("ema", "generator") if families.get(name)), None)
+    if first is None:
         found = ", ".join(f"{named(name)} ({named(network.kind)})" for name, network in contents.networks.items())
         raise UserError(f"no generator of a known model ({', '.join(FAMILIES)}); the file holds {found}")
-    model = families[player] or ""
+    model = families[first] or ""
     family, weights, fields, notes = FAMILIES[model], {}, {}, []
-    for player in NETWORKS:
-        if player not in networks or families[player] != model:
-            continue
+    for name in (name for name in KIND_OF if name in networks):
         try:
-            told, arrays = _guarded(getattr(family, NETWORKS[player]), networks[player])
-            differing = [name for name in family.shared if name in told and told[name] != fields.get(name, told[name])]
+            if families[name] != model:
+                raise UserError(f"not of {model}, but of {families[name] or 'an unknown model'}")
+            implied, arrays = _guarded(getattr(family, KIND_OF[name]), networks[name])
+            differing = [
+                key for key in family.shared if key in implied and implied[key] != fields.get(key, implied[key])
+            ]
             if differing:
                 raise UserError(f"different from the generator in {', '.join(differing)}")
         except UserError as error:
-            if player != "discriminator":
+            if name != "discriminator" and families[name] == model:
                 raise
-            notes.append(f"the discriminator is left out: {error}")
+            notes.append(f"the {name} is left out: {error}")
             continue
-        fields = {**told, **fields}
-        weights.update({f"{player}.{name}": array for name, array in arrays.items()})
+        fields = {**implied, **fields}
+        weights.update({state_name(name, key): array for key, array in arrays.items()})
     return Converted(model, fields, weights, contents.facts, tuple(notes))
 
 
-def completed(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+# Names in a train state ---------------------------------------------------------------------------------------------
+
+
+def state_name(network: str, variable: str) -> str:
+    """Return the name in a train state of a Flax variable of a network.
+
+    ``state_name("ema", "noise.b4")`` is ``ema.noise.b4``; of the generator it is ``generator.collections.noise.b4``.
+    """
+    is_flax = network == "ema" or variable.startswith("params.")
+    return f"{network}.{variable}" if is_flax else f"{network}.collections.{variable}"
+
+
+def variables_of(network: str, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the weights [...] of a network by their names as Flax variables, the inverse of ``state_name``."""
+    own = (name for name in weights if name.startswith(f"{network}."))
+    return {name.removeprefix(f"{network}.").removeprefix("collections."): weights[name] for name in own}
+
+
+def mirror_generator(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the weights [...] with a missing generator copied from its EMA, or a missing EMA from the generator."""
     result = dict(weights)
-    for there, missing in (("ema.", "generator."), ("generator.", "ema.")):
-        if not any(name.startswith(missing) for name in weights):
-            for name, array in weights.items():
-                if name.startswith(there):
-                    result[missing + name.removeprefix(there)] = array
+    for there, missing in (("ema", "generator"), ("generator", "ema")):
+        if not variables_of(missing, weights):
+            found = variables_of(there, weights)
+            result.update({state_name(missing, name): array for name, array in found.items()})
     return result
 
 

@@ -28,8 +28,8 @@ def describe(contents: Contents) -> list[str]:
         model = family_of(network)
         known = f", {model}" if model else ""
         lines.append(f"  {named(name):{width}} {kind} {len(network.arrays)} arrays, {values:,} values{known}")
-        lines += _told(network.settings, "    ")
-    return [*lines, *_model(contents), *_told(contents.facts, "  ")]
+        lines += _lines(network.settings, "    ")
+    return [*lines, *_model(contents), *_lines(contents.facts, "  ")]
 
 
 def list_arrays(contents: Contents) -> list[str]:
@@ -44,20 +44,20 @@ def list_arrays(contents: Contents) -> list[str]:
 def _model(contents: Contents) -> list[str]:
     """Return lines about the model that the file would be converted to, or the reason why it cannot be loaded."""
     try:
-        converted = exchange.loaded(contents) if exchange.is_ours(contents) else convert(contents)
+        converted = exchange.from_exchange(contents) if exchange.is_exchange(contents) else convert(contents)
     except UserError as error:
         return [f"  cannot be loaded: {named(str(error), 300)}"]
     own = [f"  {named(name)}: {named(str(value))}" for name, value in converted.fields.items()]
     return [f"as {named(converted.model)} of ganzoo:", *own, *(f"  note: {note}" for note in converted.notes),
-            *_told(converted.facts if exchange.is_ours(contents) else {}, "  ")]  # fmt: skip
+            *_lines(converted.facts if exchange.is_exchange(contents) else {}, "  ")]  # fmt: skip
 
 
-def _told(facts: Mapping[str, Any], indent: str) -> list[str]:
+def _lines(facts: Mapping[str, Any], indent: str) -> list[str]:
     """Return one line for each fact; the names of nested facts are joined by dots."""
     lines = []
     for name, value in facts.items():
         if isinstance(value, Mapping) and value:
-            lines += _told({f"{name}.{key}": item for key, item in value.items()}, indent)
+            lines += _lines({f"{name}.{key}": item for key, item in value.items()}, indent)
             continue
         text = value if isinstance(value, str) else json.dumps(value, default=str)
         lines.append(f"{indent}{named(name)}: {named(text, WIDTH)}")

@@ -1,6 +1,6 @@
 """The library's exchange format: a ``.safetensors`` file whose header holds the model's name and config as JSON.
 
-Arrays have their names in a train state (``average.params.mapping.dense0.kernel``). Reading a file executes nothing.
+Arrays have their names in a train state (``ema.params.mapping.dense0.kernel``). Reading a file executes nothing.
 ``originals`` converts the arrays to the original names.
 """
 
@@ -8,81 +8,82 @@ import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ganzoo.disk import write_whole
 from ganzoo.errors import UserError
 from ganzoo.interop.contents import Contents, plain
-from ganzoo.interop.convert import FAMILIES, PLAYERS, Converted
+from ganzoo.interop.convert import FAMILIES, KIND_OF, NETWORK_OF, Converted, variables_of
 from ganzoo.interop.machine import named
 
-KEY, VERSION = "ganzoo", 1
+KEY, VERSION = "ganzoo", 2
 """Key of the JSON text in the header, and version of its format."""
 
 
-def save(path: Path, converted: Converted, config: Mapping[str, Any]) -> None:
+def save(path: Path, converted: Converted) -> None:
     """Write a model; the file appears only when complete.
 
     Args:
       path: file name that ends in ``.safetensors``.
-      converted: name, weights and facts of the model.
-      config: all fields of the model's config, as JSON.
+      converted: the model, with all fields of its config.
 
     Raises:
       UserError: the file cannot be written.
     """
     text = json.dumps({
-        "version": VERSION, "model": converted.model, "config": config, "facts": converted.facts,
+        "version": VERSION, "model": converted.model, "config": converted.fields, "facts": converted.facts,
     })  # fmt: skip
     write_arrays(path, converted.weights, {KEY: text})
 
 
-def is_ours(contents: Contents) -> bool:
+def is_exchange(contents: Contents) -> bool:
     """Return whether a file is in the library's exchange format."""
     return KEY in contents.metadata
 
 
-def loaded(contents: Contents) -> Converted:
+def from_exchange(contents: Contents) -> Converted:
     """Convert the contents of a file in the exchange format to a model.
 
     Raises:
-      UserError: the header is not in the format of ``save``.
+      UserError: the header is not in the format of ``save``, or is of another version of it.
     """
     try:
         head = json.loads(contents.metadata[KEY])
         model, config, facts, version = (head[name] for name in ("model", "config", "facts", "version"))
-        if version != VERSION or not isinstance(model, str) or not {type(config), type(facts)} <= {dict}:
-            raise ValueError(f"version {version!r}")
+        if not isinstance(model, str) or not {type(config), type(facts)} <= {dict}:
+            raise ValueError("fields of other types")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"damaged: the JSON in the header is not as ganzoo writes it ({named(error)})") from error
-    weights = {
-        f"{player}.{name}": array
-        for player, network in contents.networks.items()
-        for name, array in network.arrays.items()
-    }
+    if version != VERSION:
+        raise UserError(
+            f"version {named(version)} of ganzoo's format, which this ganzoo does not read (it reads {VERSION});"
+            " convert the original file or the run folder again"
+        )
+    weights = {}
+    for network, found in contents.networks.items():
+        prefix = f"{network}." if network in KIND_OF else ""  # what is of no network is a field of the state
+        weights.update({f"{prefix}{name}": array for name, array in found.arrays.items()})
     return Converted(model, config, weights, plain(facts))
 
 
-def originals(converted: Converted, taps: tuple[float, ...]) -> dict[str, np.ndarray]:
+def originals(converted: Converted) -> dict[str, np.ndarray]:
     """Return the weights [...] under their original names, prefixed by ``G.``, ``D.`` or ``G_ema.``.
 
     Args:
-      converted: model with its weights.
-      taps: taps of the resampling filter.
+      converted: the model; its field ``resample_filter``, where it has one, becomes the constant filters.
 
     Raises:
       UserError: the original code has no such network.
     """
     if converted.model not in FAMILIES:
         raise UserError(f"{converted.model} has no table of original names; known: {', '.join(FAMILIES)}")
-    result = {}
+    taps, result = tuple(converted.fields.get("resample_filter", ())), {}
     for theirs in ("G", "D", "G_ema"):
-        start, player = f"{PLAYERS[theirs]}.", "discriminator" if theirs == "D" else "generator"
-        own = {name.removeprefix(start): array for name, array in converted.weights.items() if name.startswith(start)}
+        network = NETWORK_OF[theirs]
+        own = variables_of(network, converted.weights)
         if own:
-            arrays = FAMILIES[converted.model].originals(player, own, taps)
+            arrays = FAMILIES[converted.model].originals(KIND_OF[network], own, taps)
             result |= {f"{theirs}.{name}": array for name, array in arrays.items()}
     return result
 

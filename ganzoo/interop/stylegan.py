@@ -32,8 +32,8 @@ def recognise(network: Network) -> str | None:
     names = network.arrays
     if any(name.startswith("G_synthesis/ToRGB_lod") for name in names):
         return "generator"
-    is_judge = any(name.startswith("FromRGB_lod") for name in names) and "4x4/Dense1/weight" in names
-    return "discriminator" if is_judge else None
+    is_discriminator = any(name.startswith("FromRGB_lod") for name in names) and "4x4/Dense1/weight" in names
+    return "discriminator" if is_discriminator else None
 
 
 def generator(network: Network) -> tuple[Fields, Weights]:
@@ -57,21 +57,21 @@ def discriminator(network: Network) -> tuple[Fields, Weights]:
         "minibatch_std_channels": smallest.shape[2] - features[0],
         "minibatch_std_group": network.settings.get("mbstd_group_size", 4),
     }
-    told = _settings(network.settings)
-    return {**fields, **{name: told[name] for name in ("activation", "blur_filter")}}, weights
+    implied = _settings(network.settings)
+    return {**fields, **{name: implied[name] for name in ("activation", "blur_filter")}}, weights
 
 
-def originals(player: str, weights: Mapping[str, np.ndarray], taps: tuple[float, ...]) -> dict[str, np.ndarray]:
+def originals(kind: str, weights: Mapping[str, np.ndarray], taps: tuple[float, ...]) -> dict[str, np.ndarray]:
     """Return a network's weights [...] as variables of NVlabs/stylegan, where the blur filter is not a variable."""
     del taps
-    return by_count((GENERATOR if player == "generator" else DISCRIMINATOR).to_theirs(weights))
+    return by_count((GENERATOR if kind == "generator" else DISCRIMINATOR).to_theirs(weights))
 
 
 def _mapping_fields(weights: Weights) -> Fields:
     layers = count(weights, r"params\.mapping\.dense(\d+)\.kernel")
     kernels = [needed(weights, f"params.mapping.dense{i}.kernel") for i in range(layers)]
     labels = weights.get("params.mapping.label_kernel")
-    size = len(needed(weights, "variables.statistics.mapping.w_average"))
+    size = len(needed(weights, "statistics.mapping.w_average"))
     hidden = {kernel.shape[1] for kernel in kernels[:-1]}
     if len(hidden) > 1:
         raise UserError(f"mapping layers of {sorted(hidden)} features: all hidden layers must have the same number")

@@ -55,20 +55,20 @@ def discriminator(network: Network) -> tuple[Fields, Weights]:
     weights = table.to_ours(network.arrays)
     fields = _discriminator_fields(weights)
     settings = _tensorflow_settings if table is TF_DISCRIMINATOR else _discriminator_settings
-    told = settings(network.settings)
-    told.pop("style_average_decay", None)
-    return {**fields, **_taps(network, "b8.resample_filter"), **told}, weights
+    implied = settings(network.settings)
+    implied.pop("style_average_decay", None)
+    return {**fields, **_taps(network, "b8.resample_filter"), **implied}, weights
 
 
-def originals(player: str, weights: Mapping[str, np.ndarray], taps: tuple[float, ...]) -> dict[str, np.ndarray]:
+def originals(kind: str, weights: Mapping[str, np.ndarray], taps: tuple[float, ...]) -> dict[str, np.ndarray]:
     """Return a network's weights [...] as the state dict of NVlabs/stylegan2-ada-pytorch, with its constant filters.
 
     Args:
-      player: "generator" or "discriminator".
+      kind: "generator" or "discriminator".
       weights: arrays by their names in a train state, without the prefix of the network.
       taps: taps of the resampling filter.
     """
-    is_generator = player == "generator"
+    is_generator = kind == "generator"
     arrays = (GENERATOR if is_generator else DISCRIMINATOR).to_theirs(weights)
     filter_ = np.outer(taps, taps).astype(np.float32)
     filter_ /= filter_.sum()

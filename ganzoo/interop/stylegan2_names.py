@@ -26,7 +26,7 @@ GENERATOR = Table("StyleGAN2 generator", (
     Rule("mapping.embed.bias",                     "params.mapping.embed.bias",                         SAME),
     Rule("mapping.fc{i}.weight",                   "params.mapping.dense{i}.kernel",                    DENSE),
     Rule("mapping.fc{i}.bias",                     "params.mapping.dense{i}.bias",                      SAME),
-    Rule("mapping.w_avg",                          "variables.statistics.mapping.w_average",            SAME),
+    Rule("mapping.w_avg",                          "statistics.mapping.w_average",                      SAME),
     Rule("synthesis.b{r}.const",                   "params.synthesis.b{r}.constant",                    CONSTANT),
     Rule("synthesis.b{r}.conv0.weight",            "params.synthesis.b{r}.conv0.kernel",                UP),
     Rule("synthesis.b{r}.conv1.weight",            "params.synthesis.b{r}.conv1.kernel",                CONV),
@@ -34,7 +34,7 @@ GENERATOR = Table("StyleGAN2 generator", (
     Rule("synthesis.b{r}.conv{i}.affine.weight",   "params.synthesis.b{r}.conv{i}.affine.kernel",       DENSE),
     Rule("synthesis.b{r}.conv{i}.affine.bias",     "params.synthesis.b{r}.conv{i}.affine.bias",         SAME),
     Rule("synthesis.b{r}.conv{i}.noise_strength",  "params.synthesis.b{r}.conv{i}.noise_strength",      SAME),
-    Rule("synthesis.b{r}.conv{i}.noise_const",     "variables.noise.synthesis.b{r}.conv{i}.constant",   SAME),
+    Rule("synthesis.b{r}.conv{i}.noise_const",     "noise.synthesis.b{r}.conv{i}.constant",             SAME),
     Rule("synthesis.b{r}.torgb.weight",            "params.synthesis.b{r}.to_rgb.kernel",               CONV),
     Rule("synthesis.b{r}.torgb.bias",              "params.synthesis.b{r}.to_rgb.bias",                 SAME),
     Rule("synthesis.b{r}.torgb.affine.weight",     "params.synthesis.b{r}.to_rgb.affine.kernel",        DENSE),
@@ -65,7 +65,7 @@ TF_GENERATOR = Table("StyleGAN2 generator (TensorFlow)", (
     Rule("G_mapping/LabelEmbed/bias",              "params.mapping.embed.bias",                         SAME),
     Rule("G_mapping/Dense{i}/weight",              "params.mapping.dense{i}.kernel",                    SAME),
     Rule("G_mapping/Dense{i}/bias",                "params.mapping.dense{i}.bias",                      SAME),
-    Rule("dlatent_avg",                            "variables.statistics.mapping.w_average",            SAME),
+    Rule("dlatent_avg",                            "statistics.mapping.w_average",                      SAME),
     Rule("G_synthesis/4x4/Const/const",            "params.synthesis.b4.constant",                      TF_CONSTANT),
     *(rule for theirs, ours in (("4x4/Conv", "b4.conv1"), ("{r}x{r}/Conv1", "b{r}.conv1")) for rule in (
         Rule(f"G_synthesis/{theirs}/weight",         f"params.synthesis.{ours}.kernel",                 SAME),
@@ -85,8 +85,8 @@ TF_GENERATOR = Table("StyleGAN2 generator (TensorFlow)", (
     Rule("G_synthesis/{r}x{r}/ToRGB/mod_bias",     "params.synthesis.b{r}.to_rgb.affine.bias",          TF_STYLE),
     Rule("G_synthesis/{r}x{r}/Skip/weight",        "params.synthesis.b{r}.skip.kernel",                 TF_UP),
     # noise0 belongs to the convolution at 4 x 4; each larger size has two noise inputs
-    Rule("G_synthesis/noise0",                     "variables.noise.synthesis.b4.conv1.constant",       TF_NOISE),
-    *(Rule(f"G_synthesis/noise{2 * k - 1 + i}",    f"variables.noise.synthesis.b{4 << k}.conv{i}.constant", TF_NOISE)
+    Rule("G_synthesis/noise0",                     "noise.synthesis.b4.conv1.constant",                 TF_NOISE),
+    *(Rule(f"G_synthesis/noise{2 * k - 1 + i}",    f"noise.synthesis.b{4 << k}.conv{i}.constant",        TF_NOISE)
       for k in range(1, 10) for i in (0, 1)),
 ))
 

@@ -1,1 +1,44 @@
-"""What people do with a trained generator."""
+"""What one does with a trained generator: sampling, mixing, interpolation, projection and editing.
+
+>>> sampler = Sampler(*ganzoo.load("ffhq.pkl"))
+>>> images = sampler.images(sampler.latents(range(16)), psi=0.7)
+>>> found = project(sampler, targets)
+
+Names are imported when they are first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ganzoo.latent.directions import edit, factorise, principal_components
+    from ganzoo.latent.mixing import mix
+    from ganzoo.latent.paths import interpolate
+    from ganzoo.latent.projection import Projection, ProjectionConfig, pixel_distance, project
+    from ganzoo.latent.sampler import Sampler
+    from ganzoo.nn.styles import truncate
+
+_HOMES = {
+    **dict.fromkeys(("edit", "factorise", "principal_components"), "ganzoo.latent.directions"),
+    "mix": "ganzoo.latent.mixing",
+    "interpolate": "ganzoo.latent.paths",
+    **dict.fromkeys(("Projection", "ProjectionConfig", "pixel_distance", "project"), "ganzoo.latent.projection"),
+    "Sampler": "ganzoo.latent.sampler",
+    "truncate": "ganzoo.nn.styles",
+}
+"""The module of each public name."""
+
+__all__ = [
+    "Projection", "ProjectionConfig", "Sampler", "edit", "factorise", "interpolate", "mix", "pixel_distance",
+    "principal_components", "project", "truncate",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'ganzoo.latent' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

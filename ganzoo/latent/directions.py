@@ -1,7 +1,6 @@
-"""Directions in the space of styles along which images change in ways that one can name."""
+"""Directions in the space of styles along which images change in ways that have a name."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -15,7 +14,7 @@ from ganzoo.typing import Styles
 def principal_components(
     ws: Float[np.ndarray, "n w_dim"], count: int
 ) -> tuple[Float[np.ndarray, "k w_dim"], Float[np.ndarray, " k"]]:
-    """The directions in which styles vary most, as unit vectors, and their standard deviations.
+    """Return the directions [K, w] in which styles [N, w] vary most, as unit vectors, and their deviations [K].
 
     Härkönen et al. 2020, "GANSpace", arXiv:2004.02546, section 2.1.
     """
@@ -25,8 +24,8 @@ def principal_components(
     return _signed(directions[:count]).astype(np.float32), (sizes[:count] / len(ws) ** 0.5).astype(np.float32)
 
 
-def factorised(sampler: Sampler, count: int, layers: Sequence[int] | None = None) -> Float[np.ndarray, "k w_dim"]:
-    """The directions that change the modulation most, from the weights alone: eigenvectors of ``A A^T``.
+def factorise(sampler: Sampler, count: int, layers: Sequence[int] | None = None) -> Float[np.ndarray, "k w_dim"]:
+    """Return the directions [K, w] that change the modulation most: eigenvectors of ``A A^T``, from weights alone.
 
     ``A`` are the kernels from w to the styles of the chosen layers, beside one another, each column of unit length.
     Shen and Zhou 2021, "Closed-Form Factorization of Latent Semantics in GANs", arXiv:2007.06600, section 3.
@@ -42,24 +41,19 @@ def factorised(sampler: Sampler, count: int, layers: Sequence[int] | None = None
     return _signed(directions.T[::-1][:count]).astype(np.float32)
 
 
-def modulation_kernels(sampler: Sampler) -> list[np.ndarray]:
-    """The kernels [w, C] from w to the styles of every convolution, coarse first, as the style inputs are ordered."""
-    sampler.require_styles("factorisation")
-    synthesis: Any = sampler.weights["params"].get("synthesis", {})
-    found = []
-    blocks = [name for name in synthesis if name[1:].isdigit()]
-    for block in sorted(blocks, key=lambda name: int(name[1:])):
-        layers = [name for name in ("conv0", "conv1") if "affine" in synthesis[block].get(name, {})]
-        found += [np.asarray(synthesis[block][layer]["affine"]["kernel"]) for layer in layers]
+def modulation_kernels(sampler: Sampler) -> list[Float[np.ndarray, "w_dim _c"]]:
+    """Return the kernels [w, C] from w to the styles of every convolution, in the order of the style inputs."""
+    space = sampler.require_styles("factorisation")
+    found = [np.asarray(kernel) for kernel in space.modulations(sampler.state, ema=sampler.ema)]
     if not found:
-        raise UserError(f"factorisation: {sampler.gan.name} modulates no weights")
+        raise UserError(f"factorisation: {sampler.gan.name} modulates no weights; use principal components")
     return found
 
 
-def edited(
+def edit(
     ws: Styles, direction: np.ndarray, strengths: Sequence[float], layers: Sequence[int] | None
 ) -> Float[np.ndarray, "n k l w_dim"]:
-    """Styles moved along a direction by every strength, at some style inputs (None: all): [N, K, L, w]."""
+    """Return styles [N, K, L, w]: moved along a direction [w] by K strengths, at some style inputs (None: all)."""
     count = ws.shape[1]
     chosen = list(range(count)) if layers is None else list(layers)
     for layer in chosen:
@@ -71,6 +65,6 @@ def edited(
 
 
 def _signed(directions: np.ndarray) -> np.ndarray:
-    """The same directions with a positive largest entry, so that they do not depend on the solver."""
+    """Return the directions with a positive largest entry, so that they do not depend on the solver."""
     largest = np.take_along_axis(directions, np.abs(directions).argmax(axis=1, keepdims=True), axis=1)
     return directions * np.where(largest < 0, -1, 1)

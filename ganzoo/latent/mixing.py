@@ -12,10 +12,10 @@ from ganzoo.config import require
 from ganzoo.typing import AnyArray
 
 
-def mixed(
+def mix(
     rows: Float[AnyArray, "r l w_dim"], columns: Float[AnyArray, "k l w_dim"], layers: Sequence[int]
 ) -> Float[np.ndarray, "r k l w_dim"]:
-    """For every row and column, the row's styles with those of the column at ``layers``: [R, K, L, w].
+    """Return for every row and column the row's styles with those of the column at ``layers``: [R, K, L, w].
 
     Args:
       rows: [R, L, w].
@@ -23,7 +23,7 @@ def mixed(
       layers: positions of style inputs, coarse first.
 
     Raises:
-      UserError: a layer that is not there.
+      UserError: there is no such layer.
     """
     count = rows.shape[1]
     for layer in layers:
@@ -34,7 +34,7 @@ def mixed(
 
 
 def mixing_table(rows: np.ndarray, columns: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Images as a table to read, row by row: a white corner, the columns' images, then each row's before its mixtures.
+    """Return images as a table, row by row: a white corner, the columns' images, then each row's image and mixtures.
 
     Args:
       rows: [R, H, W, C].

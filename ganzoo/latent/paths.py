@@ -1,4 +1,4 @@
-"""Ways from one point to the next: straight, along the sphere, or a smooth closed curve through all of them."""
+"""Interpolation between points: straight, along the sphere, or by a smooth curve through all of them."""
 
 from typing import Literal
 
@@ -9,15 +9,15 @@ from ganzoo.errors import UserError
 Way = Literal["linear", "slerp", "cubic"]
 
 
-def path(points: np.ndarray, frames: int, way: Way = "linear", *, closed: bool = True) -> np.ndarray:
-    """``frames`` points from each of the points to the next, [N frames, ...] when closed, else (N - 1) frames + 1.
+def interpolate(points: np.ndarray, frames: int, way: Way = "linear", *, closed: bool = True) -> np.ndarray:
+    """Return ``frames`` points from each point to the next: [N frames, ...] when closed, else (N - 1) frames + 1.
 
     Args:
       points: [N, ...], N at least 2.
-      frames: from one point to the next.
+      frames: points from one of the given points to the next.
       way: "linear"; "slerp", along the sphere on the last axis, with lengths in between those of the ends (Shoemake
         1985; for latents, White 2016, arXiv:1609.04468); "cubic", a Catmull-Rom curve, smooth at the points, too.
-      closed: go back to the first one in the end, so that a film can be looped.
+      closed: end where it began, so that a film can be looped.
     """
     points = np.asarray(points, np.float64)
     count = len(points)
@@ -27,14 +27,14 @@ def path(points: np.ndarray, frames: int, way: Way = "linear", *, closed: bool =
         )
     segments = count if closed else count - 1
     t = np.arange(frames).reshape(-1, *[1] * (points.ndim - 1)) / frames
-    parts = [_leg(points, segment, t, way, closed=closed) for segment in range(segments)]
+    parts = [_segment(points, segment, t, way, closed=closed) for segment in range(segments)]
     if not closed:
         parts.append(points[-1:])
     return np.concatenate(parts).astype(np.float32)
 
 
-def _leg(points: np.ndarray, segment: int, t: np.ndarray, way: Way, *, closed: bool) -> np.ndarray:
-    """The points at ``t`` of the way from point ``segment`` to the next."""
+def _segment(points: np.ndarray, segment: int, t: np.ndarray, way: Way, *, closed: bool) -> np.ndarray:
+    """Return the points at ``t`` of the way from point ``segment`` to the next."""
     count = len(points)
     a, b = points[segment], points[(segment + 1) % count]
     if way == "linear":
@@ -48,7 +48,10 @@ def _leg(points: np.ndarray, segment: int, t: np.ndarray, way: Way, *, closed: b
 
 
 def slerp(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """From ``a`` to ``b`` by an even turn and an even change of length, on the last axis."""
+    """Turn from ``a`` to ``b`` [..., n] evenly while the length changes evenly, on the last axis.
+
+    In the precision of its arguments; ``metrics.path_length.slerp`` is the same in JAX.
+    """
     lengths = [np.linalg.norm(x, axis=-1, keepdims=True) for x in (a, b)]
     u, v = (x / np.maximum(length, 1e-12) for x, length in zip((a, b), lengths, strict=True))
     angle = np.arccos(np.clip(np.sum(u * v, axis=-1, keepdims=True), -1, 1))

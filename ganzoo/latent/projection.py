@@ -1,13 +1,11 @@
-"""Projection: the styles, and the noise, of given images.
+"""Projection: the styles, and the noise, whose images are nearest to given ones.
 
-Karras et al. 2019, arXiv:1912.04958, appendix D, whose schedules and noise regularisation these are; they measure the
-distance of images by LPIPS (``ganzoo.metrics.lpips``), here it is any function, by default of the pixels at several
-scales.
+Schedules and noise regularisation are those of Karras et al. 2019, arXiv:1912.04958, appendix D. The distance there is
+LPIPS (``ganzoo.metrics.lpips``); here it is any function, by default of the pixels at several scales.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -18,9 +16,10 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
 from ganzoo.config import Count, CountOrZero, NonNegative, Positive, Share, check_fields, require
+from ganzoo.gan import StyleSpace
 from ganzoo.latent.sampler import Sampler
 from ganzoo.ops.resample import avg_pool
-from ganzoo.typing import AnyArray, Images, Key, Labels, PerExample, PyTree, Scalar, Styles
+from ganzoo.typing import AnyArray, Images, Key, Labels, PerExample, PyTree, Scalar, State
 
 Distance = Callable[[Images, Images], PerExample]
 """``(images, targets) -> [N]``, differentiable in the first."""
@@ -28,10 +27,10 @@ Distance = Callable[[Images, Images], PerExample]
 
 @runtime_checkable
 class Prepared(Protocol):
-    """A distance that has weights, or much to make of the targets alone."""
+    """A distance with weights, such as ``ganzoo.metrics.lpips.Lpips``: it reads the targets once, before the search."""
 
     def to(self, targets: Images) -> Partial:
-        """``images -> [N]``; what it holds is an argument of the compiled step, not a constant in it."""
+        """Return ``images -> [N]``, whose arrays become arguments of the compiled step."""
 
 
 @dataclass(frozen=True)
@@ -39,31 +38,31 @@ class ProjectionConfig:
     """How long and how the styles are sought.
 
     The schedule is the published one; published are also the space w and a ``style_noise`` of 0.05, which find images
-    of the generator itself less exactly (24 to 29 dB in the place of 33 to 39, after 500 steps at 64 x 64).
+    of the generator itself less exactly (24 to 29 dB instead of 33 to 39, after 500 steps at 64 x 64).
     """
 
     steps: Count = 1000
     """Steps of Adam."""
     space: Literal["w", "w+"] = "w+"
-    """"w" is one style for all inputs; "w+" one for each (Abdal et al. 2019, arXiv:1904.03189)."""
+    """"w": one style for all inputs; "w+": one style for each input (Abdal et al. 2019, arXiv:1904.03189)."""
     learning_rate: Positive = 0.1
-    """At its highest."""
+    """Highest learning rate of Adam."""
     ramp_up: Share = 0.05
-    """Share of the steps in which the rate grows to that,"""
+    """Fraction of steps spent warming up the learning rate."""
     ramp_down: Share = 0.25
-    """and in which it falls to 0 at the end."""
+    """Fraction of steps spent decaying the learning rate to 0."""
     style_noise: NonNegative = 0.01
-    """Noise added to the styles, in units of their standard deviation, at the start;"""
+    """Noise added to the styles at the start, in units of their standard deviation."""
     style_noise_until: Share = 0.75
-    """it falls to 0 until this share of the steps."""
+    """Fraction of steps after which no noise is added to the styles."""
     noise_weight: NonNegative = 1e5
     """Weight of the regularisation that keeps the noise maps noise."""
     optimise_noise: bool = True
-    """Whether the noise maps are sought, too; otherwise they are the network's own."""
+    """Seek the noise maps, too; otherwise they are the network's own."""
     style_samples: Count = 10_000
-    """Styles of which the mean, where the search starts, and the standard deviation are taken."""
+    """Random styles whose mean is the start and whose standard deviation is the unit of style_noise."""
     seed: CountOrZero = 0
-    """Of these, and of the noise."""
+    """Seed of the random styles and of all noise."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -76,11 +75,11 @@ class Projection:
     ws: np.ndarray
     """Styles [N, L, w]."""
     noise: PyTree
-    """The collection "noise" of the network, each map with N before it; empty where it was not sought."""
+    """Noise maps [N, h, w], a tree like ``StyleSpace.noise_maps``; empty where they were not sought."""
     images: np.ndarray
-    """What they give, [N, H, W, C] in [-1, 1]."""
+    """Images of the styles and noise maps, [N, H, W, C] in [-1, 1]."""
     distances: np.ndarray
-    """[steps, N], of every step."""
+    """[steps, N]: the distance to each target at every step."""
 
 
 def project(
@@ -89,51 +88,55 @@ def project(
     config: ProjectionConfig | None = None,
     *,
     labels: Labels | None = None,
-    distance: Distance | None = None,
-    told: Callable[[int, float], None] = lambda step, distance: None,
+    distance: Distance | Prepared | None = None,
+    log: Callable[[int, float], None] = lambda step, distance: None,
 ) -> Projection:
-    """The styles whose images are nearest to the targets, each sought by itself, all of them at once.
+    """Find the styles whose images are nearest to the targets, each sought by itself, all of them at once.
+
+    Example::
+
+        sampler = ganzoo.latent.Sampler(*ganzoo.load("ffhq.pkl"))
+        found = ganzoo.latent.project(sampler, targets)
 
     Args:
       sampler: a generator with styles.
       targets: [N, H, W, C] in [-1, 1], of the generator's size.
-      config: the schedule.
+      config: the schedule; the default one when absent.
       labels: [N, k], whose styles are the start; only for a conditional model.
       distance: what is minimised, ``Prepared`` or not; ``pixel_distance`` when absent.
-      told: hears the mean distance now and then.
+      log: called as ``log(step, mean distance)`` every 50 steps.
 
     Raises:
-      UserError: the model has no styles, or the targets are of another size, or of one that has no such distance.
+      UserError: the model has no styles, or the targets are of another size.
     """
     cfg = config or ProjectionConfig()
-    sampler.require_styles("projection")
-    shape = sampler.gan.image_shape
+    space, shape = sampler.require_styles("projection"), sampler.gan.image_shape
     require(tuple(targets.shape[1:]) == shape, "targets", tuple(targets.shape[1:]), f"be images of {shape}")
     targets, count, key = jnp.asarray(targets, jnp.float32), len(targets), jax.random.key(cfg.seed)
-    distance_to = _distance_to(targets, distance or pixel_distance)
     mean, deviation = style_statistics(sampler, cfg, labels, count)
-    noise = _noise(sampler, key, count) if cfg.optimise_noise else {}
-    copies = sampler.gan.config.style_count if cfg.space == "w+" else 1
-    found: dict[str, Any] = {"ws": jnp.repeat(jnp.asarray(mean)[:, None], copies, axis=1), "noise": noise}
+    ws = jnp.repeat(jnp.asarray(mean)[:, None], space.count if cfg.space == "w+" else 1, axis=1)
+    maps = space.noise_maps(sampler.state, ema=sampler.ema) if cfg.optimise_noise else {}
+    found = _Found(ws, _fresh_noise(maps, key, count))
     optimizer = optax.scale_by_adam()
-    memory = optimizer.init(found)
-    search = _Search(sampler, cfg, targets, deviation)
-    step, given = jax.jit(partial(search.step, optimizer)), _Given(search.variables, distance_to)
-    distances = []
+    memory, distances = optimizer.init(found), []
+    search = _Search(space, sampler.ema, cfg, optimizer)
+    to_targets, style_noise = (
+        _distance_to(targets, distance or pixel_distance),
+        jnp.float32(cfg.style_noise * deviation),
+    )
+    given = _Given(sampler.state, targets, to_targets, style_noise)
+    step = jax.jit(search.step)
     for i in range(cfg.steps):
         found, memory, apart = step(given, found, memory, jnp.int32(i), key)
         distances.append(apart)
         if (i + 1) % 50 == 0 or i + 1 == cfg.steps:
-            told(i + 1, float(apart.mean()))
-    ws = jnp.repeat(found["ws"], sampler.gan.config.style_count // copies, axis=1)
-    images = jax.jit(search.images)(given.variables, ws, found["noise"])
-    return Projection(
-        np.asarray(ws), jax.device_get(found["noise"]), np.clip(np.asarray(images), -1, 1), np.asarray(distances)
-    )
+            log(i + 1, float(apart.mean()))
+    images = np.clip(np.asarray(jax.jit(search.images)(sampler.state, found)), -1, 1)
+    return Projection(np.asarray(search.whole(found.ws)), jax.device_get(found.noise), images, np.asarray(distances))
 
 
 def pixel_distance(images: Images, targets: Images) -> PerExample:
-    """Mean squared differences, summed over the size of the images, half of it, and so on down to 8 pixels."""
+    """Return mean squared differences [N], summed over the images' size, half of it, and so on down to 8 pixels."""
     images, targets = jnp.asarray(images), jnp.asarray(targets)
     total = jnp.mean(jnp.square(images - targets), axis=(1, 2, 3))
     while min(images.shape[1:3]) >= 16 and images.shape[1] % 2 == images.shape[2] % 2 == 0:
@@ -142,11 +145,8 @@ def pixel_distance(images: Images, targets: Images) -> PerExample:
     return total
 
 
-def shown(images: Images, targets: Images) -> Array:
-    """The images, where they are brighter than white as the white of the target, and so for black.
-
-    Pictures are clipped, and what a generator makes beyond that cannot be known.
-    """
+def hide_clipped(images: Images, targets: Images) -> Images:
+    """Copy the target where both are saturated on the same side: clipping hides the rest. All are [N, H, W, C]."""
     is_beyond = (jnp.abs(images) > 1) & (jnp.abs(targets) >= 1) & (jnp.sign(images) == jnp.sign(targets))
     return jnp.where(is_beyond, targets, images)
 
@@ -154,7 +154,7 @@ def shown(images: Images, targets: Images) -> Array:
 def style_statistics(
     sampler: Sampler, config: ProjectionConfig, labels: Labels | None, count: int
 ) -> tuple[Float[np.ndarray, "n w_dim"], float]:
-    """The mean style for each target (of its label, where there are labels), and one standard deviation for all."""
+    """Return the mean style for each target (of its label, where there are labels), and one deviation for all."""
     latents = np.asarray(sampler.gan.latents(jax.random.key(config.seed), jnp.arange(config.style_samples)))
     larger = Sampler(sampler.gan, sampler.state, sampler.ema, batch=1024)
 
@@ -171,7 +171,7 @@ def style_statistics(
 
 
 def noise_regularity(maps: Sequence[Float[AnyArray, "_n _h _w"]]) -> Scalar:
-    """How much the maps differ from noise: squared correlations with their neighbours, at all sizes from 8 on.
+    """Return how much the maps [N, h, w] differ from noise: squared correlations of neighbours, at all sizes.
 
     Appendix D: for each map and each of its halvings (of averages, times 2 to keep the variance), the squares of the
     mean products with the map shifted by one pixel down and to the right, around the edges.
@@ -190,90 +190,90 @@ def noise_regularity(maps: Sequence[Float[AnyArray, "_n _h _w"]]) -> Scalar:
 # The search ---------------------------------------------------------------------------------------------------------
 
 
+class _Found(NamedTuple):
+    """What is sought."""
+
+    ws: Array
+    """[N, L, w], or [N, 1, w] in the space w."""
+    noise: PyTree
+    """Noise maps [N, h, w]; empty where they are not sought."""
+
+
 class _Given(NamedTuple):
     """The arrays that stay the same from step to step."""
 
-    variables: PyTree
-    """Of the generator."""
+    state: State
+    targets: Array
     distance_to: Partial
     """``images -> [N]``, to the targets."""
+    style_noise: Array
+    """[]: deviation of the noise that is added to the styles at the start."""
 
 
 @dataclass(frozen=True)
 class _Search:
     """All else that stays the same."""
 
-    sampler: Sampler
+    space: StyleSpace
+    ema: bool
     config: ProjectionConfig
-    targets: Array
-    deviation: float
+    optimizer: optax.GradientTransformation
 
-    @property
-    def variables(self) -> PyTree:
-        """Of the generator."""
-        weights = self.sampler.weights
-        return {"params": weights["params"], **weights["variables"]}
+    def whole(self, ws: Array) -> Array:
+        """Return styles [N, L, w] of [N, L or 1, w]."""
+        return jnp.repeat(ws, self.space.count // ws.shape[1], axis=1)
 
-    def images(self, variables: PyTree, ws: Styles, noise: PyTree) -> Any:
-        """Images of styles [N, L, w], each with its own noise maps where there are any."""
-        variables = {**variables, "noise": noise} if noise else variables
-        return self.sampler.gan.generator.apply(variables, ws, method="synthesise", noise="const")
+    def images(self, state: State, found: _Found) -> Images:
+        """Return the images [N, H, W, C], each with its own noise maps where these are sought."""
+        noise = found.noise if jax.tree.leaves(found.noise) else "const"
+        return self.space.synthesise(state, self.whole(found.ws), noise=noise, ema=self.ema)
 
     def step(
-        self,
-        optimizer: optax.GradientTransformation,
-        given: _Given,
-        found: Mapping[str, Any],
-        memory: PyTree,
-        i: Array,
-        key: Key,
-    ) -> tuple[Mapping[str, Any], PyTree, PerExample]:
-        """One step of Adam on all targets; what is sought for one does not depend on the others."""
+        self, given: _Given, found: _Found, memory: PyTree, i: Array, key: Key
+    ) -> tuple[_Found, PyTree, PerExample]:
+        """Take one step of Adam on all targets; what is sought for one does not depend on the others."""
         share = i / self.config.steps
         grow = jnp.maximum(0, 1 - share / max(self.config.style_noise_until, 1e-9)) ** 2
-        moved = self.config.style_noise * self.deviation * grow
-        drawn = moved * jax.random.normal(jax.random.fold_in(key, i), found["ws"].shape)
+        moved = given.style_noise * grow
+        drawn = moved * jax.random.normal(jax.random.fold_in(key, i), found.ws.shape)
 
-        def loss(found: Mapping[str, Any]) -> tuple[Scalar, PerExample]:
-            count = self.sampler.gan.config.style_count
-            ws = jnp.repeat(found["ws"] + drawn, count // found["ws"].shape[1], axis=1)
-            apart = given.distance_to(shown(self.images(given.variables, ws, found["noise"]), self.targets))
-            maps = jax.tree.leaves(found["noise"])
-            return jnp.sum(apart) + self.config.noise_weight * noise_regularity(maps), jnp.asarray(apart)
+        def loss(found: _Found) -> tuple[Scalar, PerExample]:
+            images = self.images(given.state, found._replace(ws=found.ws + drawn))
+            apart = jnp.asarray(given.distance_to(hide_clipped(images, given.targets)))
+            regularity = noise_regularity(jax.tree.leaves(found.noise))
+            return jnp.sum(apart) + self.config.noise_weight * regularity, apart
 
         gradients, apart = jax.grad(loss, has_aux=True)(found)
-        updates, memory = optimizer.update(gradients, memory)
+        updates, memory = self.optimizer.update(gradients, memory)
         rate = self.rate(share)
         found = jax.tree.map(lambda value, update: value - rate * update, found, updates)
-        return {**found, "noise": jax.tree.map(_normalised, found["noise"])}, memory, apart
+        return found._replace(noise=jax.tree.map(_normalised, found.noise)), memory, apart
 
     def rate(self, share: Array) -> Array:
-        """The learning rate after this share of the steps."""
+        """Return the learning rate after this share of the steps."""
         down = jnp.minimum(1, (1 - share) / max(self.config.ramp_down, 1e-9))
         up = jnp.minimum(1, share / max(self.config.ramp_up, 1e-9))
         return self.config.learning_rate * (0.5 - 0.5 * jnp.cos(jnp.pi * down)) * up
 
 
-def _distance_to(targets: Images, distance: Distance) -> Partial:
-    return distance.to(targets) if isinstance(distance, Prepared) else Partial(_turned(distance), targets)
+def _distance_to(targets: Images, distance: Distance | Prepared) -> Partial:
+    if isinstance(distance, Prepared):
+        return distance.to(targets)
+    return Partial(lambda targets, images: distance(images, targets), targets)
 
 
-def _turned(distance: Distance) -> Callable[[Images, Images], PerExample]:
-    return lambda targets, images: distance(images, targets)
-
-
-def _noise(sampler: Sampler, key: Key, count: int) -> PyTree:
-    """Fresh noise maps [N, h, w] in the place of the network's own; none where it has none."""
-    maps, structure = jax.tree.flatten(sampler.weights["variables"].get("noise", {}))
+def _fresh_noise(maps: PyTree, key: Key, count: int) -> PyTree:
+    """Return fresh noise maps [N, h, w] like the network's own [h, w]."""
+    leaves, structure = jax.tree.flatten(maps)
     drawn = [
         jax.random.normal(jax.random.fold_in(jax.random.fold_in(key, 1_000_003), i), (count, *leaf.shape))
-        for i, leaf in enumerate(maps)
+        for i, leaf in enumerate(leaves)
     ]
     return jax.tree.unflatten(structure, drawn)
 
 
 def _normalised(maps: Float[Array, "n h w"]) -> Float[Array, "n h w"]:
-    """Each of mean 0 and variance 1."""
+    """Return each map with mean 0 and variance 1."""
     maps = maps - jnp.mean(maps, axis=(1, 2), keepdims=True)
     return maps * jax.lax.rsqrt(jnp.mean(jnp.square(maps), axis=(1, 2), keepdims=True) + 1e-12)
 

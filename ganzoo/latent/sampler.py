@@ -11,11 +11,11 @@ import numpy as np
 
 from ganzoo.config import require
 from ganzoo.errors import UserError
-from ganzoo.gan import GAN
-from ganzoo.typing import Images, Labels, Latents, PyTree, State, Styles
+from ganzoo.gan import GAN, StyleSpace
+from ganzoo.typing import Images, Labels, Latents, State, Styles
 
 Draws = Literal["jax", "numpy"]
-"""Where the latents of seeds come from: this library, or the tools of the originals."""
+"""Where the latents of seeds come from: this library, or the tools of the original code."""
 NoiseMode = Literal["const", "random", "none"]
 
 
@@ -25,34 +25,30 @@ class Sampler:
 
     gan: GAN
     state: State
-    averaged: bool = True
-    """By the averaged weights rather than the newest."""
+    ema: bool = True
+    """Use the EMA of the generator rather than the weights of the last step."""
     batch: int = 8
-    """Images at once; the images do not depend on it, but for rounding."""
-
-    @property
-    def weights(self) -> PyTree:
-        """``{"params": ..., "variables": ...}`` of the generator."""
-        return self.state.ema if self.averaged else self.state.generator.weights
+    """Images at once; the images do not depend on it, except for rounding."""
 
     @property
     def has_styles(self) -> bool:
         """Whether there is a w between the latent and the image."""
-        return hasattr(self.gan.generator, "styles") and hasattr(self.gan.generator, "synthesise")
+        return self.gan.styles is not None
 
-    def require_styles(self, what: str) -> None:
-        """Raise ``UserError`` where ``what`` is asked of a model without styles."""
-        if not self.has_styles:
-            raise UserError(f"{what}: {self.gan.name} has no styles, so there is nothing to do it with")
+    def require_styles(self, what: str) -> StyleSpace:
+        """Return the style space; ``UserError`` where ``what`` is asked of a model without styles."""
+        if self.gan.styles is None:
+            raise UserError(f"{what}: {self.gan.name} has no styles; use a model with styles")
+        return self.gan.styles
 
     # inputs
 
     def latents(self, seeds: Sequence[int], draws: Draws = "jax") -> Latents:
-        """Latents [N, z]; the one of a seed depends on the seed alone.
+        """Return latents [N, z]; the one of a seed depends on the seed alone.
 
         Args:
           seeds: 0 .. 2^32 - 1.
-          draws: "jax" are those that ``GAN.sample`` gives for key 0; "numpy" those of the originals' tools,
+          draws: "jax" are those that ``GAN.sample`` gives for key 0; "numpy" those of the original tools,
             ``numpy.random.RandomState(seed).randn(1, z)`` (NVlabs/stylegan2-ada-pytorch, generate.py:91).
         """
         if draws == "jax":
@@ -63,10 +59,10 @@ class Sampler:
         return np.asarray(rows, np.float32)
 
     def labels(self, count: int, chosen: int | None = None) -> Labels | None:
-        """Labels [count, k]: of one class, or of the classes in turn; None in an unconditional model.
+        """Return labels [count, k]: of one class, or of the classes in turn; None in an unconditional model.
 
         Raises:
-          UserError: a class that the model has not.
+          UserError: the model has no such class.
         """
         size = self.gan.label_size
         if not size:
@@ -88,64 +84,49 @@ class Sampler:
         noise: NoiseMode = "const",
         seeds: Sequence[int] | None = None,
     ) -> Images:
-        """Images [N, H, W, C] in [-1, 1] of latents [N, z], truncated, and with that noise.
+        """Return the images [N, H, W, C] in [-1, 1] of latents [N, z]: those of ``gan.generate``.
 
-        ``noise`` "random" is drawn anew for each image, from its seed or else from its position.
+        Args:
+          latents: [N, z].
+          labels: [N, k]; None in an unconditional model.
+          psi: truncation, in [-1, 1]; 1 does not truncate.
+          cutoff: truncate only the first ``cutoff`` style inputs.
+          noise: "const", "none", or "random", which is drawn anew for each image.
+          seeds: of random noise, one for each image; its position in the batch when absent.
         """
-        if self.has_styles:
-            return self.synthesised(self.styles(latents, labels, psi=psi, cutoff=cutoff), noise=noise, seeds=seeds)
-        if psi != 1 or cutoff is not None or noise != "const":
-            self.require_styles("truncation and noise")
-        generate = partial(self.gan.generate, self.state, ema=self.averaged)
-        return self._batched(generate, latents, labels)
+        if not self.has_styles:
+            if psi != 1 or cutoff is not None or noise != "const":
+                self.require_styles("truncation and noise")
+            return self._batched(self._generate, latents, labels)
+        generate = partial(self.gan.generate, self.state, ema=self.ema, psi=psi, cutoff=cutoff)
+        if noise != "random":
+            return self._batched(partial(generate, noise=noise), latents, labels)
+        return self._batched(
+            lambda z, c, chosen: generate(z, c, noise=_noise_keys(chosen)), latents, labels, _seeds(seeds, len(latents))
+        )
 
     def styles(
         self, latents: Latents, labels: Labels | None = None, *, psi: float = 1.0, cutoff: int | None = None
     ) -> Styles:
-        """Styles [N, L, w] of latents [N, z], truncated."""
-        self.require_styles("styles")
-        from_latents = partial(self._map, self._variables, psi=float(psi), cutoff=cutoff)
-        return self._batched(from_latents, latents, labels)
+        """Return the styles [N, L, w] of latents [N, z], truncated."""
+        space = self.require_styles("styles")
+        return self._batched(partial(space.map, self.state, ema=self.ema, psi=psi, cutoff=cutoff), latents, labels)
 
-    def synthesised(self, ws: Styles, *, noise: NoiseMode = "const", seeds: Sequence[int] | None = None) -> Images:
-        """Images [N, H, W, C] in [-1, 1] of styles [N, L, w]."""
-        self.require_styles("synthesis")
+    def synthesise(self, ws: Styles, *, noise: NoiseMode = "const", seeds: Sequence[int] | None = None) -> Images:
+        """Return the images [N, H, W, C] in [-1, 1] of styles [N, L, w]; ``noise`` and ``seeds`` as in ``images``."""
+        synthesise = partial(self.require_styles("synthesis").synthesise, self.state, ema=self.ema)
         if noise != "random":
-            return self._batched(partial(self._synthesise, self._variables, noise=noise), ws)
-        chosen = np.asarray(range(len(ws)) if seeds is None else seeds, np.uint32)
-        return self._batched(partial(self._synthesise_noisily, self._variables), ws, chosen)
-
-    @property
-    def style_average(self) -> np.ndarray:
-        """The running mean [w] of styles over training."""
-        self.require_styles("the average of styles")
-        return np.asarray(self.weights["variables"]["statistics"]["mapping"]["w_average"])
+            return np.clip(self._batched(partial(synthesise, noise=noise), ws), -1, 1)
+        chosen = _seeds(seeds, len(ws))
+        return np.clip(self._batched(lambda w, c: synthesise(w, noise=_noise_keys(c)), ws, chosen), -1, 1)
 
     @cached_property
-    def _variables(self) -> PyTree:
-        return {"params": self.weights["params"], **self.weights["variables"]}
-
-    @cached_property
-    def _map(self) -> Callable[..., jax.Array]:
-        return jax.jit(partial(self.gan.generator.apply, method="styles"), static_argnames=("psi", "cutoff"))
-
-    @cached_property
-    def _synthesise(self) -> Callable[..., jax.Array]:
-        def synthesise(variables: PyTree, ws: Styles, *, noise: str) -> Any:
-            return jnp.clip(self.gan.generator.apply(variables, ws, noise=noise, method="synthesise"), -1, 1)  # ty: ignore[invalid-argument-type]
-
-        return jax.jit(synthesise, static_argnames="noise")
-
-    @cached_property
-    def _synthesise_noisily(self) -> Callable[..., jax.Array]:
-        def synthesise(variables: PyTree, ws: Styles, seeds: jax.Array) -> Any:
-            keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(1)))(seeds)
-            return jnp.clip(self.gan.generator.apply(variables, ws, noise=keys, method="synthesise"), -1, 1)  # ty: ignore[invalid-argument-type]
-
-        return jax.jit(synthesise)
+    def _generate(self) -> Callable[..., jax.Array]:
+        """``gan.generate`` of this state, compiled; that of a model with styles is made of compiled functions."""
+        return partial(jax.jit(self.gan.generate, static_argnames="ema"), self.state, ema=self.ema)
 
     def _batched(self, function: Callable[..., Any], *inputs: Any) -> np.ndarray:
-        """``function`` of inputs that are [N, ...] or None, ``batch`` at a time; the last batch is filled up."""
+        """Return ``function`` of inputs [N, ...] or None, ``batch`` at a time; the last batch is filled up."""
         count = len(inputs[0])
         size = min(self.batch, count)
         parts = []
@@ -154,3 +135,13 @@ class Sampler:
             part = function(*(None if x is None else jnp.asarray(np.asarray(x)[indices]) for x in inputs))
             parts.append(np.asarray(part)[: count - first])
         return np.concatenate(parts)
+
+
+def _seeds(seeds: Sequence[int] | None, count: int) -> np.ndarray:
+    return np.asarray(range(count) if seeds is None else seeds, np.uint32)
+
+
+@jax.jit
+def _noise_keys(seeds: jax.Array) -> jax.Array:
+    """Return keys [N], each from its seed alone."""
+    return jax.vmap(partial(jax.random.fold_in, jax.random.key(1)))(seeds)
