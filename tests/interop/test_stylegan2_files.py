@@ -20,10 +20,6 @@ IMAGES, LOGITS = 1e-4, 1e-4
 """Of the largest value; the deviations are about 1e-6."""
 
 
-def variables(weights):
-    return {"params": weights["params"], **weights["variables"]}
-
-
 @pytest.fixture(scope="module", params=pickles.STYLEGAN2)
 def model(request, tmp_path_factory):
     name = request.param
@@ -34,29 +30,29 @@ def test_images_and_logits_are_the_recorded_ones(model) -> None:
     name, gan, state = model
     golden = pickles.recorded(name)
     labels = golden["in/c"] if gan.label_size else None
-    bound = gan.generator.bind(variables(state.ema))
+    bound = gan.generator.bind(state.ema)
     both = [bound.styles(golden["in/z"], labels, **options) for options in ({}, {"psi": 0.7, "cutoff": 3})]
     apply = partial(gan.generator.apply, method="synthesise")
-    images = nchw(golden_cases.run(apply, variables(state.ema), np.concatenate(both)))
+    images = nchw(golden_cases.run(apply, state.ema, np.concatenate(both)))
     recorded = [golden[f"out/G_ema/img_{options}"] for options in ("psi1", "psi0.7_cutoff3")]
     golden_cases.assert_near(images, np.concatenate(recorded), IMAGES)
-    judge = partial(golden_cases.run, gan.discriminator.apply, variables(state.discriminator.weights))
-    logits = judge(nhwc(golden["out/G_ema/img_psi1"]), labels)
+    logits_of = partial(golden_cases.run, gan.discriminator.apply, state.discriminator.variables)
+    logits = logits_of(nhwc(golden["out/G_ema/img_psi1"]), labels)
     golden_cases.assert_near(logits, golden["out/D/logits_G_ema_img_psi1"][:, 0], LOGITS)
 
 
-def test_the_newest_generator_is_another_one(model) -> None:
+def test_the_last_generator_is_another_one(model) -> None:
     _, _, state = model
-    newest, averaged = state.generator.params, state.ema["params"]
-    assert jax.tree.structure(newest) == jax.tree.structure(averaged)
-    for ours, other in zip(jax.tree.leaves(newest), jax.tree.leaves(averaged), strict=True):
+    last, ema = state.generator.params, state.ema["params"]
+    assert jax.tree.structure(last) == jax.tree.structure(ema)
+    for ours, other in zip(jax.tree.leaves(last), jax.tree.leaves(ema), strict=True):
         assert not np.array_equal(ours, other)
 
 
 def test_back_to_the_originals_bit_for_bit(tmp_path: Path) -> None:
     contents = interop.read(pickles.written("sg2_cond", tmp_path))
     converted = interop.convert(contents)
-    back = interop.originals(converted, (1, 3, 3, 1))
+    back = interop.originals(converted)
     expected = {f"{net}.{key}": array for net, item in contents.networks.items() for key, array in item.arrays.items()}
     assert back.keys() == expected.keys()
     for name, array in back.items():
@@ -79,7 +75,7 @@ def test_state_dicts_of_other_architectures(name: str) -> None:
     assert converted.fields["generator_architecture"] == generator
     assert converted.fields["discriminator_architecture"] == discriminator
     assert converted.fields["image_size"] == int(resolution[1:])
-    back = interop.originals(converted, (1, 3, 3, 1))
+    back = interop.originals(converted)
     for net, network in contents.networks.items():
         own = {key.removeprefix(f"{net}."): array for key, array in back.items() if key.startswith(f"{net}.")}
         assert own.keys() == network.arrays.keys()
@@ -134,7 +130,7 @@ def test_what_is_no_stylegan2(tmp_path: Path, network, arrays, words) -> None:
 
 def test_a_part_is_missing(tmp_path: Path) -> None:
     contents = changed(tmp_path, "G_ema", **{"synthesis.b8.conv1.bias": None})
-    interop.save(tmp_path / "part.safetensors", interop.convert(contents), dict(interop.convert(contents).fields))
+    interop.save(tmp_path / "part.safetensors", interop.convert(contents))
     with pytest.raises(UserError, match=r"b8\.conv1\.bias is missing"):
         ganzoo.load(tmp_path / "part.safetensors")
 

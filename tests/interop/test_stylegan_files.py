@@ -24,10 +24,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> tuple:
 def test_images_and_scores_are_the_recorded_ones(model: tuple) -> None:
     gan, state = model
     golden = pickles.recorded(NAME)
-    variables = {"params": state.ema["params"], **state.ema["variables"]}
-    bound = gan.generator.bind(variables)
+    bound = gan.generator.bind(state.ema)
     ws = np.concatenate([bound.styles(golden["in/z"], **options) for options in TRUNCATIONS.values()])
-    images = golden_cases.run(partial(gan.generator.apply, method="synthesise"), variables, ws)
+    images = golden_cases.run(partial(gan.generator.apply, method="synthesise"), state.ema, ws)
     recorded = np.concatenate([golden[f"out/Gs/img_{name}"] for name in TRUNCATIONS])
     golden_cases.assert_near(nchw(images), recorded, 1e-4)
     judged = nhwc(golden["out/Gs/img_psi1"])
@@ -53,7 +52,7 @@ def test_samples_have_all_their_detail(model: tuple) -> None:
 
 def test_back_to_the_original_s_names(tmp_path: Path) -> None:
     contents = interop.read(pickles.written(NAME, tmp_path))
-    back = interop.originals(interop.convert(contents), (1, 2, 1))
+    back = interop.originals(interop.convert(contents))
     for net, network in contents.networks.items():
         for name, array in network.arrays.items():
             if name.rpartition("/")[2] != "lod":
