@@ -17,6 +17,7 @@ from ganzoo.data.config import DataConfig
 from ganzoo.data.images import Target, decode
 from ganzoo.data.labels import Labels, of_classes
 from ganzoo.data.source import Source, digest
+from ganzoo.disk import recall, remember
 from ganzoo.errors import UserError
 
 PREFIX = "tfds:"
