@@ -43,6 +43,13 @@ def _private_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Tem
     monkeypatch.setenv("GANZOO_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _forget_programs() -> Iterator[None]:
+    """Keep the programs of one file out of the memory of the next."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def doubles() -> Iterator[None]:
     """Float64 in the place of float32."""

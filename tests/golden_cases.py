@@ -11,12 +11,14 @@ import jax
 import numpy as np
 import pytest
 
+from ganzoo.gan import named_leaves
+from ganzoo.testing import assert_near
+from ganzoo.testing.comparison import VALUES
+
 GOLDEN = Path(__file__).parent / "golden"
 
-VALUES, GRADIENTS, DOUBLES = 1e-5, 1e-4, 1e-10
-"""How near is near enough, as a share of the largest number of an array: float32, its gradients, and float64."""
-TINY = 1e-8
-"""The same where all numbers are zeros."""
+GRADIENTS, DOUBLES = 1e-4, 1e-10
+"""Tolerances as a share of the largest number of an array: of gradients in float32, and of float64."""
 
 
 @dataclass(frozen=True)
@@ -138,24 +140,11 @@ def hwoi(kernel: np.ndarray) -> np.ndarray:
 # Comparisons --------------------------------------------------------------------------------------------------------
 
 
-def assert_near(actual: Any, expected: Any, relative: float = VALUES) -> None:
-    """Every array of ``actual`` to within ``relative`` of the largest number of its counterpart."""
-    assert not unrecorded(actual, expected, relative)
-
-
 def unrecorded(actual: Any, expected: Any, relative: float = VALUES) -> dict[str, Any]:
-    """What ``actual`` has and ``expected`` has not; all the rest is as in ``assert_near``."""
-    actual, expected = _by_path(actual), _by_path(expected)
-    assert actual.keys() >= expected.keys()
-    for path, theirs in expected.items():
-        largest = np.abs(theirs).max()
-        tolerance = relative * largest if largest else TINY
-        np.testing.assert_allclose(actual[path], theirs, rtol=0, atol=tolerance, err_msg=path)
-    return {path: leaf for path, leaf in actual.items() if path not in expected}
-
-
-def _by_path(tree: Any) -> dict[str, Any]:
-    return {jax.tree_util.keystr(path, simple=True, separator="."): a for path, a in jax.tree.leaves_with_path(tree)}
+    """What ``actual`` has and ``expected`` has not; all the rest must be as in ``assert_near``."""
+    assert_near(actual, expected, relative, extra=True)
+    names = {name for name, _ in named_leaves(expected)}
+    return {name: leaf for name, leaf in named_leaves(actual) if name not in names}
 
 
 def assert_recorded(case: Case, actual: Mapping[str, Any], relative: float = VALUES) -> None:

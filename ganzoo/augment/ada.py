@@ -2,7 +2,7 @@
 
 Karras, Aittala, Hellsten, Laine, Lehtinen, Aila 2020, "Training Generative Adversarial Networks with Limited Data",
 arXiv:2006.06676, appendix B; constants and edge cases follow NVlabs/stylegan2-ada-pytorch, training/augment.py.
-``ganzoo.augment.controller`` adapts the probability p.
+``controller`` adapts the probability p.
 
 Each transform fires for each image with probability ``multiplier * p``, independently. Drawing the transforms is
 separate from applying them::
@@ -10,8 +10,8 @@ separate from applying them::
     transforms = ada.draw(key, ada.PIPELINES["bgc"], images.shape, p=0.3)
     augmented = ada.apply(images, transforms)
 
-All functions have static shapes and run under ``jit``, ``vmap``, ``scan`` and over devices. ``apply`` is differentiable
-in the images any number of times. Images for which no transform fired are returned bit for bit.
+Shapes are static. ``apply`` is differentiable in the images any number of times; images for which no transform fired are
+returned bit for bit.
 """
 
 from collections.abc import Callable, Mapping

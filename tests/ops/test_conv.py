@@ -12,6 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ganzoo.ops import conv as module
 from ganzoo.ops.conv import Window, conv, conv_kernel_gradient, conv_transpose
+from ganzoo.testing import comparison
 
 # size, kernel, stride, padding, I, O: every kernel from 1 to 5 and stride from 1 to 3, odd and even, both edges apart
 CASES = [
@@ -29,6 +30,8 @@ CASES = [
     ((4, 4), (4, 4), 1, ((0, 0), (0, 0)), 5, 1),
     ((6, 7), (5, 2), 1, ((0, 3), (1, 1)), 2, 2),
 ]
+
+assert_near = partial(comparison.assert_near, relative=1e-12, absolute=1e-12)
 
 
 @pytest.fixture(autouse=True)
@@ -81,22 +84,18 @@ def value_and_gradients(f: Callable, *args: jax.Array) -> tuple:
     return result, backward(jnp.sin(result))
 
 
-def assert_close(actual: object, expected: object, tolerance: float = 1e-12) -> None:
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance), actual, expected)
-
-
 def test_the_family_and_its_gradients_are_those_of_the_library(case: tuple) -> None:
     window, x, y, kernel = case
     operands = (x, kernel), (y, kernel), (x, y)
     for ours, theirs, args in zip(family(window), plain_family(window, x, kernel), operands, strict=True):
-        assert_close(*(jax.jit(partial(value_and_gradients, f))(*args) for f in (ours, theirs)))
+        assert_near(*(jax.jit(partial(value_and_gradients, f))(*args) for f in (ours, theirs)))
 
 
 def test_both_formulations_mean_the_same(case: tuple) -> None:
     window, x, y, kernel = case
     for name, args in (("conv", (x, kernel)), ("transpose", (y, kernel)), ("kernel_gradient", (x, y))):
         ours, theirs = (jax.jit(partial(getattr(module, f"_{by}_{name}"), window)) for by in ("cpu", "library"))
-        assert_close(ours(*args), theirs(*args))
+        assert_near(ours(*args), theirs(*args))
 
 
 def test_parts_of_the_batch_add_up(case: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +106,7 @@ def test_parts_of_the_batch_add_up(case: tuple, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(module, "PATCH_BYTES", 0)
     monkeypatch.setattr(module, "PATCH_ROWS", 4 * y.shape[1] * y.shape[2])  # four of the six examples: parts of three
     parts = jax.jit(lambda *args: transpose(*args))(y, kernel), jax.jit(lambda *args: kernel_gradient(*args))(x, y)
-    assert_close(parts, whole)
+    assert_near(parts, whole)
 
 
 def penalty(convolve: Callable, x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -119,7 +118,7 @@ def penalty(convolve: Callable, x: jax.Array, kernel: jax.Array) -> jax.Array:
 def test_a_gradient_of_a_gradient(case: tuple) -> None:
     window, x, _, kernel = case
     ours, theirs = (jax.jit(jax.grad(partial(penalty, f), (0, 1))) for f in (family(window)[0], plain(window)))
-    assert_close(ours(x, kernel), theirs(x, kernel), 1e-10)
+    assert_near(ours(x, kernel), theirs(x, kernel), relative=1e-10)
 
 
 def test_a_path_length_through_the_transpose(case: tuple) -> None:
@@ -127,7 +126,7 @@ def test_a_path_length_through_the_transpose(case: tuple) -> None:
     ours, theirs = (
         jax.jit(jax.grad(partial(penalty, f), (0, 1))) for f in (family(window)[1], plain_family(window, x, kernel)[1])
     )
-    assert_close(ours(y, kernel), theirs(y, kernel), 1e-10)
+    assert_near(ours(y, kernel), theirs(y, kernel), relative=1e-10)
 
 
 WINDOW = Window((8, 8), (4, 4), 2, ((1, 1), (1, 1)))
@@ -146,9 +145,9 @@ def test_vmap_jit_and_scan_change_nothing(operands: tuple) -> None:
     kernels = jnp.stack([kernel, 2 * kernel])
     each = [f(x, k) for k in kernels]
     expected = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
-    assert_close(jax.vmap(f, (None, 0))(x, kernels), expected, 1e-10)
-    assert_close(jax.jit(jax.vmap(f, (None, 0)))(x, kernels), expected, 1e-10)
-    assert_close(jax.jit(lambda: lax.map(lambda k: f(x, k), kernels))(), expected, 1e-10)
+    assert_near(jax.vmap(f, (None, 0))(x, kernels), expected, relative=1e-10)
+    assert_near(jax.jit(jax.vmap(f, (None, 0)))(x, kernels), expected, relative=1e-10)
+    assert_near(jax.jit(lambda: lax.map(lambda k: f(x, k), kernels))(), expected, relative=1e-10)
 
 
 def test_a_sharded_batch_changes_nothing(operands: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,10 +157,10 @@ def test_a_sharded_batch_changes_nothing(operands: tuple, monkeypatch: pytest.Mo
     mesh = Mesh(np.array(jax.devices()), ("data",))
     x = jax.device_put(x, NamedSharding(mesh, PartitionSpec("data")))
     kernel = jax.device_put(kernel, NamedSharding(mesh, PartitionSpec()))
-    assert_close(jax.jit(f)(x, kernel), expected, 1e-10)
+    assert_near(jax.jit(f)(x, kernel), expected, relative=1e-10)
     monkeypatch.setattr(module, "PATCH_BYTES", 0)
     monkeypatch.setattr(module, "PATCH_ROWS", 0)
-    assert_close(jax.jit(lambda x, kernel: f(x, kernel))(x, kernel), expected, 1e-10)
+    assert_near(jax.jit(lambda x, kernel: f(x, kernel))(x, kernel), expected, relative=1e-10)
 
 
 @pytest.mark.parametrize("patch_bytes", [0, module.PATCH_BYTES])
@@ -182,14 +181,14 @@ def test_shard_map_sums_what_is_shared(
 
     mesh = Mesh(np.array(jax.devices()[:4]), ("data",))
     mapped = jax.shard_map(part, mesh=mesh, in_specs=(data, whole), out_specs=(data, whole), check_vma=check_vma)
-    assert_close(jax.jit(mapped)(x, kernel), expected, 1e-10)
+    assert_near(jax.jit(mapped)(x, kernel), expected, relative=1e-10)
 
 
 def test_pmap(operands: tuple) -> None:
     x, kernel = operands
     f = jax.jit(jax.grad(partial(penalty, family(WINDOW)[0]), (0, 1)))
     dx, dkernel = jax.pmap(f, axis_name="data", in_axes=(0, None))(x.reshape(8, 1, 8, 8, 3), kernel)
-    assert_close((dx.reshape(x.shape), dkernel.sum(0)), f(x, kernel), 1e-10)
+    assert_near((dx.reshape(x.shape), dkernel.sum(0)), f(x, kernel), relative=1e-10)
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])

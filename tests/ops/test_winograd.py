@@ -12,6 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ganzoo.ops import conv as module
 from ganzoo.ops import winograd
 from ganzoo.ops.conv import Window, conv, conv_kernel_gradient, conv_transpose
+from ganzoo.testing import comparison
 
 TILES = [(2, 2), (2, 4), (4, 2)]
 # size, padding: odd and even, smaller and larger than a tile, every edge apart
@@ -24,6 +25,8 @@ CASES = [
     ((7, 4), ((3, 0), (1, 2))),
     ((4, 5), ((0, 4), (5, 3))),
 ]
+
+assert_near = partial(comparison.assert_near, relative=1e-11, absolute=1e-11)
 
 
 @pytest.fixture(autouse=True)
@@ -61,18 +64,14 @@ def plain(x: jax.Array, kernel: jax.Array, padding: tuple) -> jax.Array:
     return lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
-def assert_close(actual: object, expected: object, tolerance: float = 1e-11) -> None:
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance), actual, expected)
-
-
 @pytest.mark.parametrize(("size", "padding"), CASES)
 def test_the_convolution_and_its_kernel_gradient_are_those_of_the_library(
     size: tuple, padding: tuple, tile: tuple[int, int]
 ) -> None:
     _, x, kernel, y = operands(size, padding)
     expected, backward = jax.vjp(lambda kernel: plain(x, kernel, padding), kernel)
-    assert_close(winograd.conv3x3(x, kernel, padding, tile), expected)
-    assert_close(winograd.kernel_gradient3x3(x, y, padding, tile), backward(y)[0])
+    assert_near(winograd.conv3x3(x, kernel, padding, tile), expected)
+    assert_near(winograd.kernel_gradient3x3(x, y, padding, tile), backward(y)[0])
 
 
 @pytest.mark.parametrize("size", [2, 4])
@@ -94,12 +93,12 @@ def test_first_and_second_derivatives_of_the_family(size: tuple, padding: tuple)
         return jnp.sum(dx**3) + jnp.sum(dkernel**3)
 
     ours, theirs = partial(conv, padding=padding), partial(plain, padding=padding)
-    assert_close(*(jax.jit(jax.value_and_grad(partial(penalty, f), (0, 1)))(x, kernel) for f in (ours, theirs)), 1e-9)
+    assert_near(*(jax.jit(jax.value_and_grad(partial(penalty, f), (0, 1)))(x, kernel) for f in (ours, theirs)), relative=1e-9)
 
     where = {"stride": 1, "padding": padding}
     backward = jax.vjp(theirs, x, kernel)[1](y)
-    assert_close(jax.jit(partial(conv_transpose, **where, size=window.size))(y, kernel), backward[0])
-    assert_close(jax.jit(partial(conv_kernel_gradient, **where, kernel_size=(3, 3)))(x, y), backward[1])
+    assert_near(jax.jit(partial(conv_transpose, **where, size=window.size))(y, kernel), backward[0])
+    assert_near(jax.jit(partial(conv_kernel_gradient, **where, kernel_size=(3, 3)))(x, y), backward[1])
 
 
 @pytest.mark.usefixtures("everywhere")
@@ -112,7 +111,7 @@ def test_parts_of_the_batch_change_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     ]
     whole = [jax.jit(partial(f, window))(*args) for f, *args in functions]
     hold_at_most(0, monkeypatch)
-    assert_close([jax.jit(lambda a, b, f=f: f(window, a, b))(*args) for f, *args in functions], whole)
+    assert_near([jax.jit(lambda a, b, f=f: f(window, a, b))(*args) for f, *args in functions], whole)
 
 
 def gradients(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -134,18 +133,18 @@ def test_shards_of_the_batch_change_nothing(check_vma: bool, limit: int, monkeyp
     hold_at_most(limit, monkeypatch)
     mesh, data, whole = Mesh(np.array(jax.devices()[:4]), ("data",)), PartitionSpec("data"), PartitionSpec()
     placed = jax.device_put(x, NamedSharding(mesh, data)), jax.device_put(kernel, NamedSharding(mesh, whole))
-    assert_close(jax.jit(lambda *args: gradients(*args))(*placed), expected, 1e-10)
+    assert_near(jax.jit(lambda *args: gradients(*args))(*placed), expected, relative=1e-10)
 
     def part(x, kernel):
         dx, dkernel = gradients(x, kernel)
         return dx, dkernel if check_vma else lax.psum(dkernel, "data")
 
     mapped = jax.shard_map(part, mesh=mesh, in_specs=(data, whole), out_specs=(data, whole), check_vma=check_vma)
-    assert_close(jax.jit(mapped)(x, kernel), expected, 1e-10)
+    assert_near(jax.jit(mapped)(x, kernel), expected, relative=1e-10)
 
     pmapped = jax.pmap(lambda *args: gradients(*args), axis_name="data", in_axes=(0, None))
     dx, dkernel = pmapped(x.reshape(4, 2, *x.shape[1:]), kernel)
-    assert_close((dx.reshape(x.shape), dkernel.sum(0)), expected, 1e-10)
+    assert_near((dx.reshape(x.shape), dkernel.sum(0)), expected, relative=1e-10)
 
 
 @pytest.mark.usefixtures("everywhere")
@@ -154,7 +153,7 @@ def test_vmap_over_kernels() -> None:
     kernels = jnp.stack([kernel, 2 * kernel])
     each = jax.jit(lambda *args: gradients(*args))
     expected = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(each(x, k) for k in kernels))
-    assert_close(jax.jit(jax.vmap(each, (None, 0)))(x, kernels), expected, 1e-10)
+    assert_near(jax.jit(jax.vmap(each, (None, 0)))(x, kernels), expected, relative=1e-10)
 
 
 def errors(x: jax.Array, kernel: jax.Array, y: jax.Array, tile: tuple[int, int]) -> tuple[list[float], list[float]]:
@@ -217,4 +216,4 @@ def test_strided_convolutions_by_patches(
     x, kernel = jnp.asarray(draw(size=(4, 7, 8, 3))), jnp.asarray(draw(size=(*kernel_size, 3, 5)))
     for name, value in (("PATCH_CHANNELS", 1), ("PATCH_BYTES", 0), ("PATCH_ROWS", patch_rows)):
         monkeypatch.setattr(module, name, value)
-    assert_close(module._cpu_conv(window, x, kernel), module._library_conv(window, x, kernel))
+    assert_near(module._cpu_conv(window, x, kernel), module._library_conv(window, x, kernel))
