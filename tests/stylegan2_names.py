@@ -18,7 +18,7 @@ def tree(arrays: Mapping[str, np.ndarray], prefix: str = "") -> dict:
     table, part = _table(own)
     result: dict = {"params": {}}
     for name, array in table.to_ours({f"{part}{name}": array for name, array in own.items()}).items():
-        *modules, leaf = name.removeprefix("variables.").replace(f".{part}", ".", 1).split(".")
+        *modules, leaf = name.removeprefix("collections.").replace(f".{part}", ".", 1).split(".")
         at = result
         for module in modules:
             at = at.setdefault(module, {})

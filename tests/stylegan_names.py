@@ -16,7 +16,10 @@ def generator(arrays: Mapping[str, np.ndarray]) -> dict:
         if not name.startswith("G_"):
             named[name if name in ("dlatent_avg", "lod") else network + name] = array
     ours = GENERATOR.to_ours(by_resolution(named))
-    return {"params": {}, **_tree({re.sub(r"^variables\.|(?:synthesis|mapping)\.", "", n): a for n, a in ours.items()})}
+    return {
+        "params": {},
+        **_tree({re.sub(r"^collections\.|(?:synthesis|mapping)\.", "", n): a for n, a in ours.items()}),
+    }
 
 
 def discriminator(arrays: Mapping[str, np.ndarray]) -> dict:

@@ -15,7 +15,9 @@ ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text()
 
 
-EXAMPLES = [text for text in re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL) if "import" in text.split("\n")[0]]
+EXAMPLES = [
+    text for text in re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL) if "import" in text.split("\n")[0]
+]
 """Those that stand alone; the others go on where text has led."""
 
 

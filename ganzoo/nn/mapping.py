@@ -1,6 +1,5 @@
 """The mapping network z, c -> w, and the running mean of w."""
 
-
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
