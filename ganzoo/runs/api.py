@@ -18,8 +18,8 @@ from ganzoo.typing import State
 def train(
     name: str | Model | Experiment[Any],
     data: str | Path | None = None,
-    *,
     out: str | Path | None = None,
+    *,
     resume: bool = False,
     hooks: Sequence[Hook] = (),
     log: Callable[[str], None] = print,

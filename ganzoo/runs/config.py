@@ -89,10 +89,8 @@ class Experiment(Generic[M]):
 def experiment_of(model: Model, preset: str | None = None, *, name: str | None = None) -> Experiment[Any]:
     """Return a preset of a model, the default one when absent, with its data and run settings."""
     found = find_preset(model, preset)
-    data = DataConfig(**{"data": "", **found.data})
-    return Experiment(
-        name or f"{model.name}-{preset or model.default}", model, found.config, data, TrainingConfig(**found.training)
-    )
+    data, training = replaced(DataConfig(data=""), found.data), replaced(TrainingConfig(), found.training)
+    return Experiment(name or f"{model.name}-{preset or model.default}", model, found.config, data, training)
 
 
 def experiments() -> Mapping[str, Experiment[Any]]:

@@ -240,8 +240,8 @@ def run_hooks(run: Run, out: Path, checkpoints: Checkpoints) -> list[Hook]:
     reading = (settings.log_every, settings.sample_every, settings.checkpoint_every)
     hooks: list[Hook] = [FiniteGuard(reading, checkpoints)]
     if jax.process_index() == 0:
-        hooks += [Log(reading, out), Progress(total, settings.log_every)]
-        hooks += [LeakWarning(reading, min(PATIENCE, total // 10))]
+        hooks += [Log(reading, out), Progress(total, settings.log_every, run.log)]
+        hooks += [LeakWarning(reading, min(PATIENCE, total // 10), run.log)]
     return [*hooks, Samples(settings.sample_every, out, sample, columns), Save(settings.checkpoint_every, checkpoints)]
 
 

@@ -260,16 +260,23 @@ class Evaluate(Hook):
 class Progress(Hook):
     """A progress bar with speed, elapsed and remaining time; rows of text, where the output is no terminal."""
 
-    def __init__(self, total: int, every: int) -> None:
-        """Show the progress towards ``total`` images, with a row of text every ``every`` images."""
+    def __init__(self, total: int, every: int, log: Callable[[str], None] = print) -> None:
+        """Show the progress towards ``total`` images.
+
+        Args:
+          total: images of the run.
+          every: images between two rows of text.
+          log: receives the rows; there is no bar where it is not ``print``.
+        """
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
         self.every = (every,)
-        self._total = total
+        self._total, self._log = total, log
         self._first, self._start = 0, time.perf_counter()
-        self._console = Console(highlight=False)
+        console = Console(highlight=False)
+        self._has_bar = console.is_terminal and log is print
         self._bar = Bar(
             TextColumn("{task.fields[speed]}"),
             TimeRemainingColumn(elapsed_when_finished=False),
@@ -278,8 +285,8 @@ class Progress(Hook):
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("{task.fields[losses]}"),
-            console=self._console,
-            disable=not self._console.is_terminal,
+            console=console,
+            disable=not self._has_bar,
             speed_estimate_period=60,
         )
         self._task = self._bar.add_task("training", total=total, speed="", losses="")
@@ -287,7 +294,7 @@ class Progress(Hook):
     def start(self, context: HookContext) -> None:
         self._first, self._start = context.images, time.perf_counter()
         self._bar.update(self._task, completed=context.images)
-        if self._console.is_terminal:
+        if self._has_bar:
             self._bar.start()
 
     def dispatched(self, images: int) -> None:
@@ -295,17 +302,19 @@ class Progress(Hook):
 
     def at(self, context: HookContext) -> None:
         losses = {name: value for name, value in context.metrics.items() if name.endswith("/loss")}
-        text = "  ".join(f"{name.split('/')[0][0].upper()} {value:.3f}" for name, value in sorted(losses.items()))
+        text = " ".join(f"{name.split('/')[0][0].upper()} {value:.2f}" for name, value in sorted(losses.items()))
         speed = speed_of(context.images_per_s)
         self._bar.update(self._task, completed=context.images, speed=speed, losses=text)
-        if not self._console.is_terminal:
-            elapsed = time.perf_counter() - self._start
-            done, left = context.images - self._first, self._total - context.images
-            times = f"{duration(elapsed)} elapsed"
-            if done > 0 and left > 0:
-                times += f", {duration(elapsed / done * left)} left"
-            line = f"{context.images:>9} of {self._total} images  {speed}  {times}  {text}"
-            self._console.print(line, soft_wrap=True)
+        if not self._has_bar:
+            times = self._times(context.images)
+            self._log(f"{context.images:>{len(str(self._total))}}/{self._total}  {speed}  {times}  {text}".rstrip())
+
+    def _times(self, images: int) -> str:
+        """Return the time since the start, and the time that is left at the mean speed so far."""
+        elapsed = time.perf_counter() - self._start
+        done, left = images - self._first, self._total - images
+        remaining = f", {duration(elapsed / done * left)} left" if done > 0 and left > 0 else ""
+        return f"in {duration(elapsed)}{remaining}"
 
     def end(self) -> None:
         self._bar.stop()
@@ -321,6 +330,7 @@ def speed_of(images_per_s: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time as ``1:02:03``."""
+    """Return a time as ``1:02:03``; from ten hours on without the seconds, as ``10h02``."""
     whole = round(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+    hours, minutes = whole // 3600, whole // 60 % 60
+    return f"{hours}h{minutes:02}" if hours >= 10 else f"{hours}:{minutes:02}:{whole % 60:02}"

@@ -138,6 +138,7 @@ def shard_map_step(
 
 def vmap_step(step: Step, *, options: Mapping[str, Any] | None = None) -> Step:
     """Many independent runs at once: each leaf of the state and the key are [S, ...]; all see the same batch."""
+    options = None if options is None else dict(options)
     return jax.jit(jax.vmap(step, in_axes=(0, None, 0)), donate_argnums=0, compiler_options=options)
 
 

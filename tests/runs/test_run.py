@@ -13,8 +13,10 @@ import ganzoo
 from ganzoo.config import to_json
 from ganzoo.data import DataConfig, open_dataset
 from ganzoo.errors import UserError
+from ganzoo.metrics import MetricsConfig
 from ganzoo.models import dcgan
-from ganzoo.runs.config import Experiment, TrainingConfig, experiments
+from ganzoo.runs.config import Experiment, TrainingConfig, experiments, find_experiment, resolve
+from ganzoo.runs.evaluate import evaluate_run
 from ganzoo.runs.folder import FREE_ON_RESUME
 from ganzoo.runs.run import SHOWN_CLASSES, prepare, run, shown_labels
 from ganzoo.training.hooks import Hook
@@ -136,6 +138,16 @@ def test_a_step_is_traced_once(tmp_path) -> None:
     assert traces == [16]
 
 
+def test_what_was_left_open_is_returned_as_values() -> None:
+    experiment = find_experiment("stylegan2-auto")
+    whole, chosen = resolve(experiment, devices=1)
+    fields = {each.field: (each.old, each.new) for each in chosen}
+    assert fields["training.batch_size"] == (0, whole.training.batch_size)
+    assert fields["gan.r1_gamma"] == (None, whole.gan.r1_gamma)
+    again, same = resolve(whole, devices=8)
+    assert (again, same) == (whole, [])
+
+
 def test_a_folder_of_another_format_is_named(tmp_path) -> None:
     run(tiny(), tmp_path / "run", log=quiet)
     config = tmp_path / "run" / "config.json"
@@ -167,8 +179,15 @@ def test_train_returns_state_and_folder_and_sends_fields_home(tmp_path) -> None:
 
 def test_a_model_from_outside_is_a_peer(tmp_path) -> None:
     mine = replace(dcgan.MODEL, name="mine")
-    _, folder = ganzoo.train(mine, "digits", out=tmp_path / "f", image_size=16, images=64, batch_size=16, devices=1,
-                             generator_features=4, discriminator_features=4, channels=1, log=quiet)  # fmt: skip
+    fields = {"image_size": 16, "batch_size": 16, "devices": 1, "channels": 1, "log": quiet}
+    fields |= {"generator_features": 4, "discriminator_features": 4}
+    _, folder = ganzoo.train(mine, "digits", tmp_path / "f", images=64, **fields)
+    state, _ = ganzoo.train(mine, "digits", folder, images=96, resume=True, **fields)
+    assert int(state.images) == 96
+    wanted = MetricsConfig(("frechet",), samples=16, reals=32, extractor="pixels")
+    assert evaluate_run(folder, wanted, model=mine, devices=1, log=quiet)["images"] == 96
+    with pytest.raises(UserError, match="unknown model 'mine'"):
+        evaluate_run(folder, wanted, devices=1, log=quiet)
     gan, state = ganzoo.load(folder, model=mine)
     assert gan.sample(state, jax.random.key(0), 2).shape == (2, 16, 16, 1)
     with pytest.raises(UserError, match="unknown model 'mine'"):

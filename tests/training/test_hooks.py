@@ -232,8 +232,19 @@ def test_progress_is_printed_in_lines_where_the_output_is_no_terminal(capsys) ->
     progress.dispatched(64)
     progress.at(context(images=64, generator__loss=0.25, discriminator__loss=1.5))
     progress.end()
-    speed, times = "123 images/s, 8.10 s/kimg", "0:00:00 elapsed, 0:00:00 left"
-    assert " ".join(capsys.readouterr().out.split()) == f"64 of 640 images {speed} {times} D 1.500 G 0.250"
+    speed, times = "123 images/s, 8.10 s/kimg", "in 0:00:00, 0:00:00 left"
+    assert capsys.readouterr().out == f" 64/640  {speed}  {times}  D 1.50 G 0.25\n"
+
+
+def test_progress_of_a_run_of_days_fits_a_terminal(monkeypatch) -> None:
+    lines: list[str] = []
+    progress = Progress(total=5_000_000, every=64, log=lines.append)
+    progress.start(context(images=0))
+    monkeypatch.setattr("time.perf_counter", lambda began=progress._start: began + 36_000)
+    progress.at(context(images=1_000_000, generator__loss=0.25, discriminator__loss=1.5))
+    (line,) = lines
+    assert "in 10h00, 40h00 left" in line
+    assert len(line) <= 80
 
 
 @pytest.mark.parametrize(
