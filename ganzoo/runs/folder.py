@@ -16,7 +16,7 @@ from ganzoo.pretrained import RUN_FORMAT
 
 FREE_ON_RESUME = (
     *("name", "training.images", "training.log_every", "training.sample_every", "training.checkpoint_every"),
-    *("training.keep_last", "training.keep_every", "training.devices", "training.steps_per_dispatch"),
+    *("training.keep_last", "training.keep_every", "training.devices"),
     *("training.init_from",),  # which decides on the start only
     *("training.metrics", "training.metric_every", "training.keep_best"),
     *("data.data", "data.data_dir", "data.workers", "data.memory_budget_mib", "data.on_bad_file"),
