@@ -15,11 +15,11 @@
 # # Augmentation for limited data
 #
 # With a few thousand images or fewer, a discriminator knows them by heart after a while, and the generator learns
-# nothing more from it. Adaptive discriminator augmentation (ADA, **[1]**) shows the discriminator nothing but
-# transformed images, real and fake, and lets the gradients go through the transforms to the generator. Each transform
-# fires with probability `p`; as long as `p` is small enough, the generator still finds out what untransformed images
-# look like. How small depends on how far the discriminator overfits, and is adapted while training. DiffAugment
-# (**[2]**) is a simpler set of transforms that are always on.
+# nothing more from it. Adaptive discriminator augmentation (ADA, **[1]**) shows the discriminator only transformed
+# images, real and fake, and lets the gradients go through the transforms to the generator. Each transform fires with
+# probability `p`. As long as `p` is small enough, the generator still learns what untransformed images look like. ADA
+# adapts `p` during training to the overfitting of the discriminator. DiffAugment (**[2]**) is a simpler set of
+# transforms that are always on.
 #
 # This notebook shows each transform at several strengths, the pipelines at several `p`, and the controller. It trains
 # nothing and takes half a minute.
@@ -31,35 +31,23 @@
 
 # %%
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from PIL import Image
 
 import ganzoo
 from ganzoo.augment import ada, controller, diffaugment
 from ganzoo.augment.ada import PIPELINES, Transforms
 from ganzoo.data import DataConfig, open_dataset
-from ganzoo.grids import enlarged, grid
-from ganzoo.ops.pixels import to_uint8
 
-
-def show(images, columns):
-    """Shows images in [-1, 1] as a grid; outside of Jupyter, says how large it is."""
-    pixels = enlarged(grid(to_uint8(np.asarray(images)), columns), 500)
-    try:
-        from IPython.display import display
-    except ImportError:
-        print(f"a picture of {pixels.shape[1]} x {pixels.shape[0]} pixels")
-    else:
-        display(Image.fromarray(pixels), include=["image/png", "text/plain"])
-
+show = partial(ganzoo.show, smallest=500)
 
 # %% [markdown]
 # ## A test card
 #
-# Something with colours and a direction: digits of the package on coloured grounds.
+# The test images have colours and a direction: digits of the package on coloured grounds.
 
 # %%
 digits = open_dataset(DataConfig(data="digits"), (32, 32, 1)).read(np.arange(8))["image"] / 255
@@ -72,10 +60,9 @@ show(cards, columns=8)
 # %% [markdown]
 # ## Each transform at several strengths
 #
-# What is drawn is separate from what it does. `Transforms` holds one value per image for every transform, and `apply`
-# carries them out; here we fill in the values by hand. A row is one transform. First pixel blitting and the general
-# geometric transforms; the last column of a row is about as far as two standard deviations go, or to the end of the
-# range.
+# Drawing is separate from applying. `Transforms` holds one value per image for every transform, and `apply` carries
+# them out. Here the values are filled in by hand. A row is one transform: first pixel blitting, then the general
+# geometric transforms. The last column of a row is at about two standard deviations, or at the end of the range.
 
 # %%
 COLUMNS = 7
@@ -98,17 +85,16 @@ show(np.concatenate([apply(one_card, made) for made in geometric.values()]), COL
 
 # %% [markdown]
 # Borders are mirrors. All geometric transforms of an image are one matrix, and the image is resampled once: enlarged by
-# an orthogonal low-pass filter, looked up between its pixels, and reduced by the transposed filter, so that nothing is
-# aliased and shifts by whole pixels are exact:
+# an orthogonal low-pass filter, interpolated between its pixels, and reduced by the transposed filter. This avoids
+# aliasing and keeps shifts by whole pixels exact:
 
 # %%
 shifted = np.asarray(apply(one_card, geometric["xint"]))
-print(
-    "largest difference from a shift of the array:", f"{np.abs(shifted[-1, 2:, 4:] - one_card[-1, :-2, :-4]).max():.0e}"
-)
+difference = np.abs(shifted[-1, 2:, 4:] - one_card[-1, :-2, :-4]).max()
+print(f"largest difference from a shift of the array: {difference:.0e}")
 
 # %% [markdown]
-# Colour transforms: brightness, contrast, flip of the brightness (the colour stays), hue and saturation.
+# Colour transforms: brightness, contrast, luma flip (the colour stays), hue and saturation.
 
 # %%
 colours = {
@@ -121,7 +107,7 @@ colours = {
 show(np.concatenate([apply(one_card, made) for made in colours.values()]), COLUMNS)
 
 # %% [markdown]
-# Filtering and corruptions, which are not in the usual pipeline: four frequency bands from low to high, one a row, each
+# The usual pipeline leaves out filtering and corruptions: four frequency bands from low to high, one per row, each
 # multiplied by 1/4 to 4; noise; and a square cut out.
 
 # %%
@@ -137,9 +123,9 @@ show(np.concatenate([apply(one_card, made) for made in corruptions]), COLUMNS)
 # %% [markdown]
 # ## Pipelines and p
 #
-# `draw` makes random transforms. The draws for an image depend on the key and its position alone. With one key, the
-# same values are drawn at every `p`, and more of them fire at a larger one. The rows are `p` = 0, 0.2, 0.4, 0.6, 0.8
-# and 1 in the pipeline `bgc`, the usual one; the columns are images.
+# `draw` makes random transforms. The draws of an image depend on the key and on its position alone. With one key, the
+# values are the same at every `p`, and more of them fire at a larger `p`. The rows are `p` = 0, 0.2, 0.4, 0.6, 0.8 and
+# 1 in the usual pipeline, `bgc`; the columns are images.
 
 # %%
 key = jax.random.key(0)
@@ -148,21 +134,22 @@ show(np.concatenate([apply(cards, draw(p)) for p in (0.0, 0.2, 0.4, 0.6, 0.8, 1.
 print("p = 0 changes nothing:", np.array_equal(apply(cards, draw(0.0)), cards))
 
 # %% [markdown]
-# Some of the named pipelines at `p` = 1, one a row: `blit`, `geom`, `color`, and all there is together, `bgcfnc`.
+# Some of the named pipelines at `p` = 1, one per row: `blit`, `geom`, `color`, and all transforms together, `bgcfnc`.
 
 # %%
 names = ("blit", "geom", "color", "bgcfnc")
 show(np.concatenate([apply(cards, ada.draw(key, PIPELINES[name], cards.shape)) for name in names]), columns=8)
 
 # %% [markdown]
-# Each transform has a multiplier of `p`, and a range. A pipeline for pictures that are never upside down, log:
+# Each transform has a multiplier of `p` and a range. Take a pipeline for images that are never upside down:
 
 # %%
 upright = replace(PIPELINES["bgc"], rotate90=0.0, rotate_max=0.1)
 show(apply(cards, ada.draw(key, upright, cards.shape)), columns=8)
 
 # %% [markdown]
-# DiffAugment: colours, shifts with zeros coming in, and a square cut out; always.
+# DiffAugment changes colours, shifts in zeros, and cuts out a square. It is always on. The first row has only the
+# colours, the second all of it:
 
 # %%
 policies = (diffaugment.Policy(translation=0, cutout=0), diffaugment.Policy())
@@ -172,14 +159,14 @@ show(np.concatenate([diffaugment.apply(cards, each) for each in made]), columns=
 # %% [markdown]
 # ## Gradients go through it
 #
-# The generator learns through the transforms. Below, each image is pulled towards the first card, but we only look at
-# augmented versions of both. The images that come out are not augmented: that is what "the augmentation does not leak"
-# means.
+# The generator learns through the transforms. Below, gradient descent pulls each image towards the first card, but the
+# loss sees only augmented versions of both. The resulting images are not augmented: this is what "the augmentation does
+# not leak" means.
 
 
 # %%
 def distance(images, key):
-    """How far images are from the target, seen through the same random transforms."""
+    """Return the distance of images from the target, both seen through the same random transforms."""
     made = ada.draw(key, PIPELINES["bgc"], images.shape, 0.6)
     target = jnp.broadcast_to(cards[:1], images.shape)
     return jnp.sum(jnp.square(ada.apply(images, made) - ada.apply(target, made)))
@@ -196,35 +183,35 @@ show(np.concatenate(film), columns=8)
 # %% [markdown]
 # ## How strong? The controller
 #
-# The discriminator's r_t is measured by `r_t`, the mean sign of its logits of real images: 0 where it cannot
-# tell them from fakes, 1 where it is sure of all. Every 4 steps `p` goes up a little where `r_t` is over the target of
-# 0.6, and down where it is below.
+# `r_t` measures the overfitting of the discriminator: it is the mean sign of the logits of real images, 0 where the
+# discriminator cannot tell them from fakes, 1 where it is sure of all. Every 4 steps `p` goes up a little if `r_t` is
+# above the target of 0.6, and down if it is below.
 #
-# A toy: a discriminator that overfits the more the longer it trains, and the less the larger `p` is.
+# Here is a toy discriminator that overfits more the longer it trains, and less the larger `p` is:
 
 # %%
 control = controller.adaptive(images_per_unit=20_000)
-strength, batch, interval = controller.start(control), 64, 4
-update = jax.jit(lambda strength, logits: controller.count_signs(strength, logits))
-finish = jax.jit(lambda strength, images: controller.controlled(strength, control, images, batch * interval))
+augment, batch, interval = controller.init(control), 64, 4
+count_signs = jax.jit(controller.count_signs)
+adapt = jax.jit(lambda augment, images: controller.adapt(augment, control, images, batch * interval))
 rng, seen = np.random.default_rng(0), 0
 print(" images   r_t without   r_t     p")
 for i in range(1_201):
     memory = 1.5 * min(seen / 40_000, 1)
     for _ in range(interval):
-        logits = memory - 2 * float(strength.p) + rng.normal(size=batch)
-        strength, seen = update(strength, jnp.asarray(logits, jnp.float32)), seen + batch
-    strength = finish(strength, jnp.uint32(seen))
+        logits = memory - 2 * float(augment.p) + rng.normal(size=batch)
+        augment, seen = count_signs(augment, jnp.asarray(logits, jnp.float32)), seen + batch
+    augment = adapt(augment, jnp.uint32(seen))
     if i % 100 == 0:
         alone = np.sign(memory + rng.normal(size=4000)).mean()
-        print(f"{seen:7} {alone:13.2f} {float(strength.r_t):5.2f} {float(strength.p):5.2f}")
+        print(f"{seen:7} {alone:13.2f} {float(augment.r_t):5.2f} {float(augment.p):5.2f}")
 
 # %% [markdown]
 # ## In a model
 #
-# All of this is one field of the config. The state remembers `p` and the signs since it last moved, so a resumed run
-# goes on as if it had not stopped; `augment/p` and `augment/r_t` are among the metrics. `augment_p` keeps `p` as it is,
-# `augment_ramp` lets it rise in a straight line, and DiffAugment has none.
+# One field of the config, `augment`, turns it on. The train state holds `p` and the signs counted since `p` last
+# changed, so a resumed run continues exactly. `augment/p` and `augment/r_t` are among the metrics. `augment_p` fixes
+# `p`; `augment_ramp` makes it rise linearly to that value. DiffAugment has no `p`.
 
 # %%
 gan = ganzoo.create("stylegan2", "faces64", augment="bgc")

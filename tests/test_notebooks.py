@@ -1,4 +1,4 @@
-"""Every notebook: in step with its paired script, with clean saved outputs, and runnable without Jupyter."""
+"""Every notebook equals its paired script, has clean saved outputs, and runs without Jupyter."""
 
 import json
 import os
@@ -18,12 +18,12 @@ pytestmark = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: pat
 
 
 def cells(notebook: Path) -> list[tuple[str, str]]:
-    """(type, source) of each cell of an .ipynb."""
+    """Return (type, source) of each cell of an .ipynb."""
     return [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(notebook.read_text())["cells"]]
 
 
 def script_cells(script: Path) -> list[tuple[str, str]]:
-    """(type, source) of each cell of a script in jupytext's percent format, without its header."""
+    """Return (type, source) of each cell of a script in jupytext's percent format, without its header."""
     _, *parts = re.split(r"^# %%(.*)\n", script.read_text(), flags=re.MULTILINE)
     found = []
     for marker, source in zip(parts[::2], parts[1::2], strict=True):
@@ -35,11 +35,12 @@ def script_cells(script: Path) -> list[tuple[str, str]]:
 
 
 def outputs(notebook: Path) -> list[dict[str, Any]]:
+    """Return all outputs of an .ipynb."""
     return [output for cell in json.loads(notebook.read_text())["cells"] for output in cell.get("outputs", [])]
 
 
-def spoken(output: dict[str, Any]) -> str:
-    """The text of an output."""
+def text_of(output: dict[str, Any]) -> str:
+    """Return the text of an output."""
     return "".join(output.get("text", "")) + "".join(output.get("data", {}).get("text/plain", ""))
 
 
@@ -47,16 +48,18 @@ def test_is_in_step_with_its_script(notebook: Path) -> None:
     assert cells(notebook) == script_cells(notebook.with_suffix(".py")), REMEDY
 
 
-def test_saved_outputs_have_pictures_and_no_complaints(notebook: Path) -> None:
+def test_saved_outputs_have_images_and_no_warnings(notebook: Path) -> None:
     saved = outputs(notebook)
-    assert any("image/png" in output.get("data", {}) for output in saved), f"no pictures; {REMEDY}"
+    assert any("image/png" in output.get("data", {}) for output in saved), f"no images; {REMEDY}"
     assert not [output for output in saved if output["output_type"] == "error" or output.get("name") == "stderr"]
     assert notebook.stat().st_size < 1_000_000
 
 
 def test_saved_outputs_name_no_place_on_a_disk(notebook: Path) -> None:
     absolute = re.compile(r"(?<![\w.:/])(?:~?/[\w.-]+/|[A-Za-z]:\\)")
-    assert [line for output in outputs(notebook) for line in spoken(output).splitlines() if absolute.search(line)] == []
+    assert [
+        line for output in outputs(notebook) for line in text_of(output).splitlines() if absolute.search(line)
+    ] == []
 
 
 def test_was_run_from_top_to_bottom(notebook: Path) -> None:
@@ -66,8 +69,9 @@ def test_was_run_from_top_to_bottom(notebook: Path) -> None:
     assert counts == list(range(1, len(counts) + 1)), REMEDY
 
 
+@pytest.mark.slow
 def test_runs_as_plain_python(notebook: Path, tmp_path: Path) -> None:
-    """In a fresh process and folder, without IPython, with few steps, and with warnings as errors."""
+    """Run it in a fresh process and folder, without IPython, with few steps, and with warnings as errors."""
     program = tmp_path / "program.py"
     code = [source for kind, source in cells(notebook) if kind == "code"]
     program.write_text("\n\n".join(["import sys; sys.modules['IPython'] = None", *code]))
