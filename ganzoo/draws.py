@@ -10,7 +10,7 @@ from functools import partial
 from typing import Literal, TypeAlias
 
 import jax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 
 from ganzoo.config import require
 from ganzoo.nn.styles import mixing_cutoff
@@ -33,12 +33,12 @@ def named_key(key: Key, name: str) -> Key:
 
 def normal_latents(key: Key, indices: Int[Array, " n"], *, size: int) -> Latents:
     """Draw latents [N, z] ~ N(0, 1); the latent of index i depends on the key and i alone."""
-    return random.for_indices(lambda key: jax.random.normal(key, (size,)), key, indices)
+    return random.for_indices(lambda key: random.normal(key, (size,)), key, indices)
 
 
 def uniform_latents(key: Key, indices: Int[Array, " n"], *, size: int) -> Latents:
     """Draw latents [N, z] ~ U(-1, 1); the latent of index i depends on the key and i alone."""
-    return random.for_indices(lambda key: jax.random.uniform(key, (size,), minval=-1, maxval=1), key, indices)
+    return random.for_indices(lambda key: random.uniform(key, (size,), -1, 1), key, indices)
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,7 @@ def probe_images(batch: Batch, key: Key, *, shape: tuple[int, int, int], shrink:
 
 def interpolation_shares(batch: Batch, key: Key) -> PerExample:
     """Draw numbers [N] ~ U(0, 1): where WGAN-GP looks between each real and fake image."""
-    uniform: Callable[[Key], Float[Array, ""]] = jax.random.uniform
-    return random.for_batch(uniform, named_key(key, "probe"), batch["image"].shape[0])
+    return random.for_batch(random.uniform, named_key(key, "probe"), batch["image"].shape[0])
 
 
 def round_count(batch: Batch, micro_batch: int) -> int:

@@ -229,7 +229,7 @@ class GAN:
         """
         indices = first + jnp.arange(count)
         if labels is None and self.label_size:
-            labels = jax.nn.one_hot(indices % self.label_size, self.label_size)
+            labels = jax.nn.one_hot(indices % self.label_size, self.label_size, dtype=jnp.float32)
         latents = self.latents(key, indices)
         if self.styles is not None:
             return self.generate(state, latents, labels, ema=ema, psi=psi, cutoff=cutoff, noise=noise)

@@ -29,7 +29,7 @@ from ganzoo.errors import UserError
 from ganzoo.gan import Average
 from ganzoo.objectives import Objective, Outcome
 from ganzoo.ops import collective, ema
-from ganzoo.typing import Batch, Key, Metrics, Params, PyTree, State, Step
+from ganzoo.typing import AnyArray, Batch, Key, Metrics, Params, PyTree, State, Step
 
 Loss: TypeAlias = Callable[[Params, State, Batch, Key], Outcome]
 """``(params, state, batch, key) -> (loss, (state, metrics))``, see ``objectives.Outcome``; an ``Objective`` is one."""
@@ -199,13 +199,16 @@ def checked(
       check_size: raises ``UserError`` where the global batch size does not suit the model.
 
     Raises:
-      UserError: images are not [N, *image_shape] or labels not [N, label_size].
+      UserError: images are not uint8 or float [N, *image_shape], or labels not [N, label_size].
     """
 
     def checking(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
+        _require_auto_axes(batch["image"], state.images)
         found = tuple(batch["image"].shape)
         if found[1:] != image_shape:
             raise UserError(f"images of shape {found[1:]}: this model takes {image_shape} (H, W, C)")
+        if batch["image"].dtype != jnp.uint8 and not jnp.issubdtype(batch["image"].dtype, jnp.floating):
+            raise UserError(f"images of type {batch['image'].dtype}: must be uint8 in 0..255, or float in [-1, 1]")
         check_size(_batch_size(batch))
         if not label_size:
             return step(state, {name: value for name, value in batch.items() if name != "label"}, key)
@@ -236,6 +239,18 @@ def scanned(step: Step) -> Step:
 
 def _is_finite(params: Params) -> Bool[Array, ""]:
     return jnp.isfinite(optax.tree.norm(params))
+
+
+def _require_auto_axes(*arrays: AnyArray) -> None:
+    """Raise ``UserError`` where an array lies on a mesh whose axes are of type Explicit."""
+    for array in arrays:
+        mesh = getattr(jax.typeof(array), "sharding", None) and jax.typeof(array).sharding.mesh
+        explicit = list(getattr(mesh, "explicit_axes", ()))
+        if explicit:
+            raise UserError(
+                f"arrays on a mesh with the Explicit axes {', '.join(explicit)}: make it by jax.make_mesh(...,"
+                " axis_types=(jax.sharding.AxisType.Auto,)), or compile by ganzoo.training.parallel.jit_step"
+            )
 
 
 def _batch_size(batch: Batch) -> int:

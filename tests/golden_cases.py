@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ganzoo.gan import named_leaves
-from ganzoo.testing import assert_near
+from ganzoo.testing import assert_near, quick_jit
 from ganzoo.testing.comparison import VALUES
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -93,7 +93,7 @@ def _arrays(path: str) -> dict[str, np.ndarray]:
 
 def run(f: Callable, *args: Any) -> Any:
     """``f(*args)`` as one program, compiled in half the time to slower code, since it runs once."""
-    return jax.jit(f, compiler_options={"xla_backend_optimization_level": 0})(*args)
+    return quick_jit(f)(*args)
 
 
 def draw(seed: int, *shape: int) -> np.ndarray:

@@ -10,8 +10,8 @@ separate from applying them::
     transforms = ada.draw(key, ada.PIPELINES["bgc"], images.shape, p=0.3)
     augmented = ada.apply(images, transforms)
 
-Shapes are static. ``apply`` is differentiable in the images any number of times; images for which no transform fired are
-returned bit for bit.
+Shapes are static. ``apply`` is differentiable in the images any number of times, and returns images for which no
+transform fired bit for bit.
 """
 
 from collections.abc import Callable, Mapping
@@ -221,8 +221,8 @@ def draw_numbers(key: Key, pipeline: Pipeline, shape: Shape) -> Numbers:
     """
 
     def one(key: Key) -> dict[str, Any]:
-        uniform = jax.random.uniform(jax.random.fold_in(key, 0), (sum(_UNIFORM.values()) + sum(_GATES.values()),))
-        normal = jax.random.normal(jax.random.fold_in(key, 1), (sum(_NORMAL.values()),))
+        uniform = random.uniform(jax.random.fold_in(key, 0), (sum(_UNIFORM.values()) + sum(_GATES.values()),))
+        normal = random.normal(jax.random.fold_in(key, 1), (sum(_NORMAL.values()),))
         values, gates = jnp.split(uniform, [sum(_UNIFORM.values())])
         values, gates = _dealt(values, _UNIFORM) | _dealt(normal, _NORMAL), _dealt(gates, _GATES)
         numbers: dict[str, Any] = {name: Chance(values[name], gates[name]) for name in _GATES}

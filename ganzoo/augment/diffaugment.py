@@ -67,7 +67,7 @@ def draw(key: Key, policy: Policy, shape: tuple[int, ...]) -> Transforms:
     size = jnp.asarray(shape[1:3])
 
     def one(key: Key) -> Transforms:
-        uniform = jax.random.uniform(key, (7,))
+        uniform = random.uniform(key, (7,))
         colour = 2 * uniform[:3] - 1
         shift = (size * policy.translation + 0.5).astype(jnp.int32)
         side = (size * policy.cutout + 0.5).astype(jnp.int32)

@@ -186,6 +186,7 @@ def init_networks(
     for position, (name, shape) in enumerate(inputs.items()):
         network_key = jax.random.fold_in(key, position)
         variables = modules[name].init(network_key, jnp.zeros((examples, *shape)), labels)
+        variables = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), variables)  # also under jax_enable_x64
         networks[name] = Network.create(variables, init_optimizer(name))
     return {
         "step": jnp.int32(0),

@@ -381,7 +381,9 @@ def generate(
 def reference_statistics(config: DCGANConfig, variables: PyTree) -> PyTree:
     """Return the statistics of one fixed batch of 256 latents, in the place of the running ones."""
     indices = jnp.arange(REFERENCE_BATCH)
-    labels = jax.nn.one_hot(indices % config.label_size, config.label_size) if config.label_size else None
+    labels = (
+        jax.nn.one_hot(indices % config.label_size, config.label_size, dtype=jnp.float32) if config.label_size else None
+    )
     latents = draw_latents(config, jax.random.fold_in(jax.random.key(0), REFERENCE_BATCH), indices)
     return _train(Generator(replace(config, norm_momentum=1.0)), variables, latents, labels)[1]
 

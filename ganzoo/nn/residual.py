@@ -75,7 +75,7 @@ class Epilogue(nn.Module):
         conv = partial(EqualizedConv, activation=self.activation, clamp=self.clamp)
         x, images = None if x is None else at_least_float32(x), at_least_float32(images)
         if x is None or self.architecture == "skip":
-            y = conv(features, 1, name="from_rgb")(images)
+            y = EqualizedConv(features, 1, self.activation, name="from_rgb")(images)  # not clamped, as in the original
             x = y if x is None else x + y
         if self.group_channels:
             x = minibatch_stddev(x, group_size=self.group_size, channels=self.group_channels)

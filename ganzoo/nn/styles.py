@@ -26,11 +26,12 @@ from ganzoo.typing import AnyArray, Images, Key, Labels, Latents, PyTree, State,
 def mixing_cutoff(key: Key, probability: float, layers: int) -> Int[Array, ""]:
     """Draw the first style input that takes its style from a second latent.
 
-    With ``probability`` it is one of 1 .. layers - 1; otherwise it is ``layers``, which mixes nothing. Karras et al. 2018, arXiv:1812.04948, section 3.1.
+    With ``probability`` it is one of 1 .. layers - 1; otherwise it is ``layers``, which mixes nothing.
+    Karras et al. 2018, arXiv:1812.04948, section 3.1.
     """
     gate, place = jax.random.split(key)
-    cutoff = jax.random.randint(place, (), 1, layers)
-    return jnp.where(jax.random.uniform(gate) < probability, cutoff, layers)
+    cutoff = jax.random.randint(place, (), 1, layers, jnp.int32)
+    return jnp.where(random.uniform(gate) < probability, cutoff, jnp.int32(layers))
 
 
 def mix_styles(ws: Styles, others: Styles, cutoff: Int[Array, " n"]) -> Styles:

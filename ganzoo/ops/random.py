@@ -5,6 +5,7 @@ from functools import partial
 from math import prod
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from ganzoo.ops import collective
@@ -23,10 +24,17 @@ def for_batch(draw: Callable[[Key], PyTree], key: Key, local: int) -> PyTree:
 
 def normal(key: Key, shape: tuple[int, ...]) -> Float[Array, "..."]:
     """Draw ``jax.random.normal(key, shape)``, up to rounding, from a flat array, which compiles much faster."""
-    return jax.random.normal(key, (prod(shape),)).reshape(shape)
+    return jax.random.normal(key, (prod(shape),), jnp.float32).reshape(shape)
+
+
+def uniform(key: Key, shape: tuple[int, ...] = (), low: float = 0.0, high: float = 1.0) -> Float[Array, "..."]:
+    """Draw numbers from U(low, high) in float32, whatever ``jax_enable_x64`` says."""
+    return jax.random.uniform(key, shape, jnp.float32, low, high)
 
 
 def rows_of_batch(key: Key, indices: Int[Array, " n"], rows: Array) -> Array:
     """For every index a row, chosen at random, of the batch on all devices, of which ``rows`` is this one's part."""
     whole = collective.all_gather(rows)
-    return whole[for_indices(partial(jax.random.randint, shape=(), minval=0, maxval=len(whole)), key, indices)]
+    return whole[
+        for_indices(partial(jax.random.randint, shape=(), minval=0, maxval=len(whole), dtype=jnp.int32), key, indices)
+    ]

@@ -12,7 +12,7 @@ or one test for each check::
         ganzoo.testing.CHECKS[check](contract)  # contract = ganzoo.testing.Contract(gan)
 """
 
-from ganzoo.testing.comparison import assert_near
+from ganzoo.testing.comparison import assert_near, quick_jit
 from ganzoo.testing.contract import CHECKS, Contract, check_model, check_presets
 
-__all__ = ["CHECKS", "Contract", "assert_near", "check_model", "check_presets"]
+__all__ = ["CHECKS", "Contract", "assert_near", "check_model", "check_presets", "quick_jit"]

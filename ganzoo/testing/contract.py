@@ -13,12 +13,10 @@ from ganzoo.config import from_json, replaced, to_json
 from ganzoo.gan import GAN, Model
 from ganzoo.latent.sampler import Sampler
 from ganzoo.models import find_preset
-from ganzoo.testing.comparison import assert_near
+from ganzoo.testing.comparison import QUICKLY, assert_near, quick_jit
 from ganzoo.training import parallel
 from ganzoo.typing import Batch, Key, Metrics, State, Step
 
-QUICKLY = {"xla_backend_optimization_level": 0}
-"""Compiler options: half the compilation time, for slower code of which little is run."""
 ROUNDING, METRIC_ROUNDING = 1e-5, 1e-4
 
 
@@ -38,7 +36,7 @@ class Contract:
     @cached_property
     def start(self) -> State:
         """A fresh state on the host, so that a check may donate a copy."""
-        return jax.device_get(jax.jit(self.gan.init)(jax.random.key(0)))
+        return jax.device_get(quick_jit(self.gan.init)(jax.random.key(0)))
 
     @cached_property
     def batches(self) -> dict[str, np.ndarray]:
@@ -95,6 +93,18 @@ def three_steps_are_finite_and_counted(contract: Contract) -> None:
     assert int(state.images) == contract.steps * contract.batch_size
 
 
+def types_do_not_depend_on_x64(contract: Contract) -> None:
+    """State and samples have the same types under ``jax_enable_x64``."""
+    gan = contract.gan
+    with jax.enable_x64(True):
+        start = jax.eval_shape(gan.init, jax.random.key(0))
+        state, _ = jax.eval_shape(gan.step, start, contract.batch(), contract.key)
+        images = jax.eval_shape(lambda state: gan.sample(state, jax.random.key(0), 2), state)
+    for tree in (start, state):
+        assert jax.tree.map(lambda leaf: leaf.dtype, tree) == jax.tree.map(lambda leaf: leaf.dtype, contract.start)
+    assert images.dtype == jnp.float32
+
+
 def a_step_is_compiled_once(contract: Contract) -> None:
     """Later steps find the program of the first one."""
     assert contract.expected
@@ -112,7 +122,7 @@ def every_parameter_is_trained(contract: Contract) -> None:
 
 def weights_depend_on_seed_and_layer(contract: Contract) -> None:
     """Another seed gives other weights, and no two layers start with the same ones."""
-    other = jax.device_get(contract.gan.init(jax.random.key(1)))
+    other = jax.device_get(quick_jit(contract.gan.init)(jax.random.key(1)))
     pairs = zip(jax.tree.leaves(contract.start), jax.tree.leaves(other), strict=True)
     matrices = [(a, b) for a, b in pairs if a.ndim > 1 and a.any()]
     assert matrices
@@ -148,7 +158,7 @@ def generator_applies_to_the_ema(contract: Contract) -> None:
     gan, state = contract.gan, contract.expected[-1][0]
     latents = gan.latents(contract.key, jnp.arange(2))
     labels = jax.nn.one_hot(jnp.arange(2), gan.label_size) if gan.label_size else None
-    apply = jax.jit(gan.generator.apply)
+    apply = quick_jit(gan.generator.apply)
     images = apply(state.ema, latents, labels) if gan.label_size else apply(state.ema, latents)
     assert images.shape == (2, *gan.image_shape)
 
@@ -208,7 +218,7 @@ def scan_equals_single_steps(contract: Contract) -> None:
 def vmap_equals_separate_runs(contract: Contract) -> None:
     """Two seeds at once are two runs."""
     gan, batch, keys = contract.gan, contract.batch(), jax.random.split(jax.random.key(5), 2)
-    starts = [contract.start, jax.device_get(gan.init(jax.random.key(1)))]
+    starts = [contract.start, jax.device_get(quick_jit(gan.init)(jax.random.key(1)))]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts)
     states, _ = parallel.vmap_step(gan.step, options=QUICKLY)(stacked, batch, keys)
     for i, start in enumerate(starts):
@@ -260,6 +270,7 @@ CHECKS: Mapping[str, Callable[[Contract], None]] = {
     for check in (
         state_is_a_fixed_point_of_shapes,
         three_steps_are_finite_and_counted,
+        types_do_not_depend_on_x64,
         a_step_is_compiled_once,
         every_parameter_is_trained,
         weights_depend_on_seed_and_layer,

@@ -105,13 +105,21 @@ class Checkpoints:
           value: by which it is compared with others, lower is better; None where it is not.
 
         Raises:
-          UserError: the disk has no room for it; the checkpoints that are there stay as they are.
+          UserError: the disk has no room for it, or there is a checkpoint of as many images, or of more where only the
+            newest are kept; the checkpoints that are there stay as they are.
         """
         with together():
             require_space(self._folder, size_of(state), copies=1)
         self.wait()
-        if self.latest == images:
-            return
+        there = [found.step for found in self._orbax.checkpoints]
+        if images in there:
+            where = self._folder / str(images)
+            raise UserError(f"a checkpoint of {images} images is there already; remove {where} to save another")
+        if not self._keep_best and there and images < max(there):
+            raise UserError(
+                f"a checkpoint of {images} images would never be the newest: {self._folder} holds one of {max(there)};"
+                " save to another folder"
+            )
         # a copy, because the training step overwrites the donated state while the save goes on
         state = jax.tree.map(jnp.copy, state)
         with self._saving():

@@ -70,7 +70,7 @@ class Log(Hook):
         scalars = {name: value for name, value in sorted(context.metrics.items()) if not name.endswith(DIVERGED)}
         if scalars:
             elapsed = time.perf_counter() - self._start
-            timing = {"images_per_s": round(context.images_per_s, 2), "elapsed_s": round(elapsed, 1)}
+            timing = {"images_per_s": float(f"{context.images_per_s:.4g}"), "elapsed_s": round(elapsed, 1)}
             self.write(context, {**timing, **scalars})
 
     def write(self, context: HookContext, scalars: Mapping[str, float]) -> None:
@@ -252,7 +252,8 @@ class Evaluate(Hook):
 
     def _keep(self, context: HookContext, value: float) -> None:
         """Save the state if it is among the best."""
-        if self._best and math.isfinite(value) and self._best.among_best(value):
+        is_new = self._best and context.images not in self._best.values  # a resumed run repeats what it had measured
+        if self._best and is_new and math.isfinite(value) and self._best.among_best(value):
             self._best.save(context.images, context.state, value)
             self._best.wait()
 

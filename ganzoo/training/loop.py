@@ -103,6 +103,8 @@ def train(
 
     def show(to: Sequence[Hook], last: bool) -> list[Metrics]:
         """Show the run to hooks; return the metrics that none of them read."""
+        jax.block_until_ready(metrics)  # speed is that of steps which have ended; hooks are about to read them anyway
+        in_flight.clear()
         context = HookContext(images, done, state, clock.speed(images), last, pending)
         for hook in to:
             hook.at(context)

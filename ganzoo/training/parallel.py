@@ -44,14 +44,29 @@ def data_mesh(count: int = 0) -> Mesh:
     return Mesh(np.array(chosen), (AXIS,))
 
 
+def auto_mesh(mesh: Mesh | None = None) -> Mesh:
+    """Return the same devices as a mesh on which the steps of ganzoo run: one axis, called "data", of type Auto.
+
+    ``jax.make_mesh`` makes axes of type Explicit, and any name is allowed there; all devices when ``mesh`` is absent.
+
+    Raises:
+      UserError: the mesh has more than one axis.
+    """
+    if mesh is None:
+        return data_mesh()
+    if len(mesh.axis_names) != 1:
+        raise UserError(f"a mesh with the axes {mesh.axis_names}: give one with one axis, over which batches are split")
+    return Mesh(mesh.devices, (AXIS,))
+
+
 def replicate(tree: PyTree, mesh: Mesh) -> PyTree:
     """A copy of every leaf on every device of the mesh; the leaves must be the same in all processes."""
-    return jax.device_put(tree, NamedSharding(mesh, WHOLE))
+    return jax.device_put(tree, NamedSharding(auto_mesh(mesh), WHOLE))
 
 
 def jit_init(init: Callable[[Key], State], mesh: Mesh | None = None) -> Callable[[Key], State]:
     """``init`` as one program that leaves the same state on every device of the mesh, in all processes."""
-    return jax.jit(init, out_shardings=NamedSharding(mesh or data_mesh(), WHOLE))
+    return jax.jit(init, out_shardings=NamedSharding(auto_mesh(mesh), WHOLE))
 
 
 def jit_step(
@@ -67,7 +82,7 @@ def jit_step(
       batch: how the batch is split: a ``PartitionSpec`` for all of it or a tree of them.
       options: of the compiler; ``compiler_options(mesh)`` when absent.
     """
-    mesh = mesh or data_mesh()
+    mesh = auto_mesh(mesh)
     whole = NamedSharding(mesh, WHOLE)
     split = jax.tree.map(lambda spec: NamedSharding(mesh, spec), batch, is_leaf=_is_spec)
 
@@ -101,7 +116,7 @@ def scan_step(step: Step, mesh: Mesh | None = None, *, options: Mapping[str, Any
 
 def pmap_step(step: Step, mesh: Mesh | None = None, *, batch: PyTree = SPLIT) -> Step:
     """The step by ``pmap``: each device works on its part of the batch and the step's own reductions combine them."""
-    devices = list((mesh or data_mesh()).devices.flat)
+    devices = list(auto_mesh(mesh).devices.flat)
     axes = jax.tree.map(_split_axis, batch, is_leaf=_is_spec)
     mapped = jax.pmap(
         step, axis_name=AXIS, in_axes=(None, axes, None), out_axes=None, devices=devices, donate_argnums=0
@@ -131,7 +146,7 @@ def shard_map_step(
 
     ``check_vma`` lets JAX verify that the state that comes out is the same on all devices.
     """
-    mesh = mesh or data_mesh()
+    mesh = auto_mesh(mesh)
     mapped = jax.shard_map(step, mesh=mesh, in_specs=(WHOLE, batch, WHOLE), out_specs=WHOLE, check_vma=check_vma)
     return jit_step(mapped, mesh, batch=batch, options=options)
 

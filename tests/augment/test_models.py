@@ -12,6 +12,7 @@ import ganzoo
 from ganzoo import losses, objectives
 from ganzoo.models import dcgan, stylegan
 from ganzoo.ops import pixels
+from ganzoo.testing import quick_jit
 
 BATCH = {"image": jnp.asarray(np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8))}
 KEY = jax.random.key(1)
@@ -25,7 +26,7 @@ def start(model: str, augment: str):
         "dcgan": lambda: dcgan.networks(gan.config, *modules),
         "stylegan": lambda: stylegan.networks(gan.config, *modules, 0),
     }[model]()
-    state = jax.jit(gan.init)(jax.random.key(0))
+    state = quick_jit(gan.init)(jax.random.key(0))
     return networks, replace(state, level_of_detail=jnp.float32(0)) if model == "stylegan" else state
 
 
@@ -36,7 +37,7 @@ def test_both_networks_learn_from_augmented_images(model: str) -> None:
 
     def value(networks, name: str, state):
         objective = getattr(objectives, name)(networks, losses.non_saturating)
-        loss, (state, _) = jax.jit(partial(objective, batch=BATCH, key=KEY))(getattr(state, name).params, state)
+        loss, (state, _) = quick_jit(partial(objective, batch=BATCH, key=KEY))(getattr(state, name).params, state)
         return float(loss), state.augment
 
     always = replace(state, augment=replace(state.augment, p=jnp.float32(1)))
@@ -46,5 +47,5 @@ def test_both_networks_learn_from_augmented_images(model: str) -> None:
         assert found == pytest.approx(expected, rel=1e-5)
         assert abs(value(networks, name, always)[0] - expected) > 1e-3 * abs(expected)
     images = jnp.asarray(pixels.to_float(BATCH["image"]))
-    logits, _ = jax.jit(plain.logits)(state.discriminator.params, state, images, None)
+    logits, _ = quick_jit(plain.logits)(state.discriminator.params, state, images, None)
     assert (float(counted.count), float(counted.signs)) == (8, float(jnp.sum(jnp.sign(logits))))

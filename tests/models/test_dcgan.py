@@ -14,7 +14,7 @@ from ganzoo.errors import UserError
 from ganzoo.gan import Network
 from ganzoo.models import dcgan
 from ganzoo.ops import pixels
-from ganzoo.testing import assert_near
+from ganzoo.testing import assert_near, quick_jit
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "dcgan" / "train.npz"
 ITERATIONS = 3
@@ -55,7 +55,7 @@ def from_torch(golden, prefix: str, network: str) -> tuple[dict, dict]:
 
 def start(gan: ganzoo.GAN, seed: int = 0):
     """A fresh state, compiled as one program: much quicker than one operation at a time."""
-    return jax.jit(gan.init)(jax.random.key(seed))
+    return quick_jit(gan.init)(jax.random.key(seed))
 
 
 class Replay:
@@ -101,22 +101,22 @@ def test_gradients_of_the_first_iteration(replay: Replay) -> None:
     discriminator = objectives.discriminator(replay.networks, loss)
     generator = objectives.generator(replay.networks, loss)
     key, batch, state = jax.random.key(0), replay.batch(0), replay.state
-    gradients, _ = jax.jit(jax.grad(discriminator, has_aux=True))(state.discriminator.params, state, batch, key)
+    gradients, _ = quick_jit(jax.grad(discriminator, has_aux=True))(state.discriminator.params, state, batch, key)
     assert_near(gradients, from_torch(replay.golden, "grad/iter0/D", "D")[0], 1e-4)
     adam = dcgan.optimizer(replay.gan.config, "discriminator")
-    state, _ = jax.jit(phases.minimize("discriminator", discriminator, adam))(state, batch, key)
-    gradients, _ = jax.jit(jax.grad(generator, has_aux=True))(state.generator.params, state, batch, key)
+    state, _ = quick_jit(phases.minimize("discriminator", discriminator, adam))(state, batch, key)
+    gradients, _ = quick_jit(jax.grad(generator, has_aux=True))(state.generator.params, state, batch, key)
     assert_near(gradients, from_torch(replay.golden, "grad/iter0/G", "G")[0], 1e-4)
 
 
 def test_probabilities_of_the_first_iteration(replay: Replay) -> None:
     state, real = replay.state, pixels.to_float(jnp.asarray(replay.batch(0)["image"]))
-    logits, _ = jax.jit(replay.networks.logits)(state.discriminator.params, state, real, None)
+    logits, _ = quick_jit(replay.networks.logits)(state.discriminator.params, state, real, None)
     assert float(jax.nn.sigmoid(logits).mean()) == pytest.approx(float(replay.golden["out/iter0/D_x"]), rel=1e-5)
 
 
 def test_three_training_iterations(replay: Replay) -> None:
-    golden, state, step = replay.golden, replay.state, jax.jit(replay.gan.step)
+    golden, state, step = replay.golden, replay.state, quick_jit(replay.gan.step)
     for k in range(ITERATIONS):
         state, metrics = step(state, replay.batch(k), jax.random.key(0))
         theirs = golden[f"out/iter{k}/errD_real"] + golden[f"out/iter{k}/errD_fake"]
@@ -218,7 +218,7 @@ def moved(before: Network, after: Network) -> bool:
 
 def test_alternate_updates_g_in_even_steps_and_d_in_odd_ones() -> None:
     gan = ganzoo.create("dcgan", "tiny", update="alternate")
-    step, state = jax.jit(gan.step), start(gan)
+    step, state = quick_jit(gan.step), start(gan)
     for k in range(4):
         before = state
         state, metrics = step(state, batch(gan, seed=k), jax.random.key(1))
@@ -242,7 +242,7 @@ def test_each_network_moves_alone_in_its_phase() -> None:
     gan = ganzoo.create("dcgan", "tiny")
     state = start(gan)
     for network, other in (("generator", "discriminator"), ("discriminator", "generator")):
-        after, _ = jax.jit(phases_of(gan)[network])(state, batch(gan), jax.random.key(1))
+        after, _ = quick_jit(phases_of(gan)[network])(state, batch(gan), jax.random.key(1))
         assert moved(getattr(state, network), getattr(after, network))
         assert not moved(getattr(state, other), getattr(after, other))
 
@@ -284,7 +284,7 @@ def test_penalties_of_fakes_generate_no_fakes_of_their_own() -> None:
 def test_other_losses_train_both_networks(loss: str) -> None:
     gan = ganzoo.create("dcgan", "tiny", loss=loss, label_size=3)
     state = start(gan)
-    after, metrics = jax.jit(gan.step)(state, batch(gan), jax.random.key(1))
+    after, metrics = quick_jit(gan.step)(state, batch(gan), jax.random.key(1))
     assert moved(state.generator, after.generator)
     assert moved(state.discriminator, after.discriminator)
     assert np.isfinite(metrics["generator/loss"].value)
@@ -293,7 +293,7 @@ def test_other_losses_train_both_networks(loss: str) -> None:
 def test_bfloat16_stays_near_float32() -> None:
     wide, narrow = (ganzoo.create("dcgan", "tiny", dtype=dtype) for dtype in ("float32", "bfloat16"))
     state = start(wide)
-    after = [jax.jit(gan.step)(state, batch(gan), jax.random.key(1)) for gan in (wide, narrow)]
+    after = [quick_jit(gan.step)(state, batch(gan), jax.random.key(1)) for gan in (wide, narrow)]
     assert all(leaf.dtype != jnp.bfloat16 for leaf in jax.tree.leaves(after[1][0]))
     for name in ("generator/loss", "discriminator/loss"):
         assert after[1][1][name].value == pytest.approx(after[0][1][name].value, rel=0.05)
@@ -313,8 +313,8 @@ def test_penalties_are_a_config(fields: dict) -> None:
         ganzoo.create("dcgan", "tiny", **each) for each in ({"loss": fields.get("loss", "hinge")}, fields)
     )
     state = start(penalised)
-    after, metrics = jax.jit(penalised.step)(state, batch(penalised), jax.random.key(1))
-    without, _ = jax.jit(plain.step)(state, batch(plain), jax.random.key(1))
+    after, metrics = quick_jit(penalised.step)(state, batch(penalised), jax.random.key(1))
+    without, _ = quick_jit(plain.step)(state, batch(plain), jax.random.key(1))
     assert moved(after.discriminator, without.discriminator)
     names = {"r1_gamma": "r1", "r2_gamma": "r2", "gradient_penalty": "gradient_penalty"}
     assert all(metrics[f"discriminator/{names[name]}"].value > 0 for name in fields if name in names)
@@ -322,7 +322,7 @@ def test_penalties_are_a_config(fields: dict) -> None:
 
 def test_micro_batches_are_a_config() -> None:
     gan = ganzoo.create("dcgan", "tiny", micro_batch=4)
-    after, metrics = jax.jit(gan.step)(start(gan), batch(gan), jax.random.key(1))
+    after, metrics = quick_jit(gan.step)(start(gan), batch(gan), jax.random.key(1))
     assert float(metrics["discriminator/loss"].count) == 8
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(after))
     with pytest.raises(UserError, match="micro_batch = 3: must divide the batch of 8"):

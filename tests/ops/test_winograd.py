@@ -93,7 +93,9 @@ def test_first_and_second_derivatives_of_the_family(size: tuple, padding: tuple)
         return jnp.sum(dx**3) + jnp.sum(dkernel**3)
 
     ours, theirs = partial(conv, padding=padding), partial(plain, padding=padding)
-    assert_near(*(jax.jit(jax.value_and_grad(partial(penalty, f), (0, 1)))(x, kernel) for f in (ours, theirs)), relative=1e-9)
+    assert_near(
+        *(jax.jit(jax.value_and_grad(partial(penalty, f), (0, 1)))(x, kernel) for f in (ours, theirs)), relative=1e-9
+    )
 
     where = {"stride": 1, "padding": padding}
     backward = jax.vjp(theirs, x, kernel)[1](y)

@@ -42,8 +42,16 @@ def blend(fine: Array, coarse: Array, coarseness: Any) -> Array:
 
 
 def blurred(x: Array, taps: tuple[float, ...]) -> Array:
-    """Low-pass filtered at the same size, or as it is where there are no taps."""
-    return fir.blur(x, fir.setup_filter(taps)) if taps else x
+    """Low-pass filter features [N, H, W, C] at the same size; return them as they are where there are no taps.
+
+    The taps are correlated with the features under TensorFlow's "SAME" padding, as the original's
+    ``depthwise_conv2d`` does: asymmetric taps are not turned around, and an even number of them reaches to the right.
+    NVlabs/stylegan, training/networks_stylegan.py:23-49.
+    """
+    if not taps:
+        return x
+    around = (len(taps) - 1) // 2, len(taps) // 2
+    return fir.upfirdn(x, fir.setup_filter(taps), padding=(around, around), correlate=True)
 
 
 # Generator ------------------------------------------------------------------------------------------------------------

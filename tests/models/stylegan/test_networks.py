@@ -14,7 +14,8 @@ from golden_cases import Case, assert_near, nchw, nhwc, run
 import ganzoo
 from ganzoo.errors import UserError
 from ganzoo.models.stylegan.config import PRESETS, PROGAN_PRESETS, StyleGANConfig
-from ganzoo.models.stylegan.networks import Generator, MappingNetwork, Synthesis, discriminator
+from ganzoo.models.stylegan.networks import Generator, MappingNetwork, Synthesis, blurred, discriminator
+from ganzoo.testing import quick_jit
 
 FIELDS = {
     "resolution": "image_size",
@@ -107,7 +108,7 @@ def test_synthesis(case: Case) -> None:
         images, back = jax.vjp(lambda params, ws: image(params, ws, lod), params, ws)
         return images, back(cot)
 
-    compiled = jax.jit(value_and_gradients, compiler_options={"xla_backend_optimization_level": 0})
+    compiled = quick_jit(value_and_gradients, compiler_options={"xla_backend_optimization_level": 0})
     for name, lod in lods(case, "images_linear").items():
         images, (gradients, back) = compiled(variables["params"], ws, jnp.float32(lod), case["in/cot"])
         assert_near(images, case.most_exact(name))
@@ -156,12 +157,12 @@ def test_truncation_and_the_average_of_w(case: Case) -> None:
             for name, options in truncations.items()
         }
 
-    compiled = jax.jit(images, compiler_options={"xla_backend_optimization_level": 0})
+    compiled = quick_jit(images, compiler_options={"xla_backend_optimization_level": 0})
     for lod in ("0", "0.5", "1.3"):
         for name, actual in compiled(variables, case["in/latents"], jnp.float32(lod)).items():
             assert_near(actual, case[f"out/images_{name}_lod{lod}"])
 
-    update = jax.jit(
+    update = quick_jit(
         lambda v, z: generator.apply(v, z, update_average=True, method="styles", mutable=["statistics"])[1]
     )
     average = update(variables, case["in/latents"])["statistics"]["mapping"]["w_average"]
@@ -183,7 +184,7 @@ def test_progan_generator(case: Case) -> None:
         images, back = jax.vjp(image, params, latents)
         return images, back(cot)
 
-    compiled = jax.jit(value_and_gradients, compiler_options={"xla_backend_optimization_level": 0})
+    compiled = quick_jit(value_and_gradients, compiler_options={"xla_backend_optimization_level": 0})
     for name, lod in lods(case, "images_linear").items():
         images, (gradients, back) = compiled(params, case["in/latents"], jnp.float32(lod), case["in/cot"])
         assert_near(images, case.most_exact(name))
@@ -191,6 +192,18 @@ def test_progan_generator(case: Case) -> None:
         if theirs := recorded_gradients(case, scalar):
             assert_near(gradients, stylegan_names.generator(theirs)["params"], golden_cases.GRADIENTS)
             assert_near(back, case[f"grad/{scalar}/__in__/latents"], golden_cases.GRADIENTS)
+
+
+@pytest.mark.parametrize("taps", [(1, 2, 1), (1, 3), (1, 2, 4), (4, 3, 2, 1)])
+def test_the_blur_correlates_under_same_padding(taps: tuple[float, ...]) -> None:
+    """A unit impulse becomes the taps in reverse, around the place that "SAME" gives it."""
+    x = np.zeros((1, 9, 9, 1), np.float32)
+    x[0, 4, 4, 0] = 1
+    row = np.asarray(blurred(jnp.asarray(x), taps))[0, :, :, 0].sum(axis=0)
+    expected = np.zeros(9)
+    first = 4 - len(taps) // 2
+    expected[first : first + len(taps)] = np.asarray(taps[::-1]) / sum(taps)
+    np.testing.assert_allclose(row, expected, atol=1e-6)
 
 
 # Discriminator ------------------------------------------------------------------------------------------------------
@@ -217,9 +230,7 @@ def test_discriminator(case: Case) -> None:
         value = ganzoo.penalties.r1(lambda images: scores(params, images, 0.0), images)
         return jnp.mean(value), value
 
-    compiled = jax.jit(
-        jax.grad(loss, argnums=(0, 1), has_aux=True), compiler_options={"xla_backend_optimization_level": 0}
-    )
+    compiled = quick_jit(jax.grad(loss, argnums=(0, 1), has_aux=True))
     for name, lod in lods(case, "scores_linear").items():
         (gradients, back), logits = compiled(params, images, jnp.float32(lod))
         assert_near(logits[:, None], case.most_exact(name))

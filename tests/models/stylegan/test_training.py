@@ -19,7 +19,7 @@ from ganzoo.models.stylegan.config import PRESETS, StyleGANConfig
 from ganzoo.models.stylegan.networks import Epilogue, Generator, discriminator
 from ganzoo.runs import experiments
 from ganzoo.runs.run import run as run_experiment
-from ganzoo.testing import assert_near
+from ganzoo.testing import assert_near, quick_jit
 from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints
 
@@ -88,7 +88,7 @@ def test_the_first_level_has_nothing_to_blend(state: Any) -> None:
 def test_labels_choose_their_logit(state: Any) -> None:
     config = replace(CONFIG, label_size=3)
     params = stylegan.stylegan(config).init(KEY).discriminator.params
-    judge = jax.jit(lambda labels: networks_at(0, config).logits(params, state, images(1, 16), labels)[0])
+    judge = quick_jit(lambda labels: networks_at(0, config).logits(params, state, images(1, 16), labels)[0])
     one_hot = np.eye(3, dtype=np.float32)
     logits = [judge(np.broadcast_to(row, (4, 3))) for row in one_hot]
     assert_near(judge(np.full((4, 3), 0.5, np.float32)), sum(logits) / 2)
@@ -140,8 +140,8 @@ def test_optimizers_restart_where_a_fade_begins_and_ends(
 def test_stages_compute_what_the_step_does() -> None:
     gan = ganzoo.create("stylegan", "tiny")
     batch = {"image": np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3), np.uint8)}
-    any_level = jax.jit(gan.step)
-    coarse, fine = (jax.jit(stage.step) for stage in gan.stages)
+    any_level = quick_jit(gan.step)
+    coarse, fine = (quick_jit(stage.step) for stage in gan.stages)
     ours = theirs = gan.init(KEY)
     for step in (coarse, fine, fine):
         ours, _ = step(ours, batch, KEY)

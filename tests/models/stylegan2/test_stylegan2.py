@@ -14,6 +14,7 @@ from ganzoo.errors import UserError
 from ganzoo.models import stylegan2
 from ganzoo.models.stylegan2.config import PRESETS, StyleGAN2Config, auto_batch_size, fill_defaults
 from ganzoo.ops import pixels
+from ganzoo.testing import quick_jit
 
 CONFIGS = {name: preset.config for name, preset in PRESETS.items()}
 
@@ -183,7 +184,7 @@ def test_relativistic_pairing_is_a_config() -> None:
     """Both losses look at D(real) - D(fake), so a constant added to all logits has no gradient."""
     gan = ganzoo.create("stylegan2", "tiny", loss="relativistic", label_size=3)
     networks = stylegan2.networks(gan.config, gan.generator, gan.discriminator)
-    state = jax.jit(gan.init)(jax.random.key(0))
+    state = quick_jit(gan.init)(jax.random.key(0))
     batch = {
         "image": np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), np.uint8),
         "label": np.eye(3, dtype=np.float32)[np.arange(8) % 3],

@@ -14,7 +14,7 @@ from stylegan2_names import tree
 
 from ganzoo import losses, objectives, phases
 from ganzoo.models import stylegan2
-from ganzoo.testing import assert_near
+from ganzoo.testing import assert_near, quick_jit
 
 KEY = jax.random.key(0)
 NETWORKS = {"Gmain": "generator", "Greg": "generator", "Dmain": "discriminator", "Dreg": "discriminator"}
@@ -63,9 +63,9 @@ def test_images_and_logits(recorded: tuple) -> None:
         "psi1_noise_none": {"noise": "none"},
     }
     generator = stylegan2.Generator(config)
-    judge = jax.jit(lambda images, labels: networks.logits(state.discriminator.params, state, images, labels)[0])
+    judge = quick_jit(lambda images, labels: networks.logits(state.discriminator.params, state, images, labels)[0])
     for name, options in settings.items():
-        images = jax.jit(lambda v, options=options: generator.apply(v, z, c, **options))(state.generator.variables)
+        images = quick_jit(lambda v, options=options: generator.apply(v, z, c, **options))(state.generator.variables)
         assert_near(images, nhwc(golden[f"out/img_{name}"]))
         if name == "psi1":
             assert_near(judge(images, c), golden["out/logits_fake_psi1"][:, 0])
@@ -78,7 +78,7 @@ def test_losses_and_gradients_of_a_phase(recorded: tuple, phase: str) -> None:
     loss = objective_of(config, networks, phase)
     assert loss.name == OBJECTIVES[phase]
     params = getattr(state, NETWORKS[phase]).params
-    gradients, (after, metrics) = jax.jit(jax.grad(loss, has_aux=True))(params, state, batch, KEY)
+    gradients, (after, metrics) = quick_jit(jax.grad(loss, has_aux=True))(params, state, batch, KEY)
     prefix = f"grad/{phase}/{NETWORKS[phase][0].upper()}/"
     theirs = tree({name: golden[name] for name in golden.files if name.startswith(prefix)}, prefix)["params"]
     assert_near(gradients, theirs, 1e-4)
@@ -123,7 +123,7 @@ class Replay:
         self.rounds, self.size = size // micro, size
         self.phases = self.meta["phases"]
         self.state = state_of(self.config, self.golden)
-        self.step = jax.jit(stylegan2.step(self.config, networks_of(self.config, self.meta)))
+        self.step = quick_jit(stylegan2.step(self.config, networks_of(self.config, self.meta)))
 
     def dealt(self, rows: np.ndarray) -> np.ndarray:
         """Round after round of rows as this library deals them out: one row of each round in turn."""
@@ -227,9 +227,9 @@ def test_micro_batches_average_the_gradient_of_the_whole_batch() -> None:
 
     params = state.discriminator.params
     parts = [{"image": batch["image"][r::2]} for r in range(2)]  # groups of the statistics are those of a micro-batch
-    each = [jax.jit(jax.grad(loss, has_aux=True))(params, state, part, KEY)[0] for part in parts]
+    each = [quick_jit(jax.grad(loss, has_aux=True))(params, state, part, KEY)[0] for part in parts]
     expected = jax.tree.map(lambda p, a, b: p - (a + b) / 2, params, *each)
     descend = phases.minimize("discriminator", loss, optax.sgd(1.0), micro_batch=4)
     network = replace(state.discriminator, opt_state=optax.sgd(1.0).init(params))
-    after, _ = jax.jit(descend)(replace(state, discriminator=network), batch, KEY)
+    after, _ = quick_jit(descend)(replace(state, discriminator=network), batch, KEY)
     assert_near(after.discriminator.params, expected)
