@@ -21,7 +21,7 @@ from ganzoo.gan import Network
 from ganzoo.losses import LOSSES, LossName
 from ganzoo.nn.pyramid import Level, size_of
 from ganzoo.objectives import Networks, Objective
-from ganzoo.typing import Key, Params, PyTree
+from ganzoo.typing import Key, PyTree
 
 Size = int | tuple[int, int]
 
@@ -165,8 +165,9 @@ def discriminator_objectives(
 
 def init_networks(
     config: ImageConfig,
-    modules: dict[str, nn.Module],
-    init_optimizer: Callable[[str], Callable[[Params], PyTree]],
+    generator: nn.Module,
+    discriminator: nn.Module,
+    optimizer: Callable[[str], optax.GradientTransformation],
     key: Key,
     *,
     examples: int = 1,
@@ -175,19 +176,20 @@ def init_networks(
 
     Args:
       config: of the model.
-      modules: "generator" and "discriminator".
-      init_optimizer: ``init_optimizer(network)(params)`` starts an optimizer.
+      generator: ``module(latents, labels)``.
+      discriminator: ``module(images, labels)``.
+      optimizer: ``optimizer("generator")`` and ``optimizer("discriminator")``.
       key: of the weights.
       examples: images of the batch by which shapes are found.
     """
     labels = jnp.zeros((examples, config.label_size)) if config.label_size else None
-    inputs = {"generator": (config.latent_size,), "discriminator": config.image_shape}
+    inputs = {"generator": (generator, (config.latent_size,)), "discriminator": (discriminator, config.image_shape)}
     networks = {}
-    for position, (name, shape) in enumerate(inputs.items()):
+    for position, (name, (module, shape)) in enumerate(inputs.items()):
         network_key = jax.random.fold_in(key, position)
-        variables = modules[name].init(network_key, jnp.zeros((examples, *shape)), labels)
+        variables = module.init(network_key, jnp.zeros((examples, *shape)), labels)
         variables = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), variables)  # also under jax_enable_x64
-        networks[name] = Network.create(variables, init_optimizer(name))
+        networks[name] = Network.create(variables, optimizer(name).init)
     return {
         "step": jnp.int32(0),
         "images": jnp.uint32(0),

@@ -347,21 +347,21 @@ def step(config: DCGANConfig, networks: Networks) -> Step:
 
 def dcgan(config: DCGANConfig) -> GAN:
     """Return the DCGAN of a config."""
-    modules = {"generator": Generator(config), "discriminator": Discriminator(config)}
+    generator, discriminator = Generator(config), Discriminator(config)
 
     def init(key: Key) -> TrainState:
-        return TrainState(
-            **init_networks(config, modules, lambda network: optimizer(config, network).init, key, examples=2)
-        )
+        adam = partial(optimizer, config)
+        return TrainState(**init_networks(config, generator, discriminator, adam, key, examples=2))
 
     return GAN(
         name="dcgan",
         config=config,
         image_shape=config.image_shape,
         label_size=config.label_size,
-        **modules,
+        generator=generator,
+        discriminator=discriminator,
         init=init,
-        step=step(config, networks(config, **modules)),
+        step=step(config, networks(config, generator, discriminator)),
         generate=partial(generate, config),
         check_batch_size=partial(check_batch_size, config),
         latents=partial(draw_latents, config),

@@ -108,7 +108,7 @@ def types_do_not_depend_on_x64(contract: Contract) -> None:
 def a_step_is_compiled_once(contract: Contract) -> None:
     """Later steps find the program of the first one."""
     assert contract.expected
-    assert contract.one_device._cache_size() == 1  # ty: ignore[unresolved-attribute]
+    assert contract.one_device._cache_size() == 1  # ty: ignore[missing-attribute]
 
 
 def every_parameter_is_trained(contract: Contract) -> None:

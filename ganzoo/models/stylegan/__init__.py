@@ -22,7 +22,7 @@ Where this differs from that code:
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +37,7 @@ from ganzoo.losses import LOSSES
 from ganzoo.models.config import adam, check_batch_size, discriminator_objectives, init_networks
 from ganzoo.models.stylegan.config import PRESETS, PROGAN_PRESETS, StyleGANConfig, fill_defaults
 from ganzoo.models.stylegan.growth import changes_networks
-from ganzoo.models.stylegan.networks import Generator, blend, discriminator
+from ganzoo.models.stylegan.networks import Generator, GrowingDiscriminator, blend, discriminator
 from ganzoo.nn.styles import mix_styles, style_space
 from ganzoo.objectives import Networks, Objective
 from ganzoo.ops import pixels
@@ -53,6 +53,9 @@ class StyleGANState(TrainState):
 
     level_of_detail: Any
     """float32 []: level of detail of the last step; 0 when images have their full size."""
+
+
+Modules: TypeAlias = tuple[Generator, GrowingDiscriminator]
 
 
 # Objective ----------------------------------------------------------------------------------------------------------
@@ -82,7 +85,7 @@ def networks(config: StyleGANConfig, generator: nn.Module, discriminator: nn.Mod
         """
         if halvings:
             is_stored = images.dtype == jnp.uint8
-            small = avg_pool(images.astype(jnp.float32) if is_stored else images, 2**halvings)
+            small = avg_pool(jnp.asarray(images, jnp.float32 if is_stored else images.dtype), 2**halvings)
             images = jnp.rint(small).astype(jnp.uint8) if is_stored else small
         fine = jnp.asarray(pixels.to_float(images))
         if halvings >= config.growth.start:
@@ -143,13 +146,13 @@ def grow(config: StyleGANConfig, state: StyleGANState, batch: Batch, key: Key) -
     return replace(state, level_of_detail=now, **both), {"level_of_detail": Average.of(now)}
 
 
-def step(config: StyleGANConfig, modules: dict[str, nn.Module], halvings: int | None = None) -> Step:
+def step(config: StyleGANConfig, modules: Modules, halvings: int | None = None) -> Step:
     """Return a whole step: at the level that the images seen ask for, or, compiled in less time, at a given one."""
     start = config.growth.start
     halvings = 0 if start == 0 else halvings
 
     def at(halvings: int) -> Step:
-        return level_step(config, networks(config, **modules, halvings=halvings), halvings)
+        return level_step(config, networks(config, *modules, halvings), halvings)
 
     def at_any_level(state: StyleGANState, batch: Batch, key: Key) -> tuple[StyleGANState, Metrics]:
         index = jnp.clip(jnp.floor(state.level_of_detail), 0, start).astype(jnp.int32)
@@ -162,7 +165,7 @@ def step(config: StyleGANConfig, modules: dict[str, nn.Module], halvings: int | 
     return checked(whole, image_shape=config.image_shape, label_size=config.label_size, check_size=_check_size(config))
 
 
-def stages(config: StyleGANConfig, modules: dict[str, nn.Module]) -> tuple[Stage, ...]:
+def stages(config: StyleGANConfig, modules: Modules) -> tuple[Stage, ...]:
     """Return one stage for each level, from the first one on."""
     growth = config.growth
 
@@ -183,16 +186,16 @@ def stylegan(config: StyleGANConfig, name: str = "stylegan") -> GAN:
 
     Images are as detailed as the state is; coarse ones are enlarged. The published images have psi 0.7 and cutoff 8.
     """
-    modules = {"generator": Generator(config), "discriminator": discriminator(config)}
+    modules = generator, critic = Generator(config), discriminator(config)
     styles = style_space(
-        modules["generator"],
+        generator,
         config.style_count,
         modulations=lambda variables: [],
         detail=lambda state: {"lod": state.level_of_detail},
     )
 
     def init(key: Key) -> StyleGANState:
-        shared = init_networks(config, modules, lambda network: optimizer(config, network).init, key)
+        shared = init_networks(config, *modules, partial(optimizer, config), key)
         return StyleGANState(level_of_detail=jnp.float32(config.growth.start), **shared)
 
     return GAN(
@@ -200,7 +203,8 @@ def stylegan(config: StyleGANConfig, name: str = "stylegan") -> GAN:
         config=config,
         image_shape=config.image_shape,
         label_size=config.label_size,
-        **modules,
+        generator=generator,
+        discriminator=critic,
         init=jax.jit(init),
         step=step(config, modules),
         generate=styles.generate,

@@ -163,11 +163,11 @@ def _check_size(config: StyleGAN2Config) -> Callable[[int], None]:
 def stylegan2(config: StyleGAN2Config) -> GAN:
     """Return the StyleGAN2 of a config; what the config leaves open is chosen as for one device."""
     config, _ = fill_defaults(config, 0, 1)
-    modules = {"generator": Generator(config), "discriminator": discriminator(config)}
-    styles = style_space(modules["generator"], config.style_count, modulations=modulation_kernels)
+    generator, critic = Generator(config), discriminator(config)
+    styles = style_space(generator, config.style_count, modulations=modulation_kernels)
 
     def init(key: Key) -> StyleGAN2State:
-        shared = init_networks(config, modules, lambda network: optimizer(config, network).init, key)
+        shared = init_networks(config, generator, critic, partial(optimizer, config), key)
         return StyleGAN2State(path_length_mean=jnp.float32(0), **shared)
 
     return GAN(
@@ -175,9 +175,10 @@ def stylegan2(config: StyleGAN2Config) -> GAN:
         config=config,
         image_shape=config.image_shape,
         label_size=config.label_size,
-        **modules,
+        generator=generator,
+        discriminator=critic,
         init=jax.jit(init),
-        step=step(config, networks(config, **modules)),
+        step=step(config, networks(config, generator, critic)),
         generate=styles.generate,
         check_batch_size=_check_size(config),
         latents=partial(normal_latents, size=config.latent_size),
