@@ -136,6 +136,7 @@ def test_noise_is_that_of_the_key_of_an_image(gan, state) -> None:
     np.testing.assert_allclose(gan.generate(noisy, z[:1], labels[:1], noise=keys[1:2])[0], images[1], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("low", ["bfloat16", "float16"])
 def test_mixed_precision_trains_and_stays_near_float32(low: str) -> None:
     fields = {"image_size": 16, "channel_base": 96, "path_length_interval": 2, "r1_interval": 2}
