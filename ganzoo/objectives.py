@@ -179,12 +179,12 @@ def generator(networks: Networks, loss: AdversarialLoss, *, labels: LabelSource 
         drawn = batch["drawn"]["fake"]
         images, state = networks.fake(params, state, drawn)
         images = networks.shown(images, state, batch, "fake")
-        judge = partial(networks.logits, state.discriminator.params)
-        fake, state = judge(state, images, drawn.get("label"))
+        critic = partial(networks.logits, state.discriminator.params)
+        fake, state = critic(state, images, drawn.get("label"))
         real = fake
         if loss.pairs_examples:
             reals = networks.shown(networks.real(state, batch["image"]), state, batch, "real")
-            real, state = judge(state, reals, batch.get("label"))
+            real, state = critic(state, reals, batch.get("label"))
         values = loss.generator(real, fake)
         return values.mean(), (state, {"generator/loss": Average.of(values)})
 

@@ -68,10 +68,10 @@ def path_lengths(synthesis: Callable[[Styles], Images], ws: Styles, noise: Image
 
 
 def _squares(gradients: Images) -> PerExample:
-    """||g||^2 of each image."""
+    """Return ||g||^2 [N]."""
     return jnp.sum(jnp.square(gradients), axis=(1, 2, 3))
 
 
 def _root(squares: PerExample) -> PerExample:
-    """The square root, with the gradient 0 at 0 rather than NaN: flat functions get no gradient."""
+    """Return the square root, with the gradient 0 at 0 rather than NaN: flat functions get no gradient."""
     return jnp.where(squares > 0, jnp.sqrt(jnp.where(squares > 0, squares, 1.0)), 0.0)

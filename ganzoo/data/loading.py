@@ -68,7 +68,7 @@ def _file(key: str) -> str:
 
 
 def _recalled(key: str, size: int) -> list[int] | None:
-    """The remembered numbers of broken pictures; None if there is nothing usable."""
+    """Return the remembered numbers of broken images; None if there is nothing usable."""
     suspects = recall(_file(key), json.loads)
     is_usable = isinstance(suspects, list) and all(isinstance(i, int) and 0 <= i < size for i in suspects)
     return suspects if is_usable else None

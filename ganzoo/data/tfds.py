@@ -142,7 +142,7 @@ def _open_split(tfds: Any, name: str, builder: Any, config: DataConfig) -> Any:
 
 
 def _labels(name: str, feature: Any, records: Any, revision: str) -> Labels:
-    """Reads the class of every record, once for this data set and machine."""
+    """Read the class of every record, once for this data set and machine."""
     file = f"data/labels-{revision}.json"
     numbers = recall(file, json.loads)
     if not isinstance(numbers, list) or len(numbers) != len(records):

@@ -13,7 +13,7 @@ BETA = 8.0
 
 
 def power_spectrum(batches: Iterable[Float[np.ndarray, "_n h w c"]]) -> Float[np.ndarray, "h w"]:
-    """The mean squared magnitude of the windowed Fourier transform, in units of white noise of variance 1.
+    """Return the mean squared magnitude [H, W] of the windowed Fourier transform, in units of unit white noise.
 
     Args:
       batches: images [N, H, W, C], of one size.
@@ -33,7 +33,7 @@ def power_spectrum(batches: Iterable[Float[np.ndarray, "_n h w c"]]) -> Float[np
 
 
 def radial(spectrum: Float[np.ndarray, "h w"]) -> Float[np.ndarray, " r"]:
-    """The mean over all directions at each distance from the middle, in steps of one frequency of the longer side."""
+    """Return the mean over all directions at each distance from the middle, in frequencies of the longer side."""
     height, width = spectrum.shape
     y, x = np.indices(spectrum.shape)
     longest = max(height, width)
@@ -44,5 +44,5 @@ def radial(spectrum: Float[np.ndarray, "h w"]) -> Float[np.ndarray, " r"]:
 
 
 def decibels(spectrum: np.ndarray) -> np.ndarray:
-    """``10 log10`` of it."""
+    """Return ``10 log10`` of a power spectrum [...]."""
     return 10 * np.log10(np.maximum(spectrum, 1e-12))

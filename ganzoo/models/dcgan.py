@@ -138,7 +138,7 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "... c"], *, train: bool) -> Float[Array, "... c"]:
-        """``x`` [..., C] in any float type; ``train`` takes the statistics of ``x``, otherwise the running ones."""
+        """Normalise ``x`` [..., C] of any float type, by its own statistics in training, else by the running ones."""
         features = x.shape[-1]
         scale = self.param("scale", _near(1), (features,))
         bias = self.param("bias", nn.initializers.zeros, (features,))
@@ -405,7 +405,7 @@ _PAPER = DCGANConfig(
 def _preset(
     lineage: DCGANConfig, pixels: int, colours: int, z: int, ngf: int, ndf: int, ema: float = 0, labels: int = 0
 ) -> DCGANConfig:
-    """A row of the table below."""
+    """Return a row of the table below."""
     return replace(
         lineage,
         image_size=pixels,

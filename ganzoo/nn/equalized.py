@@ -18,7 +18,7 @@ from ganzoo.typing import Key
 
 
 def normal_init(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-    """N(0, 1)."""
+    """Draw N(0, 1)."""
     return random.normal(key, shape).astype(dtype)
 
 
@@ -37,7 +37,7 @@ class EqualizedDense(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n i"]) -> Float[Array, "n o"]:
-        """[N, I] -> [N, O] in the dtype of ``x``."""
+        """Map [N, I] to [N, O] in the dtype of ``x``."""
         inputs, multiplier = x.shape[-1], self.lr_multiplier
         kernel = jnp.asarray(
             self.param("kernel", lambda key, shape: normal_init(key, shape) / multiplier, (inputs, self.features))
@@ -72,7 +72,7 @@ class EqualizedConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n h2 w2 o"]:
-        """[N, H, W, I] -> [N, H up / down, W up / down, O] in the dtype of ``x``."""
+        """Map [N, H, W, I] to [N, H up / down, W up / down, O] in the dtype of ``x``."""
         k, inputs = self.kernel_size, x.shape[-1]
         channels = (self.features, inputs) if self.up > 1 else (inputs, self.features)
         kernel = jnp.asarray(self.param("kernel", normal_init, (k, k, *channels)))
@@ -92,5 +92,5 @@ class EqualizedConv(nn.Module):
 
 
 def resampling(taps: tuple[float, ...], up: int = 2, down: int = 1) -> Filter:
-    """The normalised filter, where the size changes."""
+    """Return the normalised filter, where the size changes."""
     return setup_filter(taps) if up > 1 or down > 1 else None

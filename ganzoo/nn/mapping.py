@@ -37,7 +37,7 @@ class MappingNetwork(nn.Module):
     def __call__(
         self, latents: Latents | None, labels: Labels | None = None, *, update_average: bool = False
     ) -> Float[Array, "n *l w_dim"]:
-        """Styles [N, L, w] (or [N, w]) of latents [N, z], of labels [N, k], or of both.
+        """Return styles [N, L, w] (or [N, w]) of latents [N, z], of labels [N, k], or of both.
 
         Args:
           latents: None in the label mapping of a discriminator.

@@ -39,7 +39,7 @@ class DiscriminatorBlock(nn.Module):
     def __call__(
         self, x: Array | None, images: Array
     ) -> tuple[Float[Array, "n h2 w2 c2"], Float[Array, "n h3 w3 rgb"]]:
-        """Features (None in the first block) and images -> features of half the size, and the images to go on with."""
+        """Return features of half the size, and the images for the next block; ``x`` is None in the first block."""
         conv = partial(EqualizedConv, activation=self.activation, taps=self.taps, clamp=self.clamp)
         x = None if x is None else x.astype(self.dtype)
         if self.is_first or self.architecture == "skip":
@@ -70,7 +70,7 @@ class Epilogue(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array | None, images: Array) -> Float[Array, "n o"]:
-        """In float32."""
+        """Return [N, outputs] in float32."""
         features = self.features
         conv = partial(EqualizedConv, activation=self.activation, clamp=self.clamp)
         x, images = None if x is None else at_least_float32(x), at_least_float32(images)
@@ -106,7 +106,7 @@ class ResidualDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, images: Images, labels: Labels | None = None) -> Logits:
-        """Logits [N] in float32.
+        """Return logits [N] in float32.
 
         A label enters by projection: the inner product of its mapping with the last layer, divided by the root of the
         width (Miyato and Koyama 2018, arXiv:1802.05637).
@@ -144,7 +144,7 @@ class ResidualDiscriminator(nn.Module):
 
 
 def frozen(params: Params, count: int) -> Params:
-    """The discriminator's parameters, of which the first ``count`` layers get no gradient.
+    """Return the discriminator's parameters, of which the first ``count`` layers get no gradient.
 
     Layers are counted from the image on: in each block from_rgb, conv0, conv1, skip, in the last one conv, dense, out.
     Mo et al. 2020, arXiv:2002.10964.

@@ -70,7 +70,7 @@ def global_indices(local: int) -> Int[Array, " n"]:
 
 
 def all_gather(x: Array) -> Array:
-    """The whole batch [N, ...], of which ``x`` is this device's part."""
+    """Return the whole batch [N, ...], of which ``x`` is this device's part."""
     return jax.lax.all_gather(x, AXIS, tiled=True) if axis_is_bound() else x
 
 

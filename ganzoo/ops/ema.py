@@ -7,7 +7,7 @@ from ganzoo.typing import Count, PyTree, Scalar
 
 
 def decay(half_life: float, batch_size: int, images: Count, *, ramp: float | None = None) -> Scalar:
-    """The share of the old average that survives one step: 0.5 ^ (batch / half-life).
+    """Return the share of the old average that survives one step: 0.5 ^ (batch / half-life).
 
     Args:
       half_life: images after which an old value counts half; 0 means that the average is the newest value.
@@ -25,5 +25,5 @@ def decay(half_life: float, batch_size: int, images: Count, *, ramp: float | Non
 
 
 def update(average: PyTree, newest: PyTree, decay: Scalar) -> PyTree:
-    """``newest + decay * (average - newest)`` for every leaf: with decay 0 exactly ``newest``."""
+    """Return ``newest + decay * (average - newest)`` for every leaf: with decay 0 exactly ``newest``."""
     return jax.tree.map(lambda old, new: new + decay.astype(new.dtype) * (old - new), average, newest)

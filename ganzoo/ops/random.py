@@ -33,7 +33,7 @@ def uniform(key: Key, shape: tuple[int, ...] = (), low: float = 0.0, high: float
 
 
 def rows_of_batch(key: Key, indices: Int[Array, " n"], rows: Array) -> Array:
-    """For every index a row, chosen at random, of the batch on all devices, of which ``rows`` is this one's part."""
+    """Draw one random row of the global batch per index [N]; ``rows`` [n, ...] is the local shard."""
     whole = collective.all_gather(rows)
     return whole[
         for_indices(partial(jax.random.randint, shape=(), minval=0, maxval=len(whole), dtype=jnp.int32), key, indices)

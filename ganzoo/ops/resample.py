@@ -9,14 +9,14 @@ from ganzoo.ops.fir import Filter, Pair, upfirdn
 
 
 def upsample_nearest(x: Float[Array, "_n _h _w _c"], factor: int) -> Float[Array, "_n _h2 _w2 _c"]:
-    """Every pixel ``factor`` times in both directions: [N, H, W, C] -> [N, H factor, W factor, C]."""
+    """Repeat every pixel ``factor`` times in both directions: [N, H, W, C] -> [N, H factor, W factor, C]."""
     n, height, width, channels = x.shape
     y = jnp.broadcast_to(x[:, :, None, :, None], (n, height, factor, width, factor, channels))
     return y.reshape(n, height * factor, width * factor, channels)
 
 
 def avg_pool(x: Float[Array, "_n _h _w _c"], factor: int) -> Float[Array, "_n _h2 _w2 _c"]:
-    """The means of squares of ``factor`` by ``factor`` pixels: [N, H, W, C] -> [N, H / factor, W / factor, C]."""
+    """Average squares of ``factor`` by ``factor`` pixels: [N, H, W, C] -> [N, H / factor, W / factor, C]."""
     n, height, width, channels = x.shape
     return jnp.mean(x.reshape(n, height // factor, factor, width // factor, factor, channels), axis=(2, 4))
 

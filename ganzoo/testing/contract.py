@@ -75,7 +75,7 @@ class Contract:
 
 
 def state_is_a_fixed_point_of_shapes(contract: Contract) -> None:
-    """A step keeps the tree, the shapes and the types of the state, whose leaves are arrays."""
+    """Check that a step keeps the tree, the shapes and the types of the state, whose leaves are arrays."""
     start = contract.start
     state, _ = jax.eval_shape(contract.gan.step, start, contract.batch(), contract.key)
     described = [jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree) for tree in (state, start)]
@@ -85,7 +85,7 @@ def state_is_a_fixed_point_of_shapes(contract: Contract) -> None:
 
 
 def three_steps_are_finite_and_counted(contract: Contract) -> None:
-    """State and metrics stay finite; steps and images are counted."""
+    """Check that state and metrics stay finite; steps and images are counted."""
     state, metrics = contract.expected[-1]
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state))
     assert all(np.isfinite(metric.value) for metric in metrics.values() if metric.count)
@@ -94,7 +94,7 @@ def three_steps_are_finite_and_counted(contract: Contract) -> None:
 
 
 def types_do_not_depend_on_x64(contract: Contract) -> None:
-    """State and samples have the same types under ``jax_enable_x64``."""
+    """Check that state and samples have the same types under ``jax_enable_x64``."""
     gan = contract.gan
     with jax.enable_x64(True):
         start = jax.eval_shape(gan.init, jax.random.key(0))
@@ -106,13 +106,13 @@ def types_do_not_depend_on_x64(contract: Contract) -> None:
 
 
 def a_step_is_compiled_once(contract: Contract) -> None:
-    """Later steps find the program of the first one."""
+    """Check that later steps find the program of the first one."""
     assert contract.expected
     assert contract.one_device._cache_size() == 1  # ty: ignore[missing-attribute]
 
 
 def every_parameter_is_trained(contract: Contract) -> None:
-    """Three steps change every array of parameters of both networks."""
+    """Check that three steps change every array of parameters of both networks."""
     for network in ("generator", "discriminator"):
         before, after = (getattr(state, network).params for state in (contract.start, contract.expected[-1][0]))
         pairs = zip(jax.tree.leaves_with_path(before), jax.tree.leaves(after), strict=True)
@@ -121,7 +121,7 @@ def every_parameter_is_trained(contract: Contract) -> None:
 
 
 def weights_depend_on_seed_and_layer(contract: Contract) -> None:
-    """Another seed gives other weights, and no two layers start with the same ones."""
+    """Check that another seed gives other weights, and no two layers start with the same ones."""
     other = jax.device_get(quick_jit(contract.gan.init)(jax.random.key(1)))
     pairs = zip(jax.tree.leaves(contract.start), jax.tree.leaves(other), strict=True)
     matrices = [(a, b) for a, b in pairs if a.ndim > 1 and a.any()]
@@ -137,7 +137,7 @@ def weights_depend_on_seed_and_layer(contract: Contract) -> None:
 
 
 def samples_have_shape_and_range(contract: Contract) -> None:
-    """Samples are [N, H, W, C] float32 in [-1, 1], also for N = 0."""
+    """Check that samples are [N, H, W, C] float32 in [-1, 1], also for N = 0."""
     images = contract.gan.sample(contract.start, jax.random.key(1), 5)
     assert images.shape == (5, *contract.gan.image_shape)
     assert images.dtype == jnp.float32
@@ -146,7 +146,7 @@ def samples_have_shape_and_range(contract: Contract) -> None:
 
 
 def samples_depend_on_their_number_alone(contract: Contract) -> None:
-    """Image i of a key is the same whatever is sampled beside it."""
+    """Check that image i of a key is the same whatever is sampled beside it."""
     gan, key = contract.gan, jax.random.key(1)
     many = gan.sample(contract.start, key, 12)
     assert_near(gan.sample(contract.start, key, 4), many[:4], absolute=ROUNDING)
@@ -154,7 +154,7 @@ def samples_depend_on_their_number_alone(contract: Contract) -> None:
 
 
 def generator_applies_to_the_ema(contract: Contract) -> None:
-    """``gan.generator.apply(state.ema, z)`` gives images, as any Flax user types it."""
+    """Check that ``gan.generator.apply(state.ema, z)`` gives images, as any Flax user types it."""
     gan, state = contract.gan, contract.expected[-1][0]
     latents = gan.latents(contract.key, jnp.arange(2))
     labels = jax.nn.one_hot(jnp.arange(2), gan.label_size) if gan.label_size else None
@@ -164,7 +164,7 @@ def generator_applies_to_the_ema(contract: Contract) -> None:
 
 
 def tools_give_what_generate_gives(contract: Contract) -> None:
-    """The sampler of the tools, and the style space, give the images of ``gan.generate`` at any moment of a run."""
+    """Check that tools and style space give the images of ``gan.generate`` at any moment of a run."""
     gan = contract.gan
     for state in (contract.start, *(state for state, _ in contract.expected)):
         for ema in (True, False):
@@ -183,17 +183,17 @@ def tools_give_what_generate_gives(contract: Contract) -> None:
 
 
 def jit_over_devices_equals_one(contract: Contract) -> None:
-    """``jit`` over a mesh of up to 8 devices trains what one device trains, up to summation order."""
+    """Check that ``jit`` over a mesh of up to 8 devices trains what one device trains, up to summation order."""
     _assert_equals_one(contract, parallel.jit_step, _device_count(contract, 8))
 
 
 def shard_map_equals_one(contract: Contract) -> None:
-    """So does ``shard_map``."""
+    """Check that ``shard_map`` trains what one device trains."""
     _assert_equals_one(contract, parallel.shard_map_step, _device_count(contract, 8))
 
 
 def unchecked_shard_map_equals_one(contract: Contract) -> None:
-    """So does ``shard_map`` with ``check_vma=False``."""
+    """Check that ``shard_map`` with ``check_vma=False`` trains what one device trains."""
 
     def unchecked(step: Step, mesh: jax.sharding.Mesh, options: Any) -> Step:
         return parallel.shard_map_step(step, mesh, check_vma=False, options=options)
@@ -202,12 +202,12 @@ def unchecked_shard_map_equals_one(contract: Contract) -> None:
 
 
 def pmap_equals_one(contract: Contract) -> None:
-    """So does ``pmap``."""
+    """Check that ``pmap`` trains what one device trains."""
     _assert_equals_one(contract, lambda step, mesh, options: parallel.pmap_step(step, mesh), _device_count(contract, 2))
 
 
 def scan_equals_single_steps(contract: Contract) -> None:
-    """Three steps in one dispatch over a mesh are three steps."""
+    """Check that three steps in one dispatch over a mesh are three steps."""
     mesh = parallel.data_mesh(_device_count(contract, 8))
     step = parallel.scan_step(contract.gan.step, mesh, options=QUICKLY)
     state, metrics = step(parallel.replicate(contract.start, mesh), contract.batches, contract.key)
@@ -216,7 +216,7 @@ def scan_equals_single_steps(contract: Contract) -> None:
 
 
 def vmap_equals_separate_runs(contract: Contract) -> None:
-    """Two seeds at once are two runs."""
+    """Check that two seeds at once are two runs."""
     gan, batch, keys = contract.gan, contract.batch(), jax.random.split(jax.random.key(5), 2)
     starts = [contract.start, jax.device_get(quick_jit(gan.init)(jax.random.key(1)))]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts)
@@ -228,14 +228,14 @@ def vmap_equals_separate_runs(contract: Contract) -> None:
 
 
 def a_step_takes_its_state(contract: Contract) -> None:
-    """A compiled step frees the memory of the state that it was given."""
+    """Check that a compiled step frees the memory of the state that it was given."""
     state = parallel.replicate(contract.start, parallel.data_mesh(1))
     contract.one_device(state, contract.batch(), contract.key)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.generator.params))
 
 
 def key_and_step_decide_the_draws(contract: Contract) -> None:
-    """The same key and step number repeat a step; another one changes it."""
+    """Check that the same key and step number repeat a step, and that others change it."""
     mesh, batch = parallel.data_mesh(1), contract.batch()
 
     def params(start: State, key: Key) -> Any:

@@ -40,7 +40,7 @@ class Checkpoints:
         """
         Args:
           folder: made if it is not there.
-          keep_last: how many of the newest are kept.
+          keep_last: number of newest checkpoints that are kept.
           keep_every: besides, one for every this many images is kept; 0 keeps none besides.
           keep_best: instead, this many with the lowest values are kept; 0 for those by age.
           read_only: leave the folder of another run as it is, also what an interrupted save left there.
@@ -92,7 +92,7 @@ class Checkpoints:
         return min(values, key=values.__getitem__, default=None)
 
     def among_best(self, value: float) -> bool:
-        """Whether a checkpoint of that value would be one of the ``keep_best``."""
+        """Return whether a checkpoint of that value would be one of the ``keep_best``."""
         rivals = sorted(self.values.values())
         return len(rivals) < self._keep_best or value < rivals[self._keep_best - 1]
 
@@ -133,7 +133,7 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _saving(self) -> Generator[None]:
-        """Within, what Orbax raises of a failed save becomes a ``UserError``."""
+        """Turn what Orbax raises of a failed save within into a ``UserError``."""
         try:
             yield
         except Exception as error:
@@ -142,7 +142,7 @@ class Checkpoints:
             raise UserError(f"{where} ({_first_cause(error)}); {kept}") from error
 
     def restore(self, like: State, mesh: Mesh | None = None, *, images: int | None = None) -> State:
-        """A checkpoint, on every device of the mesh.
+        """Return a checkpoint, on every device of the mesh.
 
         Args:
           like: a state, or its ``jax.eval_shape``, with the structure that is expected.
@@ -162,7 +162,7 @@ class Checkpoints:
         return jax.tree.unflatten(jax.tree.structure(like), [leaves[name] for name in wanted])
 
     def read(self) -> dict[str, np.ndarray]:
-        """The newest checkpoint's arrays by their names, such as ``generator.params.mapping.dense0.kernel``.
+        """Return the newest checkpoint's arrays by their names, such as ``generator.params.mapping.dense0.kernel``.
 
         Raises:
           UserError: the checkpoint cannot be read.
@@ -191,7 +191,7 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _reading(self, images: int | None) -> Generator[str]:
-        """Within, what Orbax raises becomes a ``UserError``; yields how to speak of the checkpoint."""
+        """Turn what Orbax raises within into a ``UserError``; yield how to name the checkpoint."""
         where = f"checkpoint {images} in {self._folder}"
         try:
             yield where
@@ -222,7 +222,7 @@ def _value(metrics: PyTree) -> float:
 
 
 def size_of(state: State) -> int:
-    """Bytes of all leaves."""
+    """Return the bytes of all leaves."""
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
 
 
@@ -238,7 +238,7 @@ def require_space(folder: Path, size: int, *, copies: int = SPARE_CHECKPOINTS) -
 
 
 def _first_cause(error: BaseException) -> str:
-    """What went wrong first, in one line that is not too long."""
+    """Return the first cause of an error, in one short line."""
     while cause := error.__cause__ or error.__context__:
         error = cause
     line = next(iter(f"{type(error).__name__}: {error}".splitlines()))
@@ -246,5 +246,5 @@ def _first_cause(error: BaseException) -> str:
 
 
 def _storable(state: State) -> dict[str, PyTree]:
-    """The leaves by name: a plain dict needs no class of ours to be read."""
+    """Return the leaves by name: a plain dict needs no class of ours to be read."""
     return dict(named_leaves(state))

@@ -53,16 +53,16 @@ class Hook:
     """Images between two calls of ``at``; of several numbers, each counts. 0 means never."""
 
     def start(self, context: HookContext) -> None:
-        """Before the first dispatch."""
+        """Do what comes before the first dispatch."""
 
     def dispatched(self, images: int) -> None:
-        """After each dispatch, which may still be computing. Must not wait for the device."""
+        """Do what comes after each dispatch, which may still be computing; do not wait for the device."""
 
     def at(self, context: HookContext) -> None:
-        """When due, and at the end."""
+        """Do what is due every so many images, and at the end."""
 
     def end(self) -> None:
-        """After the last ``at``, also when the loop was left by an error."""
+        """Clean up after the last ``at``, also when an error ended the loop."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ WHOLE = PartitionSpec()
 
 
 def data_mesh(count: int = 0) -> Mesh:
-    """A mesh over the first ``count`` devices of all processes (0: all of them), with the batch as its one axis."""
+    """Return a mesh over the first ``count`` devices of all processes (0: all of them), with the batch as its axis."""
     devices = jax.devices()
     if not 0 <= count <= len(devices):
         raise UserError(
@@ -60,19 +60,19 @@ def auto_mesh(mesh: Mesh | None = None) -> Mesh:
 
 
 def replicate(tree: PyTree, mesh: Mesh) -> PyTree:
-    """A copy of every leaf on every device of the mesh; the leaves must be the same in all processes."""
+    """Put a copy of every leaf on every device of the mesh; the leaves must be the same in all processes."""
     return jax.device_put(tree, NamedSharding(auto_mesh(mesh), WHOLE))
 
 
 def jit_init(init: Callable[[Key], State], mesh: Mesh | None = None) -> Callable[[Key], State]:
-    """``init`` as one program that leaves the same state on every device of the mesh, in all processes."""
+    """Compile ``init`` as one program that leaves the same state on every device of the mesh, in all processes."""
     return jax.jit(init, out_shardings=NamedSharding(auto_mesh(mesh), WHOLE))
 
 
 def jit_step(
     step: Step, mesh: Mesh | None = None, *, batch: PyTree = SPLIT, options: Mapping[str, Any] | None = None
 ) -> Step:
-    """The step as one program over a mesh: state and key on every device, the batch split.
+    """Compile the step as one program over a mesh: state and key on every device, the batch split.
 
     The compiler sees the global batch and inserts the communication, so statistics over the batch are global.
 
@@ -100,7 +100,7 @@ def jit_step(
 
 
 def compiler_options(mesh: Mesh) -> dict[str, Any]:
-    """What the compiler is told for this mesh.
+    """Return the compiler options of a mesh.
 
     On a CPU, LLVM's level 1: large programs compile in 13 % less time and run as fast, since their time goes into
     matrix products that are compiled already.
@@ -110,12 +110,12 @@ def compiler_options(mesh: Mesh) -> dict[str, Any]:
 
 
 def scan_step(step: Step, mesh: Mesh | None = None, *, options: Mapping[str, Any] | None = None) -> Step:
-    """K steps per dispatch: each leaf of the batch is [K, N, ...]; metrics are sums over the K steps."""
+    """Compile K steps per dispatch: each leaf of the batch is [K, N, ...]; metrics are sums over the K steps."""
     return jit_step(scanned(step), mesh, batch=STACKED, options=options)
 
 
 def pmap_step(step: Step, mesh: Mesh | None = None, *, batch: PyTree = SPLIT) -> Step:
-    """The step by ``pmap``: each device works on its part of the batch and the step's own reductions combine them."""
+    """Compile the step by ``pmap``: each device works on its part of the batch; the step's reductions combine them."""
     devices = list(auto_mesh(mesh).devices.flat)
     axes = jax.tree.map(_split_axis, batch, is_leaf=_is_spec)
     mapped = jax.pmap(
@@ -142,7 +142,7 @@ def shard_map_step(
     check_vma: bool = True,
     options: Mapping[str, Any] | None = None,
 ) -> Step:
-    """The step by ``shard_map``: as ``pmap_step``, but over a mesh and composable with ``jit``.
+    """Compile the step by ``shard_map``: as ``pmap_step``, but over a mesh and composable with ``jit``.
 
     ``check_vma`` lets JAX verify that the state that comes out is the same on all devices.
     """
@@ -152,14 +152,14 @@ def shard_map_step(
 
 
 def vmap_step(step: Step, *, options: Mapping[str, Any] | None = None) -> Step:
-    """Many independent runs at once: each leaf of the state and the key are [S, ...]; all see the same batch."""
+    """Compile independent runs at once: each leaf of the state and the key are [S, ...]; all see the same batch."""
     options = None if options is None else dict(options)
     return jax.jit(jax.vmap(step, in_axes=(0, None, 0)), donate_argnums=0, compiler_options=options)
 
 
 @contextmanager
 def together() -> Generator[None]:
-    """All processes leave this block together; a ``UserError`` of one is raised in all, so that none waits for it."""
+    """Let all processes leave this block together; a ``UserError`` of one is raised in all, so that none waits."""
     error = None
     try:
         yield
@@ -181,7 +181,7 @@ def require_same(value: str, what: str) -> None:
 
 
 def agreed(asked: Callable[[], bool], *, every: int = 32) -> Callable[[], bool]:
-    """A function that is true in all processes in the same call, once ``asked()`` has been true in one of them.
+    """Return a function that is true in all processes in the same call, once ``asked()`` has been true in one of them.
 
     Processes compare notes in every ``every``-th call only, since that waits for the device; one process alone does
     not wait.

@@ -66,7 +66,7 @@ def networks(config: StyleGANConfig, generator: nn.Module, discriminator: nn.Mod
     used = 2 * (len(config.levels) - halvings)
 
     def fake(params: Params, state: State, draws: Draws) -> tuple[Images, State]:
-        """Images [N, h, w, C] in the size in training; the mean of w is renewed."""
+        """Return images [N, h, w, C] in the size in training; renew the mean of w."""
         network, labels = state.generator, draws.get("label")
         variables = network.with_params(params)
         to_styles = partial(generator.apply, variables, method="styles")
@@ -79,7 +79,7 @@ def networks(config: StyleGANConfig, generator: nn.Module, discriminator: nn.Mod
         return cast("Array", images), replace(state, generator=network)
 
     def real(state: State, images: AnyArray) -> Images:
-        """The batch in the size in training, blended with the next coarser size like fakes are.
+        """Return the batch in the size in training, blended with the next coarser size like fakes are.
 
         Stored pixels are averaged and rounded to whole grey levels, as in the originals' pyramid of files.
         """

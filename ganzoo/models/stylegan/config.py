@@ -80,11 +80,11 @@ class StyleGANNetworks(PyramidConfig):
         return Growth(start, self.training_images, self.fading_images, self.schedule_interval)
 
     def level(self, halvings: int) -> Level:
-        """The level that is so many halvings below the image."""
+        """Return the level that is ``halvings`` below the image."""
         return self.levels[len(self.levels) - 1 - halvings]
 
     def batch_size(self, halvings: int) -> int:
-        """Images of a step there; 0 for those of the run."""
+        """Return the images of a step at that level; 0 for the batch size of the run."""
         return _at(self.batch_sizes, len(self.levels) - 1 - halvings) if self.batch_sizes else 0
 
 
@@ -120,7 +120,7 @@ class StyleGANConfig(AugmentConfig, AdamConfig, ObjectiveConfig, StyleGANNetwork
             require(start in sizes, "initial_resolution", start, f"be one of {', '.join(map(str, sizes))}")
 
     def learning_rate(self, halvings: int) -> float:
-        """Adam's step size at the level that is ``halvings`` below the image."""
+        """Return Adam's step size at the level that is ``halvings`` below the image."""
         return _at(self.learning_rates, len(self.levels) - 1 - halvings)
 
 
@@ -199,7 +199,7 @@ on a CPU; ``tiny`` is for tests. The ablations of the paper are the switches of 
 
 
 def _without_styles(config: StyleGANConfig) -> StyleGANConfig:
-    """ProGAN's networks: a normalised latent, the traditional input, pixel norm, no mapping, styles, noise or blur."""
+    """Return ProGAN's networks: normalised latent, traditional input, pixel norm; no mapping, styles, noise or blur."""
     return replace(
         config, style_size=config.latent_size, mapping_layers=0, use_styles=False, constant_input=False,
         use_noise=False, pixel_norm=True, instance_norm=False, blur_filter=(), fused_scale="always", style_mixing=0.0,

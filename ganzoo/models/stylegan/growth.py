@@ -33,15 +33,15 @@ class Growth:
         return self.training_images + self.fading_images
 
     def level_of_detail(self, images: int) -> float:
-        """The level of detail after so many images."""
+        """Return the level of detail after ``images`` images."""
         phase, within = divmod(images, self.period)
         faded = max(within - self.training_images, 0) / self.fading_images if self.fading_images else 0.0
         return max(self.start - phase - faded, 0.0)
 
     def last_image(self, halvings: int) -> int | None:
-        """The number of images after which a level is still worked on, and after one more no longer; None for the last.
+        """Return the last image count at which the level ``halvings`` is trained; None for the final level.
 
-        The level ``halvings`` is worked on while it fades in and while it is trained alone.
+        A level is trained while it fades in and while it is trained alone.
         """
         if halvings == 0:
             return None
@@ -49,7 +49,7 @@ class Growth:
         return passed * self.period + self.training_images - (0 if self.fading_images else 1)
 
     def renewed(self, images: Count, step: Count, before: Float[Array, ""]) -> Float[Array, ""]:
-        """The level of detail of a step: that of its images where it looks at the schedule, else that ``before``."""
+        """Return the level of detail of a step: by its images where the schedule is due, else the one ``before``."""
         phase, within = images // self.period, images % self.period
         fading = jnp.where(within > self.training_images, within - self.training_images, 0)
         faded = fading.astype(jnp.float32) / max(self.fading_images, 1)
@@ -58,5 +58,5 @@ class Growth:
 
 
 def changes_networks(before: Float[Array, ""], now: Float[Array, ""]) -> Array:
-    """Whether a level has begun or ended to fade in between two levels of detail: other weights are trained then."""
+    """Return whether a fade has begun or ended between two levels of detail: other weights are trained from then on."""
     return (jnp.floor(before) != jnp.floor(now)) | (jnp.ceil(before) != jnp.ceil(now))

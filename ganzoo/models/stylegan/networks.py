@@ -32,12 +32,12 @@ BOX = (1, 1)
 
 
 def activated(x: Array, activation: str = "lrelu") -> Array:
-    """ReLU or leaky ReLU, without a gain."""
+    """Apply ReLU or leaky ReLU, without a gain."""
     return jax.nn.relu(x) if activation == "relu" else jax.nn.leaky_relu(x, SLOPE)
 
 
 def blend(fine: Array, coarse: Array, coarseness: Any) -> Array:
-    """``fine`` at 0, ``coarse`` at 1, a mixture between; the number is clipped."""
+    """Blend features: ``fine`` at 0, ``coarse`` at 1, a mixture between; ``coarseness`` is clipped."""
     return fine + (coarse - fine) * jnp.clip(jnp.asarray(coarseness, fine.dtype), 0, 1)
 
 
@@ -66,7 +66,7 @@ class MappingNetwork(nn.Module):
     def __call__(
         self, latents: Latents, labels: Labels | None = None, *, update_average: bool = False
     ) -> Float[Array, "n l w_dim"]:
-        """Styles [N, L, w]; ``update_average`` moves the running mean of w in the collection ``statistics``."""
+        """Return styles [N, L, w]; ``update_average`` moves the running mean of w in the collection ``statistics``."""
         cfg, x = self.config, at_least_float32(latents)
         if labels is not None:
             kernel = jnp.asarray(self.param("label_kernel", normal_init, (labels.shape[1], x.shape[1])))
@@ -92,7 +92,7 @@ class Epilogue(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], w: Array, noise: str | Array) -> Float[Array, "n h w c"]:
-        """Features, one style [N, w] for each image, and "const", "none" or noise [N, H, W, 1]."""
+        """Apply to features one style [N, w] for each image, and "const", "none" or noise [N, H, W, 1]."""
         cfg, features = self.config, x.shape[-1]
         if cfg.use_noise:
             x = self._noisy(x, noise)
@@ -138,7 +138,7 @@ class GrowingBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array | None, ws: Styles, noise: list[Any]) -> Float[Array, "n h w c"]:
-        """Features of half the size (None in the first block), two styles [N, 2, w] and two noises."""
+        """Double features of half the size (None in the first block), by two styles [N, 2, w] and two noises."""
         cfg, features = self.config, self.level.features
         conv = partial(EqualizedConv, features, 3, use_bias=False, kernel_gain=GAIN, taps=BOX)
         epilogue = partial(Epilogue, cfg)
@@ -152,7 +152,7 @@ class GrowingBlock(nn.Module):
         return epilogue(name="epilogue1")(conv(name="conv1")(x), ws[:, 1], noise[1])
 
     def _input(self, ws: Styles) -> Array:
-        """The learned constant, or the traditional input: a dense layer, whose gain the code divides by 4."""
+        """Return the learned constant, or the traditional input: a dense layer, whose gain the code divides by 4."""
         height, width, features = self.level.height, self.level.width, self.level.features
         if self.config.constant_input:
             constant = jnp.asarray(self.param("constant", nn.initializers.ones, (height, width, features)))
@@ -170,7 +170,7 @@ class Synthesis(nn.Module):
     def __call__(
         self, ws: Styles, lod: Any = 0.0, *, noise: NoiseInput = "const", halvings: int | None = None
     ) -> Float[Array, "n h w c"]:
-        """Images of styles, nominally in [-1, 1] but not bounded.
+        """Return images of styles, nominally in [-1, 1] but not bounded.
 
         Args:
           ws: [N, L, w], two for every size, the coarsest first.
@@ -242,7 +242,7 @@ class ShrinkingBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c2"]:
-        """Features of half the size."""
+        """Return features of half the size."""
         conv = partial(EqualizedConv, kernel_size=3, taps=BOX, kernel_gain=GAIN)
         x = activated(conv(self.features, name="conv0")(x), self.activation)
         x = blurred(x, self.taps)
@@ -270,7 +270,7 @@ class GrowingDiscriminator(nn.Module):
     def __call__(
         self, images: Images, labels: Labels | None = None, lod: Any = 0.0, *, halvings: int | None = None
     ) -> Logits:
-        """Logits [N]; with labels, the inner product of k outputs and the label.
+        """Return logits [N]; with labels, the inner product of k outputs and the label.
 
         Args:
           images: of the full size, or with ``halvings`` of a size halved so many times.
@@ -298,7 +298,7 @@ class GrowingDiscriminator(nn.Module):
         return activated(conv(images), self.activation)
 
     def _outputs(self, x: Array, outputs: int) -> Float[Array, "n o"]:
-        """The last layers, at the smallest size."""
+        """Apply the last layers, at the smallest size."""
         features = self.levels[0].features
         if self.group_channels:
             x = minibatch_stddev(x, group_size=self.group_size, channels=self.group_channels)

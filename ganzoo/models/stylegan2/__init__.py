@@ -141,9 +141,10 @@ def phases(config: StyleGAN2Config, networks: StyleNetworks) -> dict[str, tuple[
 
 
 def step(config: StyleGAN2Config, networks: StyleNetworks) -> Step:
-    """G, its path lengths every 4th step, D, its R1 every 16th, then the EMA and the strength of the augmentation.
+    """Return a whole step: G, D, their penalties, then the EMA and the strength of the augmentation.
 
-    Each phase has latents of its own. NVlabs/stylegan2-ada-pytorch, training_loop.py:199-315.
+    By default path lengths come every 4th step and R1 every 16th. Each phase has latents of its own.
+    NVlabs/stylegan2-ada-pytorch, training_loop.py:199-315.
     """
     steps = [
         phase if interval == 1 else every(interval, phase) for phase, interval in phases(config, networks).values()

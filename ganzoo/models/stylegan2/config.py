@@ -139,7 +139,7 @@ def fill_defaults(config: StyleGAN2Config, batch_size: int, devices: int) -> tup
 def _published(
     pixels: int, base: int, rate: float, gamma: float, half_life: float, group: int, mapping: int = 8
 ) -> StyleGAN2Config:
-    """A row of the table below."""
+    """Return a row of the table below."""
     return StyleGAN2Config(
         image_size=pixels,
         channel_base=base,
@@ -154,7 +154,7 @@ def _published(
 
 
 def _cifar(config: StyleGAN2Config) -> StyleGAN2Config:
-    """What else the row "cifar" changes (train.py:195-198)."""
+    """Return a config with what else the row "cifar" changes (train.py:195-198)."""
     return replace(config, path_length_weight=0.0, style_mixing=0.0, discriminator_architecture="orig", ema_ramp=0.05)
 
 

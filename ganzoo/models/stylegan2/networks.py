@@ -42,7 +42,7 @@ class StyledConv(nn.Module):
     def __call__(
         self, x: Float[Array, "n h w c"], w: Float[Array, "n w_dim"], noise: str | Float[Array, "n h2 w2 1"]
     ) -> Float[Array, "n h2 w2 c2"]:
-        """Features, one style for each image, and "const", "none" or noise [N, H up, W up, 1]."""
+        """Apply to features one style for each image, and "const", "none" or noise [N, H up, W up, 1]."""
         inputs, up = x.shape[-1], self.up
         styles = EqualizedDense(inputs, bias_init=1.0, name="affine")(w)
         channels = (self.features, inputs) if up > 1 else (inputs, self.features)
@@ -56,7 +56,7 @@ class StyledConv(nn.Module):
         return bias_act(x, bias, self.activation, gain=gain, clamp=clamp)
 
     def _noise(self, noise: str | Array, shape: tuple[int, int, int, int]) -> Array | None:
-        """What is added: the noise times its learned strength. The one map may be replaced by one for each image."""
+        """Return the noise times its learned strength; the network's map may be replaced by one for each image."""
         constant = self.variable("noise", "constant", lambda: normal_init(self.make_rng("params"), shape[1:3]))
         strength = jnp.asarray(self.param("noise_strength", nn.initializers.zeros, ()))
         if isinstance(noise, str):
@@ -72,7 +72,7 @@ class ToRGB(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], w: Float[Array, "n w_dim"]) -> Float[Array, "n h w rgb"]:
-        """Colours of the features, in float32."""
+        """Return the colours [N, H, W, C] of features, in float32."""
         inputs = x.shape[-1]
         styles = EqualizedDense(inputs, bias_init=1.0, name="affine")(w) / inputs**0.5
         kernel = jnp.asarray(self.param("kernel", normal_init, (1, 1, inputs, self.channels)))
@@ -98,7 +98,7 @@ class SynthesisBlock(nn.Module):
     def __call__(
         self, x: Array | None, images: Array | None, ws: Float[Array, "n l w_dim"], noises: list[str | Array]
     ) -> tuple[Float[Array, "n h w c"], Float[Array, "n h w rgb"] | None]:
-        """Features and the image so far (None at the start) -> those of this size.
+        """Take features and the image so far (None at the start) to the size of this block.
 
         ``ws`` holds a style for each convolution and one for the colours, ``noises`` one for each convolution.
         """
@@ -128,7 +128,7 @@ class SynthesisBlock(nn.Module):
         return x, images
 
     def _shortcut(self, x: Array) -> Array:
-        """The features of twice the size, around the convolutions."""
+        """Return features of twice the size, around the convolutions."""
         shortcut = partial(EqualizedConv, use_bias=False, up=2, taps=self.taps, gain=SQRT_HALF)
         return shortcut(self.level.features, 1, name="skip")(x)
 
@@ -156,7 +156,7 @@ class Synthesis(nn.Module):
 
     @nn.compact
     def __call__(self, ws: Styles, *, noise: NoiseInput = "const") -> Images:
-        """Images of styles, one vector for every layer: layers 0, 1 of the smallest size, then two for each size.
+        """Return images of styles, one vector for every layer: two layers of the smallest size, then two for each size.
 
         Args:
           ws: [N, L, w]; the first ones decide on the coarse, the last ones on the fine.
