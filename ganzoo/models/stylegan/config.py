@@ -23,6 +23,12 @@ class StyleGANNetworks(PyramidConfig):
     """Layers of the mapping network; 0 takes z itself for w, with style_size = latent_size."""
     channel_base: int = 16384
     minibatch_std_group: CountOrZero = 4
+    embed_labels: bool = True
+    """Whether a learned matrix takes labels to vectors of the size of z beside z; without, labels stand there as they
+    are, as in ProGAN."""
+    discriminator_labels: bool = True
+    """Whether the discriminator's logit is the inner product of k outputs and the label; without, labels are ignored,
+    as in ProGAN."""
     normalize_latents: bool = True
     """Whether z (with its label) is divided by its root mean square."""
     mapping_features: Count = 512
@@ -111,7 +117,7 @@ class StyleGANConfig(AugmentConfig, AdamConfig, ObjectiveConfig, StyleGANNetwork
         enters = self.use_styles or not self.constant_input
         must = "be False where use_styles is: nothing else depends on z"
         require(enters, "constant_input", self.constant_input, must)
-        width = self.latent_size * (2 if self.label_size else 1)
+        width = self.latent_size + (self.latent_size if self.embed_labels and self.label_size else self.label_size)
         fits = bool(self.mapping_layers) or self.style_size == width
         must = f"be {width} where mapping_layers = 0, as z with its label is"
         require(fits, "style_size", self.style_size, must)
@@ -202,7 +208,7 @@ def _without_styles(config: StyleGANConfig) -> StyleGANConfig:
     """Return ProGAN's networks: normalised latent, traditional input, pixel norm; no mapping, styles, noise or blur."""
     return replace(
         config, style_size=config.latent_size, mapping_layers=0, use_styles=False, constant_input=False,
-        use_noise=False, pixel_norm=True, instance_norm=False, blur_filter=(), fused_scale="always", style_mixing=0.0,
+        embed_labels=False, discriminator_labels=False, use_noise=False, pixel_norm=True, instance_norm=False, blur_filter=(), fused_scale="always", style_mixing=0.0,
         **_WASSERSTEIN,
     )  # fmt: skip
 

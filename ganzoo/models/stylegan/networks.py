@@ -58,7 +58,7 @@ def blurred(x: Array, taps: tuple[float, ...]) -> Array:
 
 
 class MappingNetwork(nn.Module):
-    """z, with a linear embedding of the label beside it, -> w. Section 2 of the paper."""
+    """z, with the label or a linear embedding of the label beside it, -> w. Section 2 of the paper."""
 
     config: StyleGANConfig
 
@@ -69,8 +69,10 @@ class MappingNetwork(nn.Module):
         """Return styles [N, L, w]; ``update_average`` moves the running mean of w in the collection ``statistics``."""
         cfg, x = self.config, at_least_float32(latents)
         if labels is not None:
-            kernel = jnp.asarray(self.param("label_kernel", normal_init, (labels.shape[1], x.shape[1])))
-            x = jnp.concatenate([x, at_least_float32(labels) @ kernel], axis=1)
+            beside = at_least_float32(labels)
+            if cfg.embed_labels:
+                beside = beside @ jnp.asarray(self.param("label_kernel", normal_init, (labels.shape[1], x.shape[1])))
+            x = jnp.concatenate([x, beside], axis=1)
         if cfg.normalize_latents:
             x = pixel_norm(x)
         for i in range(cfg.mapping_layers):
@@ -265,6 +267,8 @@ class GrowingDiscriminator(nn.Module):
     activation: str = "lrelu"
     halves_last: bool = False
     """Whether a size is halved after its activation, as in ProGAN where scaling is not fused; otherwise before."""
+    use_labels: bool = True
+    """Whether labels choose among k outputs; otherwise they are ignored."""
 
     @nn.compact
     def __call__(
@@ -279,6 +283,7 @@ class GrowingDiscriminator(nn.Module):
             [halvings, halvings + 1].
           halvings: leaves out the layers of the finer sizes.
         """
+        labels = labels if self.use_labels else None
         finest = len(self.levels) - 1 - (halvings or 0)
         images = at_least_float32(images)
         x = self._from_rgb(finest, images)
@@ -318,4 +323,5 @@ def discriminator(config: StyleGANConfig) -> GrowingDiscriminator:
         group_channels=config.minibatch_std_channels,
         activation=config.activation,
         halves_last=config.halves_last,
+        use_labels=config.discriminator_labels,
     )
