@@ -208,8 +208,8 @@ def _without_styles(config: StyleGANConfig) -> StyleGANConfig:
     """Return ProGAN's networks: normalised latent, traditional input, pixel norm; no mapping, styles, noise or blur."""
     return replace(
         config, style_size=config.latent_size, mapping_layers=0, use_styles=False, constant_input=False,
-        embed_labels=False, discriminator_labels=False, use_noise=False, pixel_norm=True, instance_norm=False, blur_filter=(), fused_scale="always", style_mixing=0.0,
-        **_WASSERSTEIN,
+        embed_labels=False, discriminator_labels=False, use_noise=False, pixel_norm=True, instance_norm=False,
+        blur_filter=(), fused_scale="always", style_mixing=0.0, **_WASSERSTEIN,
     )  # fmt: skip
 
 
