@@ -24,8 +24,7 @@ SIGNS: Mapping[str, Table] = {
     "4x4/Dense0/weight": TF_DISCRIMINATOR,
 }
 """Names of arrays that all networks of one kind have and no other networks have."""
-SHARED = ("image_size", "channels", "label_size", "channel_base", "channel_max", "activation", "resample_filter",
-          "conv_clamp")  # fmt: skip
+SHARED = ("image_size", "channels", "label_size", "channel_base", "channel_max", "activation", "resample_filter")
 """Config fields that both networks imply; networks of one config agree in all of them."""
 
 
@@ -43,7 +42,7 @@ def generator(network: Network) -> tuple[Fields, Weights]:
         raise UserError("not a StyleGAN2 generator")
     weights = table.to_ours(network.arrays)
     fields = {**_mapping_fields(weights), **_synthesis_fields(weights)}
-    settings = _tensorflow_settings if table is TF_GENERATOR else _generator_settings
+    settings = _tensorflow_generator if table is TF_GENERATOR else _generator_settings
     return {**fields, **_taps(network, "synthesis.b8.resample_filter"), **settings(network.settings)}, weights
 
 
@@ -54,9 +53,8 @@ def discriminator(network: Network) -> tuple[Fields, Weights]:
         raise UserError("not a StyleGAN2 discriminator")
     weights = table.to_ours(network.arrays)
     fields = _discriminator_fields(weights)
-    settings = _tensorflow_settings if table is TF_DISCRIMINATOR else _discriminator_settings
-    implied = settings(network.settings)
-    implied.pop("style_average_decay", None)
+    is_old = table is TF_DISCRIMINATOR
+    implied = _tensorflow_discriminator(network) if is_old else _discriminator_settings(network.settings)
     return {**fields, **_taps(network, "b8.resample_filter"), **implied}, weights
 
 
@@ -184,31 +182,48 @@ def _discriminator_settings(settings: Mapping[str, Any]) -> Fields:
         raise UserError(
             f"activation = {epilogue.get('activation', 'lrelu')} in the epilogue but {activation} in blocks"
         )
-    fields: Fields = {
+    mapping = _inner(settings, "mapping_kwargs")
+    if mapping.get("activation", "lrelu") != activation:
+        raise UserError(f"activation = {mapping.get('activation', 'lrelu')} in the mapping but {activation} in blocks")
+    return {
         "activation": activation,
+        "discriminator_conv_clamp": settings.get("conv_clamp") or 0.0,
+        "discriminator_mapping_lr_multiplier": mapping.get("lr_multiplier", 0.01),
         "minibatch_std_group": epilogue.get("mbstd_group_size", 4) or 0,
         "freeze_discriminator_layers": block.get("freeze_layers", 0),
     }
-    if "conv_clamp" in settings:
-        fields["conv_clamp"] = settings["conv_clamp"] or 0.0
-    return fields
 
 
-def _tensorflow_settings(settings: Mapping[str, Any]) -> Fields:
-    """Return the config fields implied by the arguments of G_main or D_main."""
-    activation = settings.get("nonlinearity", settings.get("act", "lrelu"))
-    taps = settings.get("resample_kernel") or [1, 3, 3, 1]
-    fields: Fields = {
-        "activation": activation,
-        "resample_filter": tuple(map(float, taps)),
+def _tensorflow_generator(settings: Mapping[str, Any]) -> Fields:
+    """Return the config fields implied by the arguments of G_main, with the defaults of NVlabs/stylegan2-ada."""
+    return {
+        **_tensorflow_blocks(settings),
         "conv_clamp": settings.get("conv_clamp") or 0.0,
+        "mapping_lr_multiplier": settings.get("mapping_lrmul", 0.01),
         "style_average_decay": settings.get("w_avg_beta", settings.get("dlatent_avg_beta", 0.995)),
     }
-    if "mapping_lrmul" in settings:
-        fields["mapping_lr_multiplier"] = settings["mapping_lrmul"]
-    if "mbstd_group_size" in settings:
-        fields["minibatch_std_group"] = settings["mbstd_group_size"] or 0
-    return fields
+
+
+def _tensorflow_discriminator(network: Network) -> Fields:
+    """Return the config fields implied by the arguments of D_main (NVlabs/stylegan2-ada) or of D_stylegan2.
+
+    In D_main a label mapping learns at 0.1 of the rate, and a minibatch standard deviation without a group size is of
+    the whole batch; in D_stylegan2 the group size is 4 by default.
+    """
+    settings = network.settings
+    group = settings.get("mbstd_group_size", 4 if network.kind.startswith("D_stylegan2") else None)
+    return {
+        **_tensorflow_blocks(settings),
+        "discriminator_conv_clamp": settings.get("conv_clamp") or 0.0,
+        "discriminator_mapping_lr_multiplier": settings.get("mapping_lrmul", 0.1),
+        "minibatch_std_group": group or 0,
+    }
+
+
+def _tensorflow_blocks(settings: Mapping[str, Any]) -> Fields:
+    taps = settings.get("resample_kernel") or [1, 3, 3, 1]
+    activation = settings.get("nonlinearity", settings.get("act", "lrelu"))
+    return {"activation": activation, "resample_filter": tuple(map(float, taps))}
 
 
 def _inner(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -101,6 +101,7 @@ class ResidualDiscriminator(nn.Module):
     """Images of one minibatch standard deviation; None for all of the batch."""
     group_channels: int = 1
     mapping_layers: int = 8
+    mapping_lr_multiplier: float = 0.01
     projection_size: int | None = None
     """Width of the conditional projection; that of the smallest features when absent."""
 
@@ -139,7 +140,9 @@ class ResidualDiscriminator(nn.Module):
         )(x, images)
         if labels is None:
             return y[:, 0]
-        mapping = MappingNetwork(size, self.mapping_layers, average_decay=None, name="mapping")
+        mapping = MappingNetwork(
+            size, self.mapping_layers, lr_multiplier=self.mapping_lr_multiplier, average_decay=None, name="mapping"
+        )
         return jnp.sum(y * mapping(None, labels), axis=1) / size**0.5
 
 

@@ -13,6 +13,7 @@ from golden_cases import nchw, nhwc
 import ganzoo
 from ganzoo import interop
 from ganzoo.errors import UserError
+from ganzoo.interop import stylegan2
 from ganzoo.interop.contents import Contents, Network
 from ganzoo.interop.stylegan2_names import GENERATOR, TF_GENERATOR
 
@@ -146,9 +147,36 @@ def test_a_discriminator_of_another_kind_is_left_out(tmp_path: Path) -> None:
     assert any(name.startswith("generator") for name in converted.weights)
 
 
-def test_a_wider_discriminator_is_left_out(tmp_path: Path) -> None:
+def test_a_discriminator_of_another_activation_is_left_out(tmp_path: Path) -> None:
     contents = interop.read(pickles.written("sg2_uncond", tmp_path))
-    other = Network("", contents.networks["D"].arrays, {"conv_clamp": 8})
+    relu = {name: {"activation": "relu"} for name in ("block_kwargs", "mapping_kwargs", "epilogue_kwargs")}
+    other = Network("", contents.networks["D"].arrays, relu)
     converted = interop.convert(Contents("", {**contents.networks, "D": other}))
-    assert converted.notes == ("the discriminator is left out: different from the generator in conv_clamp",)
+    assert converted.notes == ("the discriminator is left out: different from the generator in activation",)
     assert not any(name.startswith("discriminator") for name in converted.weights)
+
+
+def test_a_discriminator_has_settings_of_its_own(tmp_path: Path) -> None:
+    contents = interop.read(pickles.written("sg2_cond", tmp_path))
+    given = {**contents.networks["D"].settings, "conv_clamp": 8, "mapping_kwargs": {"lr_multiplier": 0.3}}
+    plain, own = contents.networks["D"], Network("", contents.networks["D"].arrays, given)
+    converted = [interop.convert(Contents("", {**contents.networks, "D": each})) for each in (plain, own)]
+    fields = [each.fields for each in converted]
+    assert fields[1]["discriminator_conv_clamp"] == 8
+    assert fields[1]["discriminator_mapping_lr_multiplier"] == 0.3
+    assert all(fields[0][name] == fields[1][name] for name in ("conv_clamp", "mapping_lr_multiplier"))
+    logits = []
+    for each in converted:
+        gan = ganzoo.pretrained.build(each)
+        state = ganzoo.pretrained.state_of(gan, each.weights)
+        images, labels = np.full((4, *gan.image_shape), 0.5, np.float32), np.eye(gan.label_size, dtype=np.float32)[:1]
+        apply = ganzoo.testing.quick_jit(gan.discriminator.apply)
+        logits.append(apply(state.discriminator.variables, images, labels.repeat(4, axis=0)))
+    assert np.abs(logits[0] - logits[1]).max() > 1e-3
+
+
+def test_the_defaults_of_tensorflow_discriminators() -> None:
+    """D_main of stylegan2-ada, and D_stylegan2, where a pickle names no setting."""
+    found = [stylegan2._tensorflow_discriminator(Network(kind, {}, {})) for kind in ("D_main", "D_stylegan2")]
+    assert [each["minibatch_std_group"] for each in found] == [0, 4]
+    assert [each["discriminator_mapping_lr_multiplier"] for each in found] == [0.1, 0.1]

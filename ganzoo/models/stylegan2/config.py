@@ -40,12 +40,16 @@ class StyleGAN2Networks(PyramidConfig):
     """Noise in training: fresh for every image, the fixed noise maps, or none. Samples use the fixed maps."""
     discriminator_mapping_layers: Annotated[int, Range(1, 8)] = 8
     """Layers of the discriminator's label mapping, 1 to 8."""
+    discriminator_mapping_lr_multiplier: Positive = 0.01
+    """Learning rate of the discriminator's label mapping, relative to the other layers."""
     low_precision: Literal["bfloat16", "float16"] = "bfloat16"
     """Type of the activations in the largest sizes; parameters, statistics and losses are always float32."""
     low_precision_levels: CountOrZero = 0
     """Number of the largest sizes computed in low_precision; 0 computes everything in float32."""
     conv_clamp: NonNegative = 256.0
     """Limit of the magnitude of activations; 0 does not limit them."""
+    discriminator_conv_clamp: NonNegative | None = None
+    """Limit of the magnitude of the discriminator's activations; 0 does not limit them. None: conv_clamp."""
 
     @property
     def levels(self) -> tuple[Level, ...]:

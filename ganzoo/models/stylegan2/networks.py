@@ -218,17 +218,19 @@ class Generator(StyleGenerator):
 
 def discriminator(config: StyleGAN2Config) -> ResidualDiscriminator:
     """Return the discriminator of a config."""
+    own = config.discriminator_conv_clamp
     return ResidualDiscriminator(
         config.levels,
         architecture=config.discriminator_architecture,
         activation=config.activation,
         taps=config.resample_filter,
-        clamp=config.conv_clamp or None,
+        clamp=(config.conv_clamp if own is None else own) or None,
         low_precision=jnp.dtype(config.low_precision),
         low_precision_levels=config.low_precision_levels,
         group_size=config.minibatch_std_group or None,
         group_channels=config.minibatch_std_channels,
         mapping_layers=config.discriminator_mapping_layers,
+        mapping_lr_multiplier=config.discriminator_mapping_lr_multiplier,
     )
 
 
