@@ -2,11 +2,22 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 
-from ganzoo.config import check_types, differences, from_json, replaced, require, to_json
+from ganzoo.config import (
+    Count,
+    Positive,
+    Range,
+    Share,
+    check_fields,
+    differences,
+    from_json,
+    replaced,
+    require,
+    to_json,
+)
 from ganzoo.errors import UserError
 
 
@@ -16,7 +27,7 @@ class Inner:
     ramp: float | None = None
 
     def __post_init__(self) -> None:
-        check_types(self)
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -29,7 +40,7 @@ class Outer:
     inner: Inner = field(default_factory=Inner)
 
     def __post_init__(self) -> None:
-        check_types(self)
+        check_fields(self)
         require(self.count > 0, "count", self.count, "be positive")
 
 
@@ -118,16 +129,60 @@ def test_replaced_changes_and_checks() -> None:
         replaced(Outer(), {"count": 0})
 
 
-def test_differences_are_one_line_a_field() -> None:
+def changes(old: dict, new: dict) -> list[tuple]:
+    return [(each.field, each.old, each.new) for each in differences(old, new)]
+
+
+def test_differences_are_values() -> None:
     new = Outer(count=4, inner=Inner((1, 2), ramp=0.1))
-    assert differences(to_json(Outer()), to_json(new)) == ["count: 3 -> 4", "inner.ramp: None -> 0.1"]
-    assert differences(to_json(new), to_json(Outer())) == ["count: 4 -> 3", "inner.ramp: 0.1 -> None"]
+    assert changes(to_json(Outer()), to_json(new)) == [("count", 3, 4), ("inner.ramp", None, 0.1)]
+    assert [str(each) for each in differences(to_json(new), to_json(Outer()))] == [
+        "count: 4 -> 3", "inner.ramp: 0.1 -> None"
+    ]  # fmt: skip
 
 
 def test_tuples_and_the_lists_they_become_in_json_are_equal() -> None:
     assert not differences(json.loads(json.dumps(to_json(Outer()))), to_json(Outer()))
-    assert differences({"inner": {"sizes": [1, 2]}}, {"inner": {"sizes": (1, 3)}}) == ["inner.sizes: [1, 2] -> (1, 3)"]
+    assert changes({"inner": {"sizes": [1, 2]}}, {"inner": {"sizes": (1, 3)}}) == [("inner.sizes", [1, 2], (1, 3))]
 
 
 def test_fields_of_one_side_only_are_shown() -> None:
-    assert differences({"a": 1}, {"b": 2}) == ["a: 1 -> 'absent'", "b: 'absent' -> 2"]
+    assert changes({"a": 1}, {"b": 2}) == [("a", 1, "absent"), ("b", "absent", 2)]
+
+
+# Ranges -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ranged:
+    count: Count = 1
+    rate: Positive | None = 0.1
+    share: Share = 0.5
+    layers: Annotated[int, Range(1, 8)] = 2
+    target: Annotated[float, Range(-1, 1, above=True, below=True)] = 0.0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"count": 0}, "count = 0: must be at least 1"),
+        ({"rate": 0.0}, "rate = 0.0: must be positive and finite"),
+        ({"rate": float("inf")}, "rate = inf: must be positive and finite"),
+        ({"rate": "x"}, "rate = 'x': must be a number or None"),
+        ({"share": 1.5}, "share = 1.5: must be in [0, 1]"),
+        ({"layers": 9}, "layers = 9: must be 1 to 8"),
+        ({"target": 1.0}, "target = 1.0: must be in (-1, 1)"),
+    ],
+)
+def test_a_number_out_of_range_is_named_with_the_range(fields, message) -> None:
+    with pytest.raises(UserError) as error:
+        Ranged(**fields)
+    assert str(error.value) == message
+
+
+def test_limits_that_belong_to_a_range_pass() -> None:
+    Ranged(count=1, rate=None, share=1, layers=8)
+    Ranged(rate=1e-30, share=0.0, layers=1, target=0.999)

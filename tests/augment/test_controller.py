@@ -13,7 +13,7 @@ from ganzoo.augment import controller
 from ganzoo.errors import UserError
 from ganzoo.models import MODELS
 from ganzoo.models.stylegan2.config import StyleGAN2Config
-from ganzoo.phases import adapt_augmentation, counted
+from ganzoo.phases import adapt_augmentation, train_step
 from ganzoo.runs.config import experiments, resolve
 
 SEEN = jnp.uint32(64)
@@ -71,8 +71,8 @@ def test_the_phase_moves_p_at_the_end_of_each_interval() -> None:
 
     @jax.jit
     def step(state, signs):
-        heard = replace(state.augment, signs=state.augment.signs + signs, count=state.augment.count + 1)
-        return counted(phase)(replace(state, augment=heard), {"image": jnp.zeros((5, 1))}, jax.random.key(0))
+        counted = replace(state.augment, signs=state.augment.signs + signs, count=state.augment.count + 1)
+        return train_step(phase)(replace(state, augment=counted), {"image": jnp.zeros((5, 1))}, jax.random.key(0))
 
     state, moved, logged = State(jnp.int32(0), jnp.uint32(0), strength(0, 0, 0)), [], []
     for i in range(9):

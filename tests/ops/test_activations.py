@@ -39,9 +39,9 @@ def test_every_activation_is_recorded_and_named() -> None:
 
 
 @pytest.mark.parametrize(("activation", "moment"), [("linear", 1), ("relu", 1), ("lrelu", 1.04)])
-def test_gains_keep_the_second_moment(activation: str, context: float) -> None:
+def test_gains_keep_the_second_moment(activation: str, moment: float) -> None:
     y = run(lambda x: bias_act(x, None, activation), draw(0, 200_000, 1))
-    assert np.square(y).mean() == pytest.approx(context, rel=0.02)
+    assert np.square(y).mean() == pytest.approx(moment, rel=0.02)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

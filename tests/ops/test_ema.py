@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ganzoo import ema
+from ganzoo.ops import ema
 
 SEEN = jnp.uint32(1_000_000)
 
