@@ -98,7 +98,7 @@ class State:
 WRONG = {
     "augment_p": (0.5, "has no p"),
     "augment_p_max": (1.5, r"be in \[0, 1\]"),
-    "augment_target": (1.0, "between -1 and 1"),
+    "augment_target": (1.0, r"be in \(-1, 1\)"),
     "augment_interval": (0, "at least 1"),
     "augment_images": (0, "positive"),
     "augment_ramp": (1000, "unless augment_p"),
