@@ -24,6 +24,15 @@ from ganzoo.objectives import Networks, Objective
 from ganzoo.typing import Key, PyTree
 
 Size = int | tuple[int, int]
+PUBLISHED_RUN = {
+    "images": 25_000_000, "batch_size": 32, "log_every": 4_000, "sample_every": 200_000, "checkpoint_every": 200_000
+}  # fmt: skip
+"""Run settings of the published rows of the StyleGAN line."""
+TINY_RUN = {
+    "images": 640, "batch_size": 16, "steps_per_dispatch": 1, "log_every": 160, "sample_every": 320,
+    "checkpoint_every": 320,
+}  # fmt: skip
+"""Run settings of ``tiny`` presets."""
 
 
 @dataclass(frozen=True)

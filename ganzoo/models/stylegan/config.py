@@ -7,7 +7,16 @@ from typing import Literal, TypeVar
 from ganzoo.augment import AugmentConfig
 from ganzoo.config import Count, CountOrZero, NonNegative, check_fields, require
 from ganzoo.gan import Preset
-from ganzoo.models.config import AdamConfig, ObjectiveConfig, PyramidConfig, Size, check_objective, check_pyramid
+from ganzoo.models.config import (
+    PUBLISHED_RUN,
+    TINY_RUN,
+    AdamConfig,
+    ObjectiveConfig,
+    PyramidConfig,
+    Size,
+    check_objective,
+    check_pyramid,
+)
 from ganzoo.models.stylegan.growth import Growth
 from ganzoo.nn.pyramid import Level, pyramid
 
@@ -181,14 +190,10 @@ _TINY = replace(
 _WASSERSTEIN = {"loss": "wasserstein", "r1_gamma": 0.0, "gradient_penalty": 10.0, "drift_penalty": 1e-3}
 _WGAN_GP = replace(_PAPER, **_WASSERSTEIN, learning_rates=(1e-3, 1e-3, 1e-3, 1e-3, 1e-3, 1.5e-3, 2e-3))
 
-_RUN = {"images": 25_000_000, "batch_size": 0, "log_every": 4_000, "sample_every": 200_000, "checkpoint_every": 200_000}
+_RUN = {**PUBLISHED_RUN, "batch_size": 0}
 _GROWN_RUN = {
     "images": 84_000, "batch_size": 0, "steps_per_dispatch": 1, "log_every": 1_000, "sample_every": 2_000,
     "checkpoint_every": 4_000,
-}  # fmt: skip
-_TINY_RUN = {
-    "images": 640, "batch_size": 16, "steps_per_dispatch": 1, "log_every": 160, "sample_every": 320,
-    "checkpoint_every": 320,
 }  # fmt: skip
 _DIGITS = {"data": "digits"}
 
@@ -197,7 +202,7 @@ PRESETS: Mapping[str, Preset] = {
     "celebahq1024": Preset(_WGAN_GP, training=_RUN),
     "fixed": Preset(replace(_PAPER, progressive=False), training=_RUN),
     "faces64": Preset(_SMALL, training=_GROWN_RUN),
-    "tiny": Preset(_TINY, _DIGITS, _TINY_RUN),
+    "tiny": Preset(_TINY, _DIGITS, TINY_RUN),
 }
 """``ffhq1024`` is configuration F of the paper; ``celebahq1024`` its WGAN-GP with the learning rate held at 0.002
 (NVlabs/stylegan, train.py:58); ``fixed`` does not grow; ``faces64`` is this library's setting for small grey pictures
@@ -223,6 +228,6 @@ PROGAN_PRESETS: Mapping[str, Preset] = {
     "faces64": Preset(
         replace(_without_styles(_SMALL), initial_resolution=4), training={**_GROWN_RUN, "images": 108_000}
     ),
-    "tiny": Preset(_without_styles(_TINY), _DIGITS, _TINY_RUN),
+    "tiny": Preset(_without_styles(_TINY), _DIGITS, TINY_RUN),
 }
 """Karras et al. 2017, arXiv:1710.10196, appendix A.1, at 1024 x 1024; its average decays by 0.999 per step of 16."""

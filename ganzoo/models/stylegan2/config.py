@@ -7,7 +7,16 @@ from typing import Annotated, Literal
 from ganzoo.augment import AugmentConfig
 from ganzoo.config import Count, CountOrZero, NonNegative, Positive, Range, Share, check_fields, require
 from ganzoo.gan import Preset
-from ganzoo.models.config import AdamConfig, ObjectiveConfig, PyramidConfig, Size, check_objective, check_pyramid
+from ganzoo.models.config import (
+    PUBLISHED_RUN,
+    TINY_RUN,
+    AdamConfig,
+    ObjectiveConfig,
+    PyramidConfig,
+    Size,
+    check_objective,
+    check_pyramid,
+)
 from ganzoo.nn.pyramid import Level, pyramid, size_of
 from ganzoo.ops.activations import ActivationName
 
@@ -177,36 +186,25 @@ _TINY = replace(
     ema_half_life=100, ema_ramp=None,
 )  # fmt: skip
 
-_RUN = {
-    "images": 25_000_000,
-    "batch_size": 32,
-    "log_every": 4_000,
-    "sample_every": 200_000,
-    "checkpoint_every": 200_000,
-}
 _FACES_RUN = {
     "images": 64_000, "batch_size": 16, "steps_per_dispatch": 1, "log_every": 1_000, "sample_every": 4_000,
     "checkpoint_every": 4_000,
 }  # fmt: skip
-_TINY_RUN = {
-    "images": 640, "batch_size": 16, "steps_per_dispatch": 1, "log_every": 160, "sample_every": 320,
-    "checkpoint_every": 320,
-}  # fmt: skip
-_RUN64 = {**_RUN, "batch_size": 64}
+_RUN64 = {**PUBLISHED_RUN, "batch_size": 64}
 _CIFAR10, _DIGITS = {"data": "tfds:cifar10", "mirror": True}, {"data": "digits"}
 
 # fmt: off
 PRESETS: Mapping[str, Preset] = {
     #                               pixels   base    rate  gamma  half-life  group  mapping
-    "stylegan2": Preset(_published(  1024, 32768, 2.0e-3, 10.00,    10_000,     4), training=_RUN),
+    "stylegan2": Preset(_published(  1024, 32768, 2.0e-3, 10.00,    10_000,     4), training=PUBLISHED_RUN),
     "paper256":  Preset(_published(   256, 16384, 2.5e-3,  1.00,    20_000,     8), training=_RUN64),
     "paper512":  Preset(_published(   512, 32768, 2.5e-3,  0.50,    20_000,     8), training=_RUN64),
-    "paper1024": Preset(_published(  1024, 32768, 2.0e-3,  2.00,    10_000,     4), training=_RUN),
+    "paper1024": Preset(_published(  1024, 32768, 2.0e-3,  2.00,    10_000,     4), training=PUBLISHED_RUN),
     "cifar": Preset(_cifar(_published(32, 32768, 2.5e-3, 0.01,     500_000,    32,       2)), _CIFAR10,
-                    {**_RUN, "images": 100_000_000, "batch_size": 64}),
-    "auto": Preset(_AUTO, training={**_RUN, "batch_size": 0}),
+                    {**PUBLISHED_RUN, "images": 100_000_000, "batch_size": 64}),
+    "auto": Preset(_AUTO, training={**PUBLISHED_RUN, "batch_size": 0}),
     "faces64": Preset(_SMALL, training=_FACES_RUN),
-    "tiny": Preset(_TINY, _DIGITS, _TINY_RUN),
+    "tiny": Preset(_TINY, _DIGITS, TINY_RUN),
 }
 # fmt: on
 """The first five are the published rows of NVlabs/stylegan2-ada-pytorch, train.py:154-161; ``auto`` computes what is
