@@ -167,14 +167,13 @@ def show(images: Any, columns: int | None = None, *, smallest: int = 680) -> Non
         pixels = pixels[..., :3]
     canvas = enlarged(grid(pixels, columns or math.ceil(len(pixels) ** 0.5)), smallest)
     try:
-        from IPython import get_ipython
-        from IPython.display import display
+        ipython = importlib.import_module("IPython")  # an extra
     except ImportError:
-        get_ipython = None
-    if get_ipython is not None and get_ipython() is not None:
+        ipython = None
+    if ipython is not None and ipython.get_ipython() is not None:
         from PIL import Image
 
-        picture = Image.fromarray(canvas[..., 0] if canvas.shape[-1] == 1 else canvas)
-        display(picture, include=["image/png", "text/plain"])
+        image = Image.fromarray(canvas[..., 0] if canvas.shape[-1] == 1 else canvas)
+        ipython.display.display(image, include=["image/png", "text/plain"])
     else:
         print(f"{len(images)} images, a grid of {canvas.shape[1]} x {canvas.shape[0]} pixels")
