@@ -244,8 +244,8 @@ def _is_finite(params: Params) -> Bool[Array, ""]:
 def _require_auto_axes(*arrays: AnyArray) -> None:
     """Raise ``UserError`` where an array lies on a mesh whose axes are of type Explicit."""
     for array in arrays:
-        mesh = getattr(jax.typeof(array), "sharding", None) and jax.typeof(array).sharding.mesh
-        explicit = list(getattr(mesh, "explicit_axes", ()))
+        sharding = getattr(jax.typeof(array), "sharding", None)
+        explicit = getattr(getattr(sharding, "mesh", None), "explicit_axes", ())
         if explicit:
             raise UserError(
                 f"arrays on a mesh with the Explicit axes {', '.join(explicit)}: make it by jax.make_mesh(...,"

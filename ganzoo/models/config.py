@@ -172,6 +172,16 @@ def discriminator_objectives(
     return main, objectives.total(*terms) if terms else None
 
 
+def add_penalty(main: Objective, penalty: Objective | None, interval: int) -> tuple[Objective, Objective | None]:
+    """Return the objective of every step, and the one of a lazy phase every ``interval`` steps, if there is any.
+
+    A lazy penalty is weighted by its interval; with an interval of 0 the penalty is added to ``main``.
+    """
+    if penalty is None:
+        return main, None
+    return (main, objectives.weighted(penalty, interval)) if interval else (objectives.total(main, penalty), None)
+
+
 def init_networks(
     config: ImageConfig,
     generator: nn.Module,

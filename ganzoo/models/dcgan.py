@@ -40,6 +40,7 @@ from ganzoo.models.config import (
     ImageConfig,
     ObjectiveConfig,
     adam,
+    add_penalty,
     check_batch_size,
     check_objective,
     discriminator_objectives,
@@ -325,8 +326,7 @@ def step(config: DCGANConfig, networks: Networks) -> Step:
     faces/train_uncond_dcgan.py:203-206).
     """
     critic, penalty = discriminator_objectives(config, _without_statistics(networks), labels="batch")
-    lazy = objectives.weighted(penalty, config.r1_interval) if penalty and config.r1_interval else None
-    main = objectives.total(critic, penalty) if penalty and not lazy else critic
+    main, lazy = add_penalty(critic, penalty, config.r1_interval)
 
     def phase(network: str, objective: Objective) -> Step:
         return minimize(network, objective, optimizer(config, network), micro_batch=config.micro_batch)

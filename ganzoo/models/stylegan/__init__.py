@@ -34,7 +34,7 @@ from ganzoo import augment, objectives
 from ganzoo.draws import Draws, FakeDraws, StyleDraws, normal_latents
 from ganzoo.gan import GAN, Average, Model, Network, Stage, TrainState
 from ganzoo.losses import LOSSES
-from ganzoo.models.config import adam, check_batch_size, discriminator_objectives, init_networks
+from ganzoo.models.config import adam, add_penalty, check_batch_size, discriminator_objectives, init_networks
 from ganzoo.models.stylegan.config import PRESETS, PROGAN_PRESETS, StyleGANConfig, fill_defaults
 from ganzoo.models.stylegan.growth import changes_networks
 from ganzoo.models.stylegan.networks import Generator, GrowingDiscriminator, blend, discriminator
@@ -118,8 +118,7 @@ def level_step(config: StyleGANConfig, networks: Networks, halvings: int) -> Ste
     pixels that share its gradient, so the norm is 2^halvings times smaller.
     """
     critic, penalty = discriminator_objectives(config, networks, labels="batch", pixel_size=2.0**halvings)
-    lazy = objectives.weighted(penalty, config.r1_interval) if penalty and config.r1_interval else None
-    main = objectives.total(critic, penalty) if penalty and not lazy else critic
+    main, lazy = add_penalty(critic, penalty, config.r1_interval)
     generator = objectives.generator(networks, LOSSES[config.loss], labels="resampled")
 
     def phase(network: str, objective: Objective) -> Step:

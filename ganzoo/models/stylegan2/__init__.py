@@ -35,7 +35,7 @@ from ganzoo import augment, objectives
 from ganzoo.draws import Draws, FakeDraws, StyleDraws, normal_latents
 from ganzoo.gan import GAN, Model, TrainState
 from ganzoo.losses import LOSSES
-from ganzoo.models.config import adam, check_batch_size, discriminator_objectives, init_networks
+from ganzoo.models.config import adam, add_penalty, check_batch_size, discriminator_objectives, init_networks
 from ganzoo.models.stylegan2.config import PRESETS, StyleGAN2Config, fill_defaults
 from ganzoo.models.stylegan2.networks import Generator, discriminator, modulation_kernels
 from ganzoo.nn.residual import ResidualDiscriminator, frozen
@@ -123,12 +123,9 @@ def phases(config: StyleGAN2Config, networks: StyleNetworks) -> dict[str, tuple[
 
     def of(network: str, main: Objective, penalty: Objective | None, interval: int) -> dict[str, tuple[Step, int]]:
         phase = partial(minimize, network, optimizer=optimizer(config, network), micro_batch=config.micro_batch)
-        if penalty is None:
-            return {network: (phase(main), 1)}
-        if interval:
-            lazy = phase(objectives.weighted(penalty, interval))
-            return {network: (phase(main), 1), f"{network} penalty": (lazy, interval)}
-        return {network: (phase(objectives.total(main, penalty)), 1)}
+        every_step, lazy = add_penalty(main, penalty, interval)
+        extra = {f"{network} penalty": (phase(lazy), interval)} if lazy else {}
+        return {network: (phase(every_step), 1), **extra}
 
     weight, shrink = config.path_length_weight, config.path_length_batch_shrink
     lengths = objectives.path_length(networks, weight, decay=config.path_length_decay, shrink=shrink)
