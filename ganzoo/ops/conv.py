@@ -192,7 +192,7 @@ def _choose(cpu: Callable, library: Callable, window: Window, a: Array, b: Array
 
 
 def _in_float32(function: Callable, window: Window, a: Array, b: Array) -> Array:
-    """Compute half precision in float32: CPUs have no faster way, and accelerators accumulate in float32 anyway."""
+    """Compute half precision in float32: a CPU without AMX is no faster in it, and accelerators accumulate in it."""
     wide = jnp.promote_types(a.dtype, jnp.float32)
     return function(window, a.astype(wide), b.astype(wide)).astype(a.dtype)
 
