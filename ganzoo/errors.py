@@ -21,3 +21,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """Return a hint for a misspelt ``name``: its ``guess``, then all the ``known`` names."""
     known = sorted(known)
     return f"{guess(name, known)} known: {', '.join(known)}"
+
+
+def install(extra: str) -> str:
+    """Return how to install an optional part of this package, from its source: the name ``ganzoo`` is taken on PyPI."""
+    return f"in the folder of its source, uv run --extra {extra} ganzoo ... or pip install '.[{extra}]'"

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from ganzoo.disk import write_whole
-from ganzoo.errors import UserError
+from ganzoo.errors import UserError, install
 from ganzoo.ops.pixels import to_uint8
 
 
@@ -138,7 +138,7 @@ def _save_mp4(path: Path, frames: Sequence[np.ndarray], fps: float) -> None:
     try:
         imageio = importlib.import_module("imageio.v3")
     except ImportError as error:
-        raise UserError(f"{path}: MP4 needs the extra: pip install 'ganzoo[video]', or write a .webp") from error
+        raise UserError(f"{path}: MP4 needs the extra video ({install('video')}); or write a .webp") from error
     even = [coloured(frame)[: len(frame) // 2 * 2, : frame.shape[1] // 2 * 2, :3] for frame in frames]
     _write(path, imageio.imwrite("<bytes>", np.stack(even), extension=".mp4", fps=fps, macro_block_size=1))
 

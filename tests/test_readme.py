@@ -62,3 +62,14 @@ def test_its_two_commands_are_those_that_ci_runs() -> None:
     assert "pip install uv && uv run ganzoo train dcgan-digits\n" in TEXT
     assert "pip install uv && uv run pytest\n" in TEXT
     assert "uv run pytest\n" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_nothing_recommends_the_package_of_a_stranger() -> None:
+    """The name on PyPI belongs to another project, so texts of every kind install from the source."""
+    kinds = (".py", ".md", ".toml", ".ipynb", ".yml", ".yaml")
+    folders = (ROOT / name for name in ("ganzoo", "experiments", "notebooks", ".ci", ".github"))
+    files = [*ROOT.glob("*.*"), *(file for folder in folders for file in folder.rglob("*"))]
+    texts = {file: file.read_text() for file in files if file.suffix in kinds or file.name == "run"}
+    assert len(texts) > 100
+    stranger = re.compile(r"(?:pip|pipx) install [\"']?ganzoo\b|uv (?:add|pip install|tool install) [\"']?ganzoo\b")
+    assert [file.name for file, text in texts.items() if stranger.search(text)] == []

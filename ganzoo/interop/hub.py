@@ -8,7 +8,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from ganzoo.errors import UserError
+from ganzoo.errors import UserError, install
 from ganzoo.interop.machine import named
 
 PREFIX, FILE = "hf:", "model.safetensors"
@@ -60,4 +60,4 @@ def _library() -> Any:
     try:
         return importlib.import_module("huggingface_hub")
     except ImportError as error:
-        raise UserError("names with hf: need the extra: pip install 'ganzoo[hub]'") from error
+        raise UserError(f"names with hf: need the extra hub: {install('hub')}") from error
