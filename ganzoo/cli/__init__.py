@@ -75,6 +75,10 @@ ganzoo COMMAND --help explains every option.
 def _find(name: str) -> Callable[[list[str]], None]:
     """Return what answers a subcommand."""
     runs, tools = ([typed.split()[0] for typed in commands] for commands in (RUNS, TOOLS))
+    if name == "evaluate":
+        from ganzoo.cli.evaluate import evaluate
+
+        return evaluate
     if name in runs:
         from ganzoo.cli import train
 

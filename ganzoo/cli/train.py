@@ -1,28 +1,23 @@
-"""The subcommands about runs: train, list and evaluate."""
+"""The subcommands train and list."""
 
-import contextlib
 import json
 import os
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import jax
-import tyro
 
 from ganzoo.augment import AugmentConfig
 from ganzoo.cli.listing import json_rows, rows, table
-from ganzoo.cli.options import ModelFile, own_model
 from ganzoo.cli.parsing import Group, Option, options_of, parse, parse_groups
 from ganzoo.cli.process import join_cluster, prepare
+from ganzoo.cli.progress import reading_bar
 from ganzoo.config import replaced
-from ganzoo.disk import write_whole
 from ganzoo.errors import UserError
-from ganzoo.metrics import MetricsConfig
 from ganzoo.models.config import AdamConfig, ImageConfig, ObjectiveConfig
 from ganzoo.runs.config import Experiment, find_experiment
-from ganzoo.runs.evaluate import evaluate_run
 from ganzoo.runs.run import run
 
 FIRST = (
@@ -62,27 +57,6 @@ class ListModels:
     """Only this model, by its name or as path/to/file.py:VARIABLE; None: all models."""
     json: bool = False
     """Print JSON instead of a table."""
-
-
-@dataclass(frozen=True)
-class Evaluate:
-    """Measure a checkpoint of a run folder, print the result, and add it to RUN/evaluations.jsonl."""
-
-    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """The run folder."""
-    metric: MetricsConfig = field(default_factory=MetricsConfig)
-    checkpoint: Literal["newest", "best"] = "newest"
-    """The newest checkpoint, or the best of those that --keep-best kept."""
-    data: str | None = None
-    """Another data set to compare with, or the new place of the training data; None: the data set of the training."""
-    split: str | None = None
-    """Another split of a TFDS data set, such as "test"; None: the split of the training."""
-    devices: int = 0
-    """Number of devices to use; 0 uses all."""
-    model_file: ModelFile = None
-    """File and variable of your own ganzoo.Model, for a run folder of that model; None: an installed model."""
-    json: Path | None = None
-    """Write the result to this file, too; None: only to evaluations.jsonl."""
 
 
 # Commands -----------------------------------------------------------------------------------------------------------
@@ -126,54 +100,7 @@ def list_models(args: Sequence[str]) -> None:
     print(json.dumps(json_rows(found), indent=2) if chosen.json else table(found))
 
 
-def evaluate(args: Sequence[str]) -> None:
-    """Answer ``ganzoo evaluate RUN ...``."""
-    chosen = parse(Evaluate, args, "ganzoo evaluate")
-    if chosen.json and not chosen.json.absolute().parent.is_dir():
-        raise UserError(f"--json {chosen.json}: there is no folder {chosen.json.parent}")
-    prepare()
-    data = {name: value for name in ("data", "split") if (value := getattr(chosen, name)) is not None}
-    with reading_bar() as reading:
-        result = evaluate_run(
-            chosen.run,
-            chosen.metric,
-            checkpoint=chosen.checkpoint,
-            data=data,
-            devices=chosen.devices,
-            model=own_model(chosen.model_file),
-            reading=reading,
-        )
-    for name, number in result["values"].items():
-        print(f"{name:<28} {number:.6g}")
-    if chosen.json:
-        write_whole(chosen.json, (json.dumps(result, indent=2) + "\n").encode())
-
-
-@contextlib.contextmanager
-def reading_bar() -> Generator[Callable[[int, int], None]]:
-    """Yield a function that shows how many images are read; on a terminal only, and gone when all are read."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("reading"), BarColumn(bar_width=None), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, transient=True)
-    task = bar.add_task("reading")
-
-    def show(done: int, total: int) -> None:
-        if not bar.console.is_terminal:
-            return
-        if done < total:
-            bar.start()
-            bar.update(task, completed=done, total=total)
-        else:
-            bar.stop()
-
-    try:
-        yield show
-    finally:
-        bar.stop()
-
-
-COMMANDS: Mapping[str, Callable[[list[str]], None]] = {"train": train, "list": list_models, "evaluate": evaluate}
+COMMANDS: Mapping[str, Callable[[list[str]], None]] = {"train": train, "list": list_models}
 
 
 # Options of an experiment -------------------------------------------------------------------------------------------

@@ -9,9 +9,10 @@ import pytest
 
 import ganzoo
 from ganzoo.cli import main
+from ganzoo.cli.evaluate import Evaluate
 from ganzoo.cli.parsing import field_docs
 from ganzoo.cli.tools import COMMANDS
-from ganzoo.cli.train import Evaluate, ListModels, RunOptions, groups_of
+from ganzoo.cli.train import ListModels, RunOptions, groups_of
 from ganzoo.runs.config import find_experiment
 
 TINY = ["--devices", "1", "--images", "64", "--batch-size", "16"]
