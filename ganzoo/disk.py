@@ -1,33 +1,115 @@
-"""Writing files that are there whole or not at all, and the cache of what is costly to find again.
+"""Writing files safely: whole or not at all, without following links; and the cache of what is costly to find again.
 
 The cache is in ``$GANZOO_CACHE`` (``~/.cache/ganzoo`` where that is unset or empty) and may be deleted at any time.
 """
 
+import contextlib
+import errno
 import os
+import stat
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TypeVar
 
+from ganzoo.errors import UserError
+
 T = TypeVar("T")
+
+NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+"""Flags of opening without following a link and without waiting for the other end of a pipe."""
+REASONS = {
+    errno.ELOOP: "it is a link, which is not followed; remove it",
+    errno.ENXIO: "it is no regular file; remove it",
+    errno.EISDIR: "it is a folder; remove it",
+}
+"""What the errors of opening a file with these flags mean."""
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replace the content of a file atomically; after a power cut the file holds the old or the new content.
+    """Replace a file atomically; after a power cut it holds the old or the new content. A link itself is replaced.
 
     Raises:
-      OSError: the file cannot be written; no partial file remains.
+      OSError: the file cannot be written, or is a device or a pipe; no partial file remains.
     """
+    _require_replaceable(path)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")  # the process id keeps two writers of one file apart
     try:
-        with unfinished.open("wb") as file:
+        unfinished.unlink(missing_ok=True)
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW, 0o666), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, path)
     except OSError:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
         raise
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a file in a run folder, which is made where it is absent; a link is not followed.
+
+    A last line that is not whole, such as one that a full disk has cut, is ended before.
+
+    Raises:
+      UserError: the file is a link, no regular file, or cannot be written.
+    """
+    with _opened(path, os.O_RDWR | os.O_CREAT) as (file, size):
+        os.lseek(file, max(size - 1, 0), os.SEEK_SET)
+        is_whole = os.read(file, 1) in (b"", b"\n")
+        content = f"{'' if is_whole else chr(10)}{line}\n".encode()
+        while content:
+            content = content[os.write(file, content) :]
+
+
+def require_appendable(path: Path) -> None:
+    """Raise ``UserError`` where ``append_line`` would, as far as that can be known before; nothing is written."""
+    if os.path.lexists(path):
+        with _opened(path, os.O_RDWR):
+            return
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise UserError(f"{path} cannot be written: its folder cannot be written to")
+
+
+def make_own_folder(path: Path) -> None:
+    """Make a folder inside a run folder where it is absent; ``UserError`` where it is a link or cannot be made."""
+    try:
+        path.mkdir(exist_ok=True)
+        is_own = not path.is_symlink()
+    except OSError as error:
+        raise UserError(f"{path} cannot be made a folder: {error.strerror or error}") from error
+    if not is_own:
+        raise UserError(f"{path} is a link, which is not followed; remove it")
+
+
+@contextlib.contextmanager
+def _opened(path: Path, flags: int) -> Generator[tuple[int, int]]:
+    """Yield the descriptor of a regular file that is open at its end, and its size in bytes."""
+    try:
+        file = os.open(path, flags | os.O_APPEND | NO_FOLLOW, 0o666)
+        try:
+            found = os.fstat(file)
+            if not stat.S_ISREG(found.st_mode):
+                raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
+            yield file, found.st_size
+        finally:
+            os.close(file)
+    except OSError as error:
+        reason = REASONS.get(error.errno or 0, error.strerror or str(error))
+        raise UserError(f"{path} cannot be written: {reason}") from error
+
+
+def _require_replaceable(path: Path) -> None:
+    """Raise ``OSError`` for what is there and is neither a regular file nor a link."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+        raise OSError(errno.EINVAL, "no regular file", str(path))
 
 
 def cache_folder() -> Path:

@@ -1,12 +1,88 @@
-"""The cache: what is kept is found again, and what cannot be read or written is no error."""
+"""Files are written without following links; the cache keeps what it is given, and its failures are no errors."""
 
 import json
+import os
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from ganzoo.disk import cache_folder, recall, remember
+from ganzoo.disk import append_line, cache_folder, make_own_folder, recall, remember, require_appendable, write_whole
+from ganzoo.errors import UserError
+
+
+def test_lines_are_added(tmp_path) -> None:
+    file = tmp_path / "rows"
+    require_appendable(file)
+    assert not file.exists()
+    for line in ("a", "b"):
+        append_line(file, line)
+        require_appendable(file)
+    assert file.read_bytes() == b"a\nb\n"
+    file.write_bytes(b"a\nhal")
+    append_line(file, "b")
+    assert file.read_bytes() == b"a\nhal\nb\n"
+
+
+def link(path: Path) -> None:
+    path.with_name("profile").write_text("theirs")
+    path.symlink_to("profile")
+
+
+def dangling(path: Path) -> None:
+    path.symlink_to("profile")
+
+
+UNFIT = {"a link": link, "it is a link": dangling, "a folder": os.mkdir, "no regular file": os.mkfifo}
+
+
+@pytest.mark.parametrize("reason", UNFIT)
+def test_no_line_is_added_to_what_is_no_file(reason, tmp_path) -> None:
+    UNFIT[reason](tmp_path / "rows")
+    for act in (require_appendable, lambda file: append_line(file, "x")):
+        with pytest.raises(UserError, match=f"rows cannot be written: .*{reason}.*remove it"):
+            act(tmp_path / "rows")
+    kept = tmp_path / "profile"
+    assert (kept.read_text() == "theirs") if reason == "a link" else not kept.exists()
+
+
+def test_a_line_in_a_missing_folder(tmp_path) -> None:
+    with pytest.raises(UserError, match="cannot be written: its folder"):
+        require_appendable(tmp_path / "none" / "rows")
+    with pytest.raises(UserError, match="cannot be written: No such file"):
+        append_line(tmp_path / "none" / "rows", "x")
+
+
+def test_whole_files_follow_no_link(tmp_path) -> None:
+    file = tmp_path / "config.json"
+    link(file)
+    tmp_path.joinpath(f"config.json.{os.getpid()}.part").symlink_to("profile")
+    write_whole(file, b"ours")
+    assert file.read_bytes() == b"ours"
+    assert not file.is_symlink()
+    assert (tmp_path / "profile").read_text() == "theirs"
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["config.json", "profile"]
+
+
+def test_folders_of_a_run(tmp_path) -> None:
+    for _ in range(2):
+        make_own_folder(tmp_path / "samples")
+    (tmp_path / "link").symlink_to("samples")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="link is a link, which is not followed; remove it"):
+        make_own_folder(tmp_path / "link")
+    for name in ("file", "none/samples"):
+        with pytest.raises(UserError, match="cannot be made a folder"):
+            make_own_folder(tmp_path / name)
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_what_is_no_file_is_not_replaced(make, tmp_path) -> None:
+    make(tmp_path / "x")
+    with pytest.raises(OSError, match=r"Is a directory|no regular file"):
+        write_whole(tmp_path / "x", b"ours")
+    assert [found.name for found in tmp_path.iterdir()] == ["x"]
+    assert not (tmp_path / "x").is_file()
 
 
 def test_what_is_remembered(tmp_path, monkeypatch) -> None:

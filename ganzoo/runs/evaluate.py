@@ -15,6 +15,7 @@ import jax
 
 from ganzoo.config import from_json
 from ganzoo.data import DataConfig, open_dataset
+from ganzoo.disk import append_line
 from ganzoo.errors import UserError, nearest
 from ganzoo.gan import GAN, Model
 from ganzoo.metrics.config import MetricsConfig
@@ -40,8 +41,7 @@ def row(images: int, numbers: Mapping[str, float], about: Mapping[str, Any]) -> 
 def append(folder: Path, line: str) -> None:
     """Add a result to the run folder, by one process."""
     if jax.process_index() == 0:
-        with (folder / RESULTS).open("a") as file:
-            file.write(line + "\n")
+        append_line(folder / RESULTS, line)
 
 
 @contextmanager

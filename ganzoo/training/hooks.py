@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from ganzoo.disk import write_whole
+from ganzoo.disk import append_line, make_own_folder, require_appendable, write_whole
 from ganzoo.errors import UserError
 from ganzoo.grids import enlarged, grid, save_png, save_slides
 from ganzoo.ops.pixels import to_uint8
@@ -59,11 +59,13 @@ class Log(Hook):
         self._board: Any = None
 
     def start(self, context: HookContext) -> None:
+        require_appendable(self._file)
         keep_rows(self._file, context.images)
         try:
             from tensorboardX import SummaryWriter
         except ImportError:
             return
+        make_own_folder(self._folder / "tensorboard")
         self._board = SummaryWriter(str(self._folder / "tensorboard"), purge_step=context.images + 1)
 
     def at(self, context: HookContext) -> None:
@@ -76,8 +78,7 @@ class Log(Hook):
     def write(self, context: HookContext, scalars: Mapping[str, float]) -> None:
         """Write a row of scalars, such as those of another hook, beside the rows of the training."""
         row = {"images": context.images, "step": context.step, **scalars}
-        with self._file.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        append_line(self._file, json.dumps(row))
         for name, value in row.items() if self._board else ():
             if name != "images":
                 self._board.add_scalar(name, value, context.images)
@@ -97,7 +98,7 @@ def keep_rows(file: Path, images: int) -> None:
     for line in file.read_text(errors="replace").splitlines():
         try:
             is_past = json.loads(line)["images"] > images
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             continue
         if not is_past:
             kept.append(line + "\n")
@@ -172,7 +173,7 @@ class Samples(Hook):
             return
         picture = grid(to_uint8(images), self._columns)
         folder = self._folder / "samples"
-        folder.mkdir(exist_ok=True)
+        make_own_folder(folder)
         save_png(folder / f"{context.images:09d}.png", picture)
         if context.last:
             save_png(self._folder / "samples.png", enlarged(picture))
@@ -229,6 +230,7 @@ class Evaluate(Hook):
     def start(self, context: HookContext) -> None:
         self._before = context.images
         if self._rows and jax.process_index() == 0:
+            require_appendable(self._rows)
             keep_rows(self._rows, context.images)
 
     def at(self, context: HookContext) -> None:
