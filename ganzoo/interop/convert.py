@@ -13,6 +13,7 @@ from ganzoo.errors import UserError
 from ganzoo.interop import stylegan, stylegan2
 from ganzoo.interop.contents import Contents, Network
 from ganzoo.interop.machine import named
+from ganzoo.interop.shapes import Fields, Found, Weights
 
 NETWORK_OF: Mapping[str, str] = {
     "G": "generator",
@@ -35,14 +36,16 @@ class Family:
 
     recognise: Callable[[Network], Any]
     """Function that returns a true value for a network of the model."""
-    generator: Callable[[Network], tuple[dict[str, Any], dict[str, np.ndarray]]]
-    """Function that returns the config fields implied by a generator, and its weights by our names."""
-    discriminator: Callable[[Network], tuple[dict[str, Any], dict[str, np.ndarray]]]
-    """Function that returns the config fields implied by a discriminator, and its weights by our names."""
-    originals: Callable[..., dict[str, np.ndarray]]
-    """Function ``originals(kind, weights, taps)`` that converts weights back to the original state dict."""
+    generator: Callable[[Network], Found]
+    """Function that returns what a generator is in this library."""
+    discriminator: Callable[[Network, Fields], Found]
+    """Function of a discriminator and the config fields that its generator implies."""
+    originals: Callable[[str, Weights, Fields], Weights]
+    """Function ``originals(kind, weights, fields)`` that converts weights back to the original state dict."""
     shared: tuple[str, ...]
     """Config fields that both networks imply."""
+    arguments: Callable[[str, Fields], dict[str, Any]] | None = None
+    """Function ``arguments(kind, fields)`` that returns the arguments of the original constructor."""
 
 
 FAMILIES: Mapping[str, Family] = {
@@ -96,7 +99,7 @@ def convert(contents: Contents) -> Converted:
         try:
             if families[name] != model:
                 raise UserError(f"not of {model}, but of {families[name] or 'an unknown model'}")
-            implied, arrays = _guarded(getattr(family, KIND_OF[name]), networks[name])
+            implied, arrays, remarks = _guarded(family, KIND_OF[name], networks[name], fields)
             differing = [
                 key for key in family.shared if key in implied and implied[key] != fields.get(key, implied[key])
             ]
@@ -107,6 +110,7 @@ def convert(contents: Contents) -> Converted:
                 raise
             notes.append(f"the {name} is left out: {error}")
             continue
+        notes += [note for note in remarks if note not in notes]
         fields = {**implied, **fields}
         weights.update({state_name(name, key): array for key, array in arrays.items()})
     return Converted(model, fields, weights, contents.facts, tuple(notes))
@@ -140,9 +144,9 @@ def mirror_generator(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]
     return result
 
 
-def _guarded(convert: Callable[[Network], Any], network: Network) -> Any:
+def _guarded(family: Family, kind: str, network: Network, fields: Fields) -> Found:
     try:
-        return convert(network)
+        return family.generator(network) if kind == "generator" else family.discriminator(network, fields)
     except UserError:
         raise
     except (ValueError, TypeError, LookupError, ArithmeticError) as error:

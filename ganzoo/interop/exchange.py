@@ -71,19 +71,19 @@ def originals(converted: Converted) -> dict[str, np.ndarray]:
     """Return the weights [...] under their original names, prefixed by ``G.``, ``D.`` or ``G_ema.``.
 
     Args:
-      converted: the model; its field ``resample_filter``, where it has one, becomes the constant filters.
+      converted: the model; its fields become the constants, such as filters.
 
     Raises:
       UserError: the original code has no such network.
     """
     if converted.model not in FAMILIES:
         raise UserError(f"{converted.model} has no table of original names; known: {', '.join(FAMILIES)}")
-    taps, result = tuple(converted.fields.get("resample_filter", ())), {}
+    result = {}
     for theirs in ("G", "D", "G_ema"):
         network = NETWORK_OF[theirs]
         own = variables_of(network, converted.weights)
         if own:
-            arrays = FAMILIES[converted.model].originals(KIND_OF[network], own, taps)
+            arrays = FAMILIES[converted.model].originals(KIND_OF[network], own, dict(converted.fields))
             result |= {f"{theirs}.{name}": array for name, array in arrays.items()}
     return result
 

@@ -1,7 +1,7 @@
 """Config fields that follow from the shapes of a network's weights."""
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,6 +11,16 @@ Fields = dict[str, Any]
 """Fields of a model's config by name."""
 Weights = dict[str, np.ndarray]
 """Arrays by their names in a train state, without the prefix of the network."""
+
+
+class Found(NamedTuple):
+    """What a network of a file is in this library."""
+
+    fields: Fields
+    """Config fields that the network implies."""
+    weights: Weights
+    notes: tuple[str, ...] = ()
+    """Settings that are unused or had to be assumed, one line each."""
 
 
 def widths(sizes: list[int], features: list[int]) -> Fields:

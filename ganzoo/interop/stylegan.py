@@ -7,11 +7,9 @@ with which the networks were built, or from the original defaults.
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from ganzoo.errors import UserError
 from ganzoo.interop.contents import Network
-from ganzoo.interop.shapes import Fields, Weights, count, needed, resolutions, widths
+from ganzoo.interop.shapes import Fields, Found, Weights, count, needed, resolutions, widths
 from ganzoo.interop.stylegan_names import DISCRIMINATOR, GENERATOR, by_count, by_resolution
 
 SHARED = (
@@ -36,14 +34,15 @@ def recognise(network: Network) -> str | None:
     return "discriminator" if is_discriminator else None
 
 
-def generator(network: Network) -> tuple[Fields, Weights]:
-    """Return the config fields implied by a generator, and its weights by our names."""
+def generator(network: Network) -> Found:
+    """Return what a generator is in this library."""
     weights = GENERATOR.to_ours(by_resolution(network.arrays))
-    return {**_mapping_fields(weights), **_synthesis_fields(weights), **_settings(network.settings)}, weights
+    return Found({**_mapping_fields(weights), **_synthesis_fields(weights), **_settings(network.settings)}, weights)
 
 
-def discriminator(network: Network) -> tuple[Fields, Weights]:
-    """Return the config fields implied by a discriminator, and its weights by our names."""
+def discriminator(network: Network, generator: Fields) -> Found:
+    """Return what a discriminator is in this library, beside a generator that implies some config fields."""
+    del generator
     weights = DISCRIMINATOR.to_ours(by_resolution(network.arrays))
     sizes = [4, *resolutions(weights, r"params\.b(\d+)\.conv0\.kernel", 8)]
     smallest, outputs = needed(weights, "params.conv.kernel"), needed(weights, "params.out.kernel").shape[1]
@@ -58,12 +57,12 @@ def discriminator(network: Network) -> tuple[Fields, Weights]:
         "minibatch_std_group": network.settings.get("mbstd_group_size", 4),
     }
     implied = _settings(network.settings)
-    return {**fields, **{name: implied[name] for name in ("activation", "blur_filter")}}, weights
+    return Found({**fields, **{name: implied[name] for name in ("activation", "blur_filter")}}, weights)
 
 
-def originals(kind: str, weights: Mapping[str, np.ndarray], taps: tuple[float, ...]) -> dict[str, np.ndarray]:
+def originals(kind: str, weights: Weights, fields: Fields) -> Weights:
     """Return a network's weights [...] as variables of NVlabs/stylegan, where the blur filter is not a variable."""
-    del taps
+    del fields
     return by_count((GENERATOR if kind == "generator" else DISCRIMINATOR).to_theirs(weights))
 
 

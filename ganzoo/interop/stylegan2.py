@@ -13,7 +13,7 @@ import numpy as np
 from ganzoo.errors import UserError
 from ganzoo.interop.contents import Network
 from ganzoo.interop.names import Table
-from ganzoo.interop.shapes import Fields, Weights, count, needed, resolutions, widths
+from ganzoo.interop.shapes import Fields, Found, Weights, count, needed, resolutions, widths
 from ganzoo.interop.stylegan2_names import DISCRIMINATOR, GENERATOR, TF_DISCRIMINATOR, TF_GENERATOR
 
 GENERATORS, DISCRIMINATORS = (GENERATOR, TF_GENERATOR), (DISCRIMINATOR, TF_DISCRIMINATOR)
@@ -35,19 +35,20 @@ def recognise(network: Network) -> Table | None:
     return None if of_another else table
 
 
-def generator(network: Network) -> tuple[Fields, Weights]:
-    """Return the config fields implied by a generator, and its weights by our names."""
+def generator(network: Network) -> Found:
+    """Return what a generator is in this library."""
     table = recognise(network)
     if table not in GENERATORS:
         raise UserError("not a StyleGAN2 generator")
     weights = table.to_ours(network.arrays)
     fields = {**_mapping_fields(weights), **_synthesis_fields(weights)}
     settings = _tensorflow_generator if table is TF_GENERATOR else _generator_settings
-    return {**fields, **_taps(network, "synthesis.b8.resample_filter"), **settings(network.settings)}, weights
+    return Found({**fields, **_taps(network, "synthesis.b8.resample_filter"), **settings(network.settings)}, weights)
 
 
-def discriminator(network: Network) -> tuple[Fields, Weights]:
-    """Return the config fields implied by a discriminator, and its weights by our names."""
+def discriminator(network: Network, generator: Fields) -> Found:
+    """Return what a discriminator is in this library, beside a generator that implies some config fields."""
+    del generator
     table = recognise(network)
     if table not in DISCRIMINATORS:
         raise UserError("not a StyleGAN2 discriminator")
@@ -55,19 +56,20 @@ def discriminator(network: Network) -> tuple[Fields, Weights]:
     fields = _discriminator_fields(weights)
     is_old = table is TF_DISCRIMINATOR
     implied = _tensorflow_discriminator(network) if is_old else _discriminator_settings(network.settings)
-    return {**fields, **_taps(network, "b8.resample_filter"), **implied}, weights
+    return Found({**fields, **_taps(network, "b8.resample_filter"), **implied}, weights)
 
 
-def originals(kind: str, weights: Mapping[str, np.ndarray], taps: tuple[float, ...]) -> dict[str, np.ndarray]:
+def originals(kind: str, weights: Weights, fields: Fields) -> Weights:
     """Return a network's weights [...] as the state dict of NVlabs/stylegan2-ada-pytorch, with its constant filters.
 
     Args:
       kind: "generator" or "discriminator".
       weights: arrays by their names in a train state, without the prefix of the network.
-      taps: taps of the resampling filter.
+      fields: fields of the config.
     """
     is_generator = kind == "generator"
     arrays = (GENERATOR if is_generator else DISCRIMINATOR).to_theirs(weights)
+    taps = fields.get("resample_filter", ())
     filter_ = np.outer(taps, taps).astype(np.float32)
     filter_ /= filter_.sum()
     layers = {name.removesuffix(".weight") for name in arrays if name.endswith(".weight")}
