@@ -1,6 +1,7 @@
-"""Writing files safely: whole or not at all, without following links; and the cache of what is costly to find again.
+"""Paths as users write them; files written whole or not at all, without following links; and the cache.
 
-The cache is in ``$GANZOO_CACHE`` (``~/.cache/ganzoo`` where that is unset or empty) and may be deleted at any time.
+The cache, of what is costly to find again, is in ``$GANZOO_CACHE`` (``~/.cache/ganzoo`` where that is unset or empty)
+and may be deleted at any time.
 """
 
 import contextlib
@@ -10,11 +11,12 @@ import stat
 import zipfile
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from ganzoo.errors import UserError
 
 T = TypeVar("T")
+Kind = Literal["file", "folder", "other", "nothing"]
 
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 """Flags of opening without following a link and without waiting for the other end of a pipe."""
@@ -24,6 +26,59 @@ REASONS = {
     errno.EISDIR: "it is a folder; remove it",
 }
 """What the errors of opening a file with these flags mean."""
+
+
+def user_path(text: str | Path) -> Path:
+    """Return a path as the user wrote it, with the home folder in the place of ``~``.
+
+    Raises:
+      UserError: there is no such home folder.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise UserError(f"{text}: the home folder is not known; write the whole path instead of ~") from None
+
+
+def kind_of(path: Path) -> Kind:
+    """Say what is at a path, links followed; "other" is a pipe, a socket or a device.
+
+    Raises:
+      UserError: that cannot be found out, because a folder is closed, or the name is too long or impossible.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "nothing"
+    except PermissionError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+    except (OSError, ValueError) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or error
+        raise UserError(f"{path}: cannot be read ({why}); give another path") from None
+    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """Return the content of a regular file; pipes and devices, which may have no end, are refused unopened.
+
+    Args:
+      path: of the file; links are followed.
+      most: largest number of bytes.
+
+    Raises:
+      UserError: it is no regular file, or a larger one.
+      OSError: it cannot be read.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise UserError("no regular file, but a folder, a pipe or a device")
+    if status.st_size > most:
+        raise UserError(f"{status.st_size:,} bytes, more than {most:,}")
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise UserError(f"more than {most:,} bytes")
+    return content
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -7,7 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from ganzoo.disk import append_line, cache_folder, make_own_folder, recall, remember, require_appendable, write_whole
+from ganzoo.disk import (
+    append_line,
+    cache_folder,
+    kind_of,
+    make_own_folder,
+    read_regular,
+    recall,
+    remember,
+    require_appendable,
+    user_path,
+    write_whole,
+)
 from ganzoo.errors import UserError
 
 
@@ -113,3 +124,40 @@ def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch) -> None:
 def test_an_empty_variable_is_none(monkeypatch) -> None:
     monkeypatch.setenv("GANZOO_CACHE", "")
     assert cache_folder() == Path("~/.cache/ganzoo").expanduser()
+
+
+def test_what_is_at_a_path(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "pipe")
+    kinds = {name: kind_of(tmp_path / name) for name in ("file", "link", "dangling", "pipe", "file/below", "")}
+    assert kinds == {
+        "file": "file", "link": "file", "dangling": "nothing", "pipe": "other", "file/below": "nothing", "": "folder",
+    }  # fmt: skip
+    assert kind_of(Path("/dev/zero")) == "other"
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a\0b", "loop"])
+def test_impossible_paths_are_refused_in_one_line(tmp_path, name):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(UserError):
+        kind_of(tmp_path / name)
+
+
+def test_a_home_folder_that_is_not_known(monkeypatch):
+    monkeypatch.setenv("HOME", "/somewhere")
+    assert user_path("~/x") == Path("/somewhere/x")
+    with pytest.raises(UserError, match="write the whole path"):
+        user_path("~nobodyknows/x")
+
+
+def test_regular_files_only_and_up_to_a_size(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")
+    os.mkfifo(tmp_path / "pipe")
+    assert read_regular(tmp_path / "file", 3) == b"abc"
+    with pytest.raises(UserError, match="3 bytes, more than 2"):
+        read_regular(tmp_path / "file", 2)
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(UserError, match="no regular file"):
+            read_regular(path, 10)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from ganzoo.errors import UserError
+from ganzoo.errors import UserError, printable
 
 MAX_OPERATIONS = 200_000
 """Largest number of operations per file. Snapshots of StyleGAN3, the longest known, have about 50,000."""
@@ -152,8 +152,7 @@ def named(thing: Any, length: int = 80) -> str:
     """Return a printable name of an object in a file, on one line and of limited length, for messages."""
     is_shape = type(thing) is tuple and len(thing) <= 8 and set(map(type, thing)) <= {int}
     text = str(thing) if isinstance(thing, str | int | Exception) or is_shape else type(thing).__name__
-    text = ascii(text[: length + 1])[1:-1]
-    return text if len(text) <= length else text[:length] + "..."
+    return printable(text, length)
 
 
 def _nothing(machine: Machine, argument: Any) -> None:
