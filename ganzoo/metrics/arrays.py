@@ -1,5 +1,6 @@
 """Metrics of two arrays of images: one call, one number."""
 
+import warnings
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TypeAlias
@@ -9,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Float, UInt8
 
+from ganzoo.config import require
 from ganzoo.errors import UserError, nearest
 from ganzoo.metrics import inception, suite
 from ganzoo.metrics.extractors import INCEPTION, OFFLINE, Extractor, inception_extractor
@@ -24,8 +26,9 @@ from ganzoo.typing import AnyArray
 
 ImageArray: TypeAlias = Float[AnyArray, "_n _h _w _c"] | UInt8[AnyArray, "_n _h _w _c"]
 """Images [N, H, W, C], uint8 or float in [-1, 1]."""
-Weights: TypeAlias = str | Path | None
-"""File of the Inception weights; None looks for it in ``$GANZOO_CACHE`` or ``~/.cache/ganzoo``."""
+Weights: TypeAlias = str | Path | Extractor | None
+"""File of the Inception weights, or the ``inception_extractor`` that was made of them; None looks for the file in
+``$GANZOO_CACHE`` or ``~/.cache/ganzoo``."""
 
 
 def fid(
@@ -45,16 +48,19 @@ def fid(
     Args:
       real: [N, H, W, C], uint8 or float in [-1, 1].
       fake: [M, H, W, C], likewise; papers take 50,000.
-      weights: file of the Inception weights; when absent, it is looked for in the cache.
-      resize: how images are brought to 299x299: "tensorflow", "pytorch" or "clean".
+      weights: file of the Inception weights; when absent, it is looked for in the cache. Or an ``inception_extractor``.
+      resize: how images are brought to 299x299: "tensorflow", "pytorch" or "clean"; an extractor has its own rule.
       batch_size: images at once; does not change the result.
 
     Raises:
       UserError: the weights are missing or wrong, or an array holds no images.
 
+    Warns:
+      UserWarning: there are fewer images than the 2048 features, so the result says little.
+
     Heusel et al. 2017, arXiv:1706.08500, eq. 6.
     """
-    return _frechet(real, fake, _inception(weights, resize), batch_size)
+    return _frechet(real, fake, inception_of(weights, resize), batch_size)
 
 
 def frechet(
@@ -90,7 +96,7 @@ def kid(
 
     Binkowski et al. 2018, arXiv:1801.01401, section 4.
     """
-    ours, theirs = (_features(images, _inception(weights, resize), batch_size) for images in (real, fake))
+    ours, theirs = (_features(images, inception_of(weights, resize), batch_size) for images in (real, fake))
     return kernel_distance(ours, theirs, jax.random.key(seed))[0]
 
 
@@ -101,7 +107,7 @@ def inception_score(
 
     The arguments are as in ``fid``. Salimans et al. 2016, arXiv:1606.03498, section 4.
     """
-    extractor = _inception(weights, resize)
+    extractor = inception_of(weights, resize)
     return score_from_logits(_features(fake, extractor, batch_size) @ extractor.classifier)[0]
 
 
@@ -136,6 +142,8 @@ def precision_recall(
 def _frechet(real: ImageArray, fake: ImageArray, extractor: Extractor, batch_size: int) -> float:
     sets = (_feature_set(images, extractor, batch_size, keep=False) for images in (real, fake))
     ours, theirs = (each.statistics for each in sets)
+    if warning := suite.rank_warning(["frechet"], extractor, len(ours.mean), ours.count, theirs.count):
+        warnings.warn(warning, stacklevel=3)
     return frechet_distance(ours, theirs)
 
 
@@ -165,13 +173,17 @@ def _extractor(extractor: str | Extractor, given: Weights) -> Extractor:
     if isinstance(extractor, Extractor):
         return extractor
     if extractor == INCEPTION:
-        return _inception(given, "tensorflow")
+        return inception_of(given, "tensorflow")
     if extractor not in OFFLINE:
         raise UserError(f"unknown extractor {extractor!r};{nearest(extractor, [INCEPTION, *OFFLINE])}")
     return _offline(extractor)
 
 
-def _inception(given: Weights, resize: Resize) -> Extractor:
+def inception_of(given: Weights, resize: Resize) -> Extractor:
+    """Return the extractor of Inception features, from a file that is read once, or as it is given."""
+    if isinstance(given, Extractor):
+        require(given.name == INCEPTION, "weights", given.name, "be a file, or the extractor of Inception features")
+        return given
     path = find(str(given or ""))
     if path is None:
         raise UserError(f"Inception features need weights; {remedy()}")

@@ -4,13 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from ganzoo.config import Count, CountOrZero, Range, check_fields, require
+from ganzoo.config import CountOrZero, Range, check_fields, require
 from ganzoo.errors import UserError
 from ganzoo.metrics import inception, suite, weights
 from ganzoo.metrics.extractors import INCEPTION, OFFLINE, Extractor, inception_extractor
 from ganzoo.metrics.resize import Resize
 
 ExtractorName = Literal["auto", "inception", "random-conv", "pixels"]
+MOST = 10**9
+"""Largest number of images of an evaluation."""
 DEFAULT_METRICS = ("frechet", "kernel", "precision_recall")
 
 
@@ -21,9 +23,9 @@ class MetricsConfig:
     metrics: tuple[str, ...] = DEFAULT_METRICS
     """Metrics: fid, kid, inception_score (of Inception features only), frechet, kernel, precision_recall,
     density_coverage (of any features), ppl_z_full, ppl_z_end, ppl_w_full, ppl_w_end."""
-    samples: Annotated[int, Range(2)] = 50_000
+    samples: Annotated[int, Range(2, MOST)] = 50_000
     """Generated images, and pairs of them for path lengths. Fewer make FID higher: 50,000 is what papers take."""
-    reals: CountOrZero = 0
+    reals: Annotated[int, Range(0, MOST)] = 0
     """Real images, drawn at random without repetition; 0 takes the whole data set."""
     extractor: ExtractorName = "auto"
     """What makes features of images: "inception" (FID), "random-conv" or "pixels" (small, need no file, no FID); "auto"
@@ -37,7 +39,7 @@ class MetricsConfig:
     lpips: tuple[str, ...] = ()
     """Files of the LPIPS weights, as for `ganzoo project`, for path lengths as in the literature; without them, path
     lengths use the extractor. Large images may need a smaller metric_batch_size."""
-    metric_batch_size: Count = 64
+    metric_batch_size: Annotated[int, Range(1, MOST)] = 64
     """Images at once, over all devices; does not change the result."""
     metric_seed: CountOrZero = 0
     """Seed of the latents, the labels and the subsets."""
@@ -46,6 +48,7 @@ class MetricsConfig:
         check_fields(self)
         suite.check_names(self.metrics)
         require(self.reals != 1, "reals", self.reals, "be 0 (all) or at least 2")
+        suite.check_counts(self.metrics, real=self.reals or None, fake=self.samples)
         require(self.metric_seed < 2**32, "metric_seed", self.metric_seed, "be in 0 .. 2^32 - 1")
 
 

@@ -18,6 +18,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from ganzoo.errors import UserError
+from ganzoo.metrics.weights import numeric
 from ganzoo.ops.conv import conv
 
 IMAGE_SIZE = (299, 299)
@@ -234,7 +235,7 @@ def parameters(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
         ``Mixed_5b.branch1x1.bn.running_mean`` [O] and so on; ``fc.weight`` [1008, 2048].
 
     Raises:
-      UserError: a tensor is missing or has another shape.
+      UserError: a tensor is missing, has another shape or holds no finite numbers.
     """
     image = jax.ShapeDtypeStruct((1, *IMAGE_SIZE, 3), jnp.float32)
     shapes = jax.eval_shape(Inception().init, jax.random.key(0), image)["params"]
@@ -275,4 +276,4 @@ def _folded(state: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]
 def _tensor(state: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     if name not in state:
         raise UserError(f"not the weights of FID's Inception-v3: {name} is missing")
-    return np.asarray(state[name], np.float64)
+    return numeric(state, name).astype(np.float64)

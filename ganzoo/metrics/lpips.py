@@ -20,11 +20,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ganzoo import interop
+from ganzoo.disk import kind_of, user_path
 from ganzoo.errors import UserError
 from ganzoo.interop.machine import named
 from ganzoo.metrics.extractors import Extractor
 from ganzoo.metrics.path_length import shrunk
 from ganzoo.metrics.preprocessing import rgb
+from ganzoo.metrics.weights import numeric
 from ganzoo.ops.conv import conv
 from ganzoo.typing import AnyArray, Images, PerExample
 
@@ -89,10 +91,13 @@ def lpips(files: Sequence[Path | str]) -> Lpips:
       UserError: a file cannot be read, or an array is missing or has another shape.
     """
     arrays: dict[str, np.ndarray] = {}
-    for path in (Path(file).expanduser() for file in files):
-        if not path.is_file():
+    for path in map(user_path, files):
+        if kind_of(path) != "file":
             raise UserError(f"no LPIPS weights at {path}; {REMEDY}")
         for network in interop.read(path).networks.values():
+            twice = [name for name, array in network.arrays.items() if not _agrees(arrays.get(name), array)]
+            if twice:
+                raise UserError(f"{path}: {twice[0]} is in another of the files of LPIPS, too, and differs; give one")
             arrays |= network.arrays
     return Lpips(read_weights(arrays))
 
@@ -199,6 +204,11 @@ def read_weights(arrays: Mapping[str, np.ndarray]) -> Weights:
     return Weights(levels, channels)
 
 
+def _agrees(known: np.ndarray | None, array: np.ndarray) -> bool:
+    """Return whether an array is new or the same as before."""
+    return known is None or (known.shape == array.shape and known.tobytes() == array.tobytes())
+
+
 def _renamed(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Add torchvision's names of layers and the names ``lin<i>`` of distance weights, unless they exist already."""
     others = {f"lins.{number}.": f"lin{number}." for number in range(len(LEVELS))}
@@ -212,7 +222,7 @@ def _renamed(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _shaped(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:
-    array = arrays[name]
+    array = numeric(arrays, name)
     if array.shape != shape:
         raise UserError(f"not the weights of LPIPS: {name} is {named(array.shape)}, not {named(shape)}; {REMEDY}")
     return array.astype(np.float32)

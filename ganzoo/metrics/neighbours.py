@@ -12,8 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from ganzoo.errors import UserError
+
 BLOCK = 1024
-"""Rows of the distance matrix that are in memory at once."""
+"""Rows of the distance matrix that are in memory at once, unless another number is given."""
 
 Features = Float[np.ndarray, "_n d"]
 
@@ -32,26 +34,28 @@ class Manifolds:
     """Fraction of real balls that contain any fake. Naeem et al. 2020, arXiv:2002.09797, eq. 4."""
 
 
-def manifolds(real: Features, fake: Features, ks: Sequence[int] = (3,)) -> list[Manifolds]:
+def manifolds(real: Features, fake: Features, ks: Sequence[int] = (3,), *, block: int = BLOCK) -> list[Manifolds]:
     """Compute the four numbers for every k, in one pass over all distances.
 
     Args:
       real: features [N, d]; the distances are computed in its precision.
       fake: features [M, d].
       ks: values of k, less than N and M; the paper of precision and recall uses 3, the paper of density and coverage 5.
+      block: rows of the distance matrix that are in memory at once; does not change the result.
 
     Raises:
-      ValueError: a k is not less than N and M.
+      UserError: a k is not less than N and M.
     """
     real, fake = _centred(real, fake)
-    real_balls, fake_balls = (squared_radii(x, ks) for x in (real, fake))
+    real_balls, fake_balls = (squared_radii(x, ks, block=block) for x in (real, fake))
     fakes, fake_radii = jnp.asarray(fake), jnp.asarray(fake_balls)
     inside_real = np.zeros((len(ks), len(fake)), np.int64)
     inside_fake, covered = (np.zeros((len(ks), len(real)), bool) for _ in range(2))
-    for start, rows in _blocks(real):
+    for start, rows in _blocks(real, block):
         place = slice(start, start + len(rows))
         balls = real_balls[:, place]
-        in_ours, in_theirs, any_fake = jax.device_get(_overlaps(_full(rows), fakes, _full(balls.T).T, fake_radii))
+        whole, whole_balls = _full(rows, block), _full(balls.T, block).T
+        in_ours, in_theirs, any_fake = jax.device_get(_overlaps(whole, fakes, whole_balls, fake_radii))
         inside_real += in_ours
         inside_fake[:, place], covered[:, place] = in_theirs[:, : len(rows)], any_fake[:, : len(rows)]
     return [
@@ -65,12 +69,13 @@ def manifolds(real: Features, fake: Features, ks: Sequence[int] = (3,)) -> list[
     ]
 
 
-def squared_radii(features: Features, ks: Sequence[int]) -> Float[np.ndarray, "k n"]:
+def squared_radii(features: Features, ks: Sequence[int], *, block: int = BLOCK) -> Float[np.ndarray, "k n"]:
     """Return the squared distances [k, N] of every image to its k-th nearest neighbour, for features [N, d]."""
     if len(features) <= max(ks):
-        raise ValueError(f"{len(features)} images are too few for {max(ks)} nearest neighbours each")
+        raise UserError(f"{len(features)} images are too few for {max(ks)} nearest neighbours each; take more")
     others = jnp.asarray(features)
-    found = [np.asarray(_nearest(_full(rows), others, max(ks) + 1))[: len(rows)] for _, rows in _blocks(features)]
+    blocks, count = _blocks(features, block), max(ks) + 1
+    found = [np.asarray(_nearest(_full(rows, block), others, count))[: len(rows)] for _, rows in blocks]
     return np.concatenate(found)[:, list(ks)].T
 
 
@@ -80,13 +85,13 @@ def _centred(real: Features, fake: Features) -> tuple[Features, Features]:
     return real - mean, (fake - mean).astype(real.dtype)
 
 
-def _blocks(features: Features) -> list[tuple[int, Features]]:
-    return [(start, features[start : start + BLOCK]) for start in range(0, len(features), BLOCK)]
+def _blocks(features: Features, block: int) -> list[tuple[int, Features]]:
+    return [(start, features[start : start + block]) for start in range(0, len(features), block)]
 
 
-def _full(rows: np.ndarray) -> np.ndarray:
-    """Pad to ``BLOCK`` rows, so that one program serves all blocks; padded balls get radius -1 and contain nothing."""
-    return np.concatenate([rows, np.full((BLOCK - len(rows), rows.shape[1]), -1, rows.dtype)])
+def _full(rows: np.ndarray, block: int) -> np.ndarray:
+    """Pad to ``block`` rows, so that one program serves all blocks; padded balls get radius -1 and contain nothing."""
+    return np.concatenate([rows, np.full((block - len(rows), rows.shape[1]), -1, rows.dtype)])
 
 
 def _squared_distances(rows: Float[Array, "b d"], columns: Float[Array, "n d"]) -> Float[Array, "b n"]:

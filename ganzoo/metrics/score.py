@@ -5,8 +5,11 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float
 
+SPLITS = 10
+"""Parts of the images in the paper."""
 
-def score_from_logits(logits: Float[np.ndarray, "n k"], splits: int = 10) -> tuple[float, float]:
+
+def score_from_logits(logits: Float[np.ndarray, "n k"], splits: int = SPLITS) -> tuple[float, float]:
     """Return mean and deviation over parts of the images of ``exp(mean_x KL(p(y | x) || p(y)))``.
 
     Args:

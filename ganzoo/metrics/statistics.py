@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from ganzoo.errors import UserError
+
 BLOCK = 1024
 """Features that are taken up at once: enough for a fast product."""
 LARGEST = 2**30
@@ -83,12 +85,13 @@ def collect(batches: Iterable[Float[np.ndarray, "_n d"]], *, keep: bool) -> Feat
     """Return the statistics of features that come in batches; with ``keep``, the features themselves too.
 
     Raises:
-      ValueError: there are no features, or some features are not finite.
+      ValueError: there are no features.
+      UserError: some features are not finite.
     """
     kept, waiting, total = [], np.empty((0, 0), np.float32), None
     for batch in batches:
         if not np.isfinite(batch).all():
-            raise ValueError("the features of some images are not finite")
+            raise UserError("the features of some images are not finite; the weights of the extractor are damaged")
         if keep:
             kept.append(batch)
         waiting = np.concatenate([waiting, batch]) if len(waiting) else batch

@@ -22,7 +22,7 @@ from ganzoo.metrics.kernel import kernel_distance
 from ganzoo.metrics.lpips import LPIPS
 from ganzoo.metrics.neighbours import Manifolds, manifolds
 from ganzoo.metrics.path_length import path_ends, perceptual_path_length
-from ganzoo.metrics.score import score_from_logits
+from ganzoo.metrics.score import SPLITS, score_from_logits
 from ganzoo.metrics.statistics import FeatureSet, collect, frechet_distance
 from ganzoo.typing import Images, Key, Labels, State
 
@@ -45,11 +45,12 @@ class Evidence:
 
     @cached_property
     def manifolds(self) -> Mapping[int, Manifolds]:
-        """Overlaps of the balls by k, from one pass over all distances."""
-        if self.real.features is None or self.fake.features is None:
+        """Overlaps of the balls by k, from one pass over all distances; of every k for which the images suffice."""
+        real, fake = self.real.features, self.fake.features
+        if real is None or fake is None:
             raise ValueError("the features were not kept")
-        ks = (PRECISION_K, DENSITY_K)
-        return dict(zip(ks, manifolds(self.real.features, self.fake.features, ks), strict=True))
+        ks = [k for k in (PRECISION_K, DENSITY_K) if k < min(len(real), len(fake))]
+        return dict(zip(ks, manifolds(real, fake, ks), strict=True))
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,9 @@ class FeatureMetric:
     """Whether it needs the features of each real image, not only their statistics."""
     keeps_fake: bool = False
     higher_is_better: bool = False
+    least_real: int = 2
+    """Smallest number of real images for which it is defined."""
+    least_fake: int = 2
 
 
 @dataclass(frozen=True)
@@ -135,10 +139,13 @@ def _path_length(evidence: PairEvidence) -> float:
 # fmt: off
 METRICS: Mapping[str, FeatureMetric | PairMetric] = {
     "frechet":          FeatureMetric(_frechet),
-    "kernel":           FeatureMetric(_kernel,           keeps_real=True, keeps_fake=True),
-    "inception_score":  FeatureMetric(_inception_score,                   keeps_fake=True, higher_is_better=True),
-    "precision_recall": FeatureMetric(_precision_recall, keeps_real=True, keeps_fake=True, higher_is_better=True),
-    "density_coverage": FeatureMetric(_density_coverage, keeps_real=True, keeps_fake=True, higher_is_better=True),
+    "kernel":           FeatureMetric(_kernel, keeps_real=True, keeps_fake=True),
+    "inception_score":  FeatureMetric(_inception_score, keeps_fake=True, higher_is_better=True,
+                                      least_real=0, least_fake=2 * SPLITS),
+    "precision_recall": FeatureMetric(_precision_recall, keeps_real=True, keeps_fake=True, higher_is_better=True,
+                                      least_real=PRECISION_K + 1, least_fake=PRECISION_K + 1),
+    "density_coverage": FeatureMetric(_density_coverage, keeps_real=True, keeps_fake=True, higher_is_better=True,
+                                      least_real=DENSITY_K + 1, least_fake=DENSITY_K + 1),
     "ppl_z_full":       PairMetric(_path_length, path_ends("z", "full")),
     "ppl_z_end":        PairMetric(_path_length, path_ends("z", "end")),
     "ppl_w_full":       PairMetric(_path_length, path_ends("w", "full"), needs_styles=True),
@@ -152,13 +159,31 @@ OF_INCEPTION = {"frechet": "fid", "kernel": "kid", "kernel_std": "kid_std"}
 """How the literature calls the numbers of Inception features."""
 NEED_INCEPTION = (*ALIASES, "inception_score")
 NAMES = (*ALIASES, *METRICS)
+THEIRS = {
+    "fid": ("fid50k", "fid50k_full"),
+    "kid": ("kid50k", "kid50k_full"),
+    "inception_score": ("is", "is50k", "isc"),
+    "precision_recall": ("pr", "pr50k3", "pr50k3_full", "prc"),
+    "density_coverage": ("dc", "prdc"),
+    "ppl_z_full": ("ppl_zfull",),
+    "ppl_z_end": ("ppl_zend",),
+    "ppl_w_full": ("ppl", "ppl_wfull"),
+    "ppl_w_end": ("ppl_wend", "ppl2_wend"),
+}
+"""What others call a metric: NVlabs/stylegan2-ada-pytorch, toshas/torch-fidelity, and short forms."""
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Raise ``UserError`` unless all names are names of metrics."""
+    """Raise ``UserError`` unless all names are names of metrics; the nearest one is in the message."""
     for name in names:
-        if name not in NAMES:
-            raise UserError(f"unknown metric {name!r};{nearest(name, NAMES)}")
+        if name in NAMES:
+            continue
+        if "," in name:
+            raise UserError(f"unknown metric {name!r}; separate names by spaces")
+        typed = name.lower().replace("-", "_")
+        ours = next((ours for ours, theirs in THEIRS.items() if typed == ours or typed in theirs), None)
+        hint = f" did you mean {ours!r}? known: {', '.join(sorted(NAMES))}" if ours else nearest(typed, NAMES)
+        raise UserError(f"unknown metric {name!r};{hint}")
 
 
 def check_model(names: Sequence[str], gan: GAN) -> None:
@@ -168,6 +193,51 @@ def check_model(names: Sequence[str], gan: GAN) -> None:
             others = [other for other, each in pair_metrics(NAMES).items() if not each.needs_styles]
             (close,) = difflib.get_close_matches(name, others, n=1, cutoff=0)
             raise UserError(f"{name}: {gan.name} has no styles w; ask for {close}")
+
+
+def check_counts(
+    names: Sequence[str], *, real: int | None = None, fake: int | None = None, of_real: str = "", of_fake: str = ""
+) -> None:
+    """Raise ``UserError`` for a metric that needs more images than there are.
+
+    Args:
+      names: of metrics.
+      real: real images; None where that is not known.
+      fake: generated images; None where that is not known.
+      of_real: where the real images are from, for the message.
+      of_fake: where the generated images are from.
+    """
+    for name, metric in feature_metrics(names).items():
+        sides = ("real", real, metric.least_real, of_real), ("generated", fake, metric.least_fake, of_fake)
+        for side, count, least, where in sides:
+            if count is not None and count < least:
+                raise UserError(
+                    f"{name} needs at least {least} {side} images, not {count}{f' of {where}' if where else ''};"
+                    " take more, or leave it out of --metrics"
+                )
+
+
+def rank_warning(names: Sequence[str], extractor: Extractor, size: int, real: int, fake: int) -> str | None:
+    """Return a warning where a Frechet distance would be of covariances without full rank; None otherwise.
+
+    The covariance of n features of length d has the rank n - 1 at most. Where that is less than d, the distance depends
+    on n more than on the images.
+
+    Args:
+      names: of metrics.
+      extractor: of the features.
+      size: d, the length of the features.
+      real: n of the real images.
+      fake: n of the generated images.
+    """
+    wanted = [name for name in names if ALIASES.get(name, name) == "frechet"]
+    few = [f"{count} {side}" for side, count in (("generated", fake), ("real", real)) if count <= size]
+    if not wanted or not few:
+        return None
+    return (
+        f"{title('frechet', extractor)} of {' and '.join(few)} images is far too uncertain to compare:"
+        f" features of {size} numbers need more than {size} images on each side (papers take 50,000)"
+    )
 
 
 def feature_metrics(names: Sequence[str]) -> dict[str, FeatureMetric]:

@@ -27,7 +27,8 @@ def test_frechet(features) -> None:
     expected = frechet_distance(*map(Statistics.of, features))
     np.testing.assert_allclose(ganzoo.metrics.frechet(REAL, FAKE, SMALL), expected, rtol=1e-6)
     np.testing.assert_allclose(ganzoo.metrics.frechet(REAL, FAKE, SMALL, batch_size=7), expected, rtol=1e-6)
-    assert ganzoo.metrics.frechet(REAL, REAL) < 1e-6 < ganzoo.metrics.frechet(REAL, FAKE, "random-conv")
+    with pytest.warns(UserWarning, match="uncertain"):
+        assert ganzoo.metrics.frechet(REAL, REAL) < 1e-6 < ganzoo.metrics.frechet(REAL, FAKE, "random-conv")
 
 
 def test_precision_recall(features) -> None:
@@ -36,34 +37,49 @@ def test_precision_recall(features) -> None:
     assert ganzoo.metrics.precision_recall(REAL, REAL, "pixels") == (1.0, 1.0)
 
 
-def test_of_inception_features(features, monkeypatch) -> None:
+def test_of_inception_features(features) -> None:
     """By a small network in the place of Inception, with classes."""
     classifier = RANDOM.normal(size=(12, 5)).astype(np.float32)
     small = Extractor("inception", SMALL.function, classifier=classifier)
-    monkeypatch.setattr(arrays, "_inception", lambda weights, resize: small)
-    np.testing.assert_allclose(ganzoo.metrics.fid(REAL, FAKE), ganzoo.metrics.frechet(REAL, FAKE, SMALL), rtol=1e-6)
+    found = ganzoo.metrics.fid(REAL, FAKE, weights=small)
+    np.testing.assert_allclose(found, ganzoo.metrics.frechet(REAL, FAKE, SMALL), rtol=1e-6)
     expected = kernel_distance(*features, jax.random.key(3))[0]
-    np.testing.assert_allclose(ganzoo.metrics.kid(REAL, FAKE, seed=3), expected, rtol=1e-6)
-    assert 1 <= ganzoo.metrics.inception_score(FAKE) <= 5
+    np.testing.assert_allclose(ganzoo.metrics.kid(REAL, FAKE, seed=3, weights=small), expected, rtol=1e-6)
+    assert 1 <= ganzoo.metrics.inception_score(FAKE, weights=small) <= 5
+    with pytest.raises(UserError, match="weights = 'small': must be a file, or the extractor of Inception features"):
+        ganzoo.metrics.fid(REAL, FAKE, weights=SMALL)
 
 
-def test_fid_by_a_file_of_weights(tmp_path, random_inception, monkeypatch) -> None:
-    """The file is found, read once and given to the network; here a small one, as Inception takes long to compile."""
-    made = []
-
-    def extractor(params, resize, sha256) -> Extractor:
-        made.append((params, resize, len(sha256)))
-        return SMALL
-
+def test_a_file_of_weights(tmp_path, random_inception) -> None:
+    """The file is found, and read once for all calls."""
     path = tmp_path / "weights.safetensors"
     ganzoo.interop.write_arrays(path, random_inception)
-    monkeypatch.setattr(arrays, "inception_extractor", extractor)
-    found = [ganzoo.metrics.fid(REAL, FAKE, weights=path, resize="clean") for _ in range(2)]
-    np.testing.assert_allclose(found, ganzoo.metrics.frechet(REAL, FAKE, SMALL), rtol=1e-6)
-    ((params, resize, digits),) = made
-    assert (resize, digits) == ("clean", 64)
-    expected = inception.parameters(random_inception)
-    jax.tree.map(np.testing.assert_array_equal, params, expected)
+    first, again = (arrays.inception_of(path, "clean") for _ in range(2))
+    assert first is again
+    assert first.about["resize"] == "clean"
+    assert len(first.about["sha256"]) == 64
+    jax.tree.map(np.testing.assert_array_equal, first.weights, inception.parameters(random_inception))
+
+
+KINDS = {"texts": "U8", "complex numbers": np.complex64, "truth values": np.bool_}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_arrays_that_are_no_weights(kind, random_inception) -> None:
+    tensors = random_inception | {"fc.bias": random_inception["fc.bias"].astype(KINDS[kind])}
+    with pytest.raises(UserError, match=r"fc\.bias is of type \S+; weights must be real numbers"):
+        inception.parameters(tensors)
+
+
+def test_weights_that_are_not_finite(random_inception) -> None:
+    tensors = random_inception | {"fc.bias": random_inception["fc.bias"] + np.nan}
+    with pytest.raises(UserError, match=r"fc\.bias has values that are not finite; the file is damaged"):
+        inception.parameters(tensors)
+
+
+def test_fewer_images_than_features() -> None:
+    with pytest.warns(UserWarning, match=r"random-conv/frechet of 40 real images is far too uncertain .* 224 images"):
+        ganzoo.metrics.frechet(REAL, RANDOM.integers(0, 256, (225, 8, 8, 3), np.uint8))
 
 
 @pytest.fixture(scope="module")

@@ -201,6 +201,21 @@ def test_other_shapes(name, shape, expected) -> None:
     assert expected in str(error.value)
 
 
+@pytest.mark.parametrize("kind", ["U8", np.complex64, np.bool_])
+def test_arrays_that_are_no_weights(kind) -> None:
+    with pytest.raises(UserError, match=r"lin0\.model\.1\.weight is of type \S+; weights must be real numbers"):
+        read_weights(ARRAYS | {"lin0.model.1.weight": ARRAYS["lin0.model.1.weight"].astype(kind)})
+
+
+def test_one_name_in_two_files(tmp_path: Path) -> None:
+    """The same array may be in both files; another one of the same name is refused."""
+    for name, shift in (("a", 0), ("b", 0), ("c", 1)):
+        np.savez(tmp_path / f"{name}.npz", **{key: array + np.float32(shift) for key, array in ARRAYS.items()})
+    lpips([tmp_path / "a.npz", tmp_path / "b.npz"])
+    with pytest.raises(UserError, match=r"c\.npz: .* is in another of the files of LPIPS, too, and differs; give one"):
+        lpips([tmp_path / "a.npz", tmp_path / "c.npz"])
+
+
 def test_what_is_not_there_or_no_distance(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"weights of LPIPS lack features\.24\.bias; LPIPS takes"):
         read_weights({name: array for name, array in ARRAYS.items() if name != "features.24.bias"})

@@ -4,7 +4,7 @@ import golden_cases as golden
 import numpy as np
 import pytest
 
-from ganzoo.metrics import neighbours
+from ganzoo.errors import UserError
 from ganzoo.metrics.neighbours import manifolds, squared_radii
 
 RECORD, FEATURES = golden.case("metrics/precision_recall"), golden.case("metrics/fid")
@@ -32,12 +32,12 @@ def test_radii(side, features) -> None:
 
 
 @pytest.mark.parametrize("block", [1024, 100])
-def test_definitions(block, monkeypatch) -> None:
-    monkeypatch.setattr(neighbours, "BLOCK", block)
+def test_definitions(block) -> None:
     real, fake = REAL[:230].astype(np.float64), FAKE[:170].astype(np.float64)
     distances = np.linalg.norm(real[:, None] - fake[None], axis=-1)
     among = np.sort(np.linalg.norm(real[:, None] - real[None], axis=-1), axis=1)
-    for k, found in zip((1, 5), manifolds(real.astype(np.float32), fake.astype(np.float32), (1, 5)), strict=True):
+    results = manifolds(real.astype(np.float32), fake.astype(np.float32), (1, 5), block=block)
+    for k, found in zip((1, 5), results, strict=True):
         inside = distances <= among[:, k][:, None]
         assert found.precision == inside.any(0).mean()
         np.testing.assert_allclose(found.density, inside.sum() / (k * len(fake)))
@@ -56,5 +56,5 @@ def test_far_apart() -> None:
 
 
 def test_too_few() -> None:
-    with pytest.raises(ValueError, match="3 images are too few for 3 nearest"):
+    with pytest.raises(UserError, match="3 images are too few for 3 nearest"):
         manifolds(REAL[:3], FAKE, (3,))

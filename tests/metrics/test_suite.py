@@ -129,6 +129,48 @@ def test_a_typo_is_answered_with_the_nearest_name() -> None:
         suite.check_names(["precison_recall"])
 
 
+@pytest.mark.parametrize(
+    ("typed", "ours"),
+    [("FID", "fid"), ("Precision-Recall", "precision_recall"), ("fid50k_full", "fid"), ("ppl2_wend", "ppl_w_end")],
+)
+def test_names_of_others(typed, ours) -> None:
+    with pytest.raises(UserError, match=f"unknown metric '{typed}'; did you mean '{ours}'"):
+        suite.check_names([typed])
+
+
+def test_names_with_commas() -> None:
+    with pytest.raises(UserError, match="unknown metric 'fid,kid'; separate names by spaces"):
+        suite.check_names(["fid,kid"])
+
+
+LEAST = {"frechet": 2, "kernel": 2, "inception_score": 20, "precision_recall": 4, "density_coverage": 6}
+
+
+@pytest.mark.parametrize("name", LEAST)
+def test_too_few_images(name, real) -> None:
+    """What is refused before the work is defined with one image more."""
+    least = LEAST[name]
+    suite.check_counts([name], real=least, fake=least)
+    with pytest.raises(UserError, match=f"{name} needs at least {least} generated images, not {least - 1} of a.zip"):
+        suite.check_counts([name], real=least, fake=least - 1, of_fake="a.zip")
+    if name != "inception_score":
+        with pytest.raises(UserError, match=f"{name} needs at least {least} real images, not {least - 1}; take more"):
+            suite.check_counts([name], real=least - 1)
+    extractor = Extractor("inception", SMALL.function, classifier=golden.draw(0, 27, 10))
+    few = found(darker, count=least, batch_size=8)
+    numbers = measure([name], Evidence(extractor, few, few, jax.random.key(0)))
+    assert all(map(np.isfinite, numbers.values()))
+
+
+def test_a_covariance_without_full_rank_is_told() -> None:
+    assert suite.rank_warning(["kernel"], SMALL, 27, 3, 3) is None
+    assert suite.rank_warning(["frechet"], SMALL, 27, 28, 28) is None
+    assert suite.rank_warning(["frechet"], SMALL, 27, 28, 27) == (
+        "small/frechet of 27 generated images is far too uncertain to compare: features of 27 numbers need more than"
+        " 27 images on each side (papers take 50,000)"
+    )
+
+
 def test_features_are_kept_where_they_are_needed() -> None:
     assert suite.keeps_features(["fid", "ppl_z_full"]) == (False, False)
     assert suite.keeps_features(["fid", "inception_score"]) == (False, True)

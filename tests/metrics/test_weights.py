@@ -59,6 +59,18 @@ def test_another_pytorch_file_is_refused_unread(tmp_path) -> None:
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("given", ["~nobody-of-that-name/x", "a" * 300, "a\0b"])
+def test_places_that_cannot_be_looked_at(given) -> None:
+    with pytest.raises(UserError, match=r"home folder|cannot be read"):
+        weights.find(given)
+
+
+def test_without_a_home(monkeypatch) -> None:
+    monkeypatch.setenv("GANZOO_CACHE", "~nobody-of-that-name")
+    assert weights.find() is None
+    assert "put it into $GANZOO_CACHE" in weights.remedy()
+
+
 def test_where_it_is_looked_for(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("GANZOO_CACHE", str(tmp_path))
     assert weights.find() is None
