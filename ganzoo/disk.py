@@ -102,6 +102,22 @@ def write_whole(path: Path, content: bytes) -> None:
         raise
 
 
+def require_writable(path: Path) -> None:
+    """Raise ``UserError`` where ``write_whole`` would fail, as far as that can be known before; nothing is written."""
+    parent = path.absolute().parent
+    if kind_of(parent) != "folder":
+        raise UserError(f"{path} cannot be written: there is no folder {path.parent}")
+    try:
+        _require_replaceable(path)
+        if not os.access(parent, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "its folder cannot be written to")
+        os.stat(path.with_name(f"{path.name}.{os.getpid()}.part"))  # for names that are too long
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
 def append_line(path: Path, line: str) -> None:
     """Add a line to a file in a run folder, which is made where it is absent; a link is not followed.
 
@@ -156,15 +172,15 @@ def _opened(path: Path, flags: int) -> Generator[tuple[int, int]]:
 
 
 def _require_replaceable(path: Path) -> None:
-    """Raise ``OSError`` for what is there and is neither a regular file nor a link."""
+    """Raise ``OSError`` for what is there and is no regular file, and for a link to such a thing."""
     try:
-        mode = path.lstat().st_mode
+        mode = path.stat().st_mode
     except FileNotFoundError:
         return
-    if stat.S_ISDIR(mode):
+    if stat.S_ISDIR(mode) and not path.is_symlink():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
-        raise OSError(errno.EINVAL, "no regular file", str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
 
 
 def cache_folder() -> Path:

@@ -16,6 +16,7 @@ from ganzoo.disk import (
     recall,
     remember,
     require_appendable,
+    require_writable,
     user_path,
     write_whole,
 )
@@ -85,6 +86,37 @@ def test_folders_of_a_run(tmp_path) -> None:
     for name in ("file", "none/samples"):
         with pytest.raises(UserError, match="cannot be made a folder"):
             make_own_folder(tmp_path / name)
+
+
+def test_what_can_be_known_before(tmp_path) -> None:
+    """A refusal comes before the work, and nothing is written."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name, target in (("device", "/dev/null"), ("to-folder", "folder"), ("new-link", "none")):
+        (tmp_path / name).symlink_to(target)
+    require_writable(tmp_path / "new.json")
+    require_writable(tmp_path / "new-link")
+    before = sorted(tmp_path.iterdir())
+    wrong = {
+        "none/x.json": "there is no folder",
+        "pipe": "no regular file",
+        "device": "no regular file",
+        "to-folder": "no regular file",
+        "folder": "Is a directory",
+        "a" * 250: "name too long",
+    }
+    for name, words in wrong.items():
+        with pytest.raises(UserError, match=f"cannot be written: .*{words}"):
+            require_writable(tmp_path / name)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_closed_folders(tmp_path) -> None:
+    tmp_path.chmod(0o500)
+    for check in (require_writable, require_appendable):
+        with pytest.raises(UserError, match="its folder cannot be written to"):
+            check(tmp_path / "x")
 
 
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
