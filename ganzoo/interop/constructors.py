@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -161,6 +162,16 @@ class PersistentObject:
     state: Mapping[str, Any]
 
 
+class BuiltModule(PersistentObject, Built):
+    """Module of ``nvidia_pickle``: a class named by the pickle, its arguments, and a state dict."""
+
+    def build(self, state: Any) -> None:
+        """Add the arguments under which their training loop records them."""
+        if type(state) is not dict or not set(state) <= {"_init_args", "_init_kwargs"}:
+            raise UserError(f"refused: a {named(self.class_name)} with {named(state)}")
+        dict.update(self.state, state)
+
+
 @dataclass
 class TensorFlowNetwork(Built):
     """A ``dnnlib.tflib.network.Network``."""
@@ -222,6 +233,7 @@ def constructors(meter: Meter, load_storage: Callable[[Any], Storage] | None = N
         "torch_utils.persistence._reconstruct_persistent_obj": _persistent_object,
         "dnnlib.tflib.network.Network": TensorFlowNetwork,
     }
+    calls.update(_module_calls())
     for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
         calls[f"{module}.scalar"] = _scalar
         calls[f"{module}._reconstruct"] = _numpy_array(meter)
@@ -301,6 +313,29 @@ def _persistent_object(meta: Any) -> PersistentObject:
     if type(state) is not dict:
         raise UserError(f"refused: a {named(meta['class_name'])} whose state is {named(state)}")
     return PersistentObject(meta["class_name"], state)
+
+
+def _module_calls() -> dict[str, Callable[..., Any]]:
+    """Return what a pickle of ``nvidia_pickle`` calls: two classes, a conversion, and three methods of a module."""
+    calls: dict[str, Callable[..., Any]] = {
+        f"training.networks.{name}": partial(_built_module, name) for name in ("Generator", "Discriminator")
+    }
+    return calls | {
+        "torch.from_numpy": lambda array: array,
+        "torch.nn.Module.load_state_dict": _load_state_dict,
+        "torch.nn.Module.requires_grad_": lambda module, requires_grad: module,
+        "torch.nn.Module.eval": lambda module: module,
+    }
+
+
+def _built_module(name: str, *arguments: Any) -> BuiltModule:
+    return BuiltModule(name, {"_init_args": arguments})
+
+
+def _load_state_dict(module: Any, arrays: Any) -> None:
+    if not isinstance(module, BuiltModule) or type(arrays) is not dict:
+        raise UserError(f"refused: a state dict in {named(arrays)} for {named(module)}")
+    dict.update(module.state, {"_buffers": arrays})
 
 
 def _dtype(kind: str) -> np.dtype:

@@ -7,7 +7,7 @@ stylegan2 and stylegan2-ada (TensorFlow), and state dicts written by ``torch.sav
 
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -39,7 +39,9 @@ class Network:
     arrays: Mapping[str, np.ndarray]
     """Parameters and buffers by name."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Arguments with which the network was built."""
+    """Arguments with which the network was built, those without a name as a list ``*``."""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    """Numbers and texts that its modules keep, by dotted names such as ``b8.conv0.activation``."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Contents:
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Other facts in the file, such as ``training_set_kwargs`` and ``augment_p``."""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """Metadata in the header of a ``.safetensors`` file."""
+    """Metadata in the header of a ``.safetensors`` file, or texts in an ``.npz`` file."""
 
 
 def read(path: Path) -> Contents:
@@ -92,7 +94,9 @@ def _read(path: Path, file: BinaryIO, size: int) -> Contents:
         if (expanded := _npz_size(path)) is not None:
             if expanded > 4 * size + SPARE:
                 raise UserError(f"refused: arrays of {expanded} bytes, compressed into {size}")
-            return _state_dicts("arrays of numpy.savez", _npz(path))
+            arrays = _npz(path)
+            texts = {name: str(arrays.pop(name)) for name in list(arrays) if arrays[name].dtype.kind == "U"}
+            return replace(_state_dicts("arrays of numpy.savez", arrays), metadata=texts)
         return _state_dicts("file of torch.save", read_zip(file, size, meter))
     if start[8:9] == b"{":
         return _safetensors(path)
@@ -132,7 +136,17 @@ def _snapshot(content: Any) -> Contents:
 def _module(module: PersistentObject) -> Network:
     arrays: dict[str, np.ndarray] = {}
     _gather(module, "", 0, arrays, [0])
-    return Network(module.class_name, arrays, _settings(module.state.get("_init_kwargs")))
+    settings, unnamed = _settings(module.state.get("_init_kwargs")), plain(module.state.get("_init_args"))
+    return Network(module.class_name, arrays, {**settings, **({"*": unnamed} if unnamed else {})}, _attributes(module))
+
+
+def _attributes(module: PersistentObject, prefix: str = "") -> dict[str, Any]:
+    """Return the numbers and texts of a module and its submodules, whose depth and number ``_gather`` has limited."""
+    public = {name: item for name, item in module.state.items() if not str(name).startswith("_")}
+    found = {f"{prefix}{name}": item for name, item in public.items() if type(item) in (int, float, str, type(None))}
+    for name, item in _attribute(module, "_modules").items():
+        found |= _attributes(item, f"{prefix}{name}.") if item is not None else {}
+    return found
 
 
 def _settings(arguments: Any) -> dict[str, Any]:

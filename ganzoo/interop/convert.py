@@ -3,15 +3,16 @@
 ``FAMILIES`` is the registry: one line for every model whose original networks can be converted.
 """
 
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from ganzoo.errors import UserError
 from ganzoo.interop import stylegan, stylegan2
-from ganzoo.interop.contents import Contents, Network
+from ganzoo.interop.contents import Contents, Network, plain
 from ganzoo.interop.machine import named
 from ganzoo.interop.shapes import Fields, Found, Weights
 
@@ -28,6 +29,8 @@ KIND_OF: Mapping[str, str] = {
     "discriminator": "discriminator",
 }
 """Kind of each network; where networks imply different config fields, the first in this order takes precedence."""
+SETTINGS = "ganzoo.original"
+"""Name of the config and the constructors' arguments in a file of original names."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,20 @@ class Family:
 
 FAMILIES: Mapping[str, Family] = {
     "stylegan": Family(
-        stylegan.recognise, stylegan.generator, stylegan.discriminator, stylegan.originals, stylegan.SHARED
+        stylegan.recognise,
+        stylegan.generator,
+        stylegan.discriminator,
+        stylegan.originals,
+        stylegan.SHARED,
+        stylegan.arguments,
     ),
     "stylegan2": Family(
-        stylegan2.recognise, stylegan2.generator, stylegan2.discriminator, stylegan2.originals, stylegan2.SHARED
+        stylegan2.recognise,
+        stylegan2.generator,
+        stylegan2.discriminator,
+        stylegan2.originals,
+        stylegan2.SHARED,
+        stylegan2.arguments,
     ),
 }
 
@@ -87,19 +100,21 @@ def convert(contents: Contents) -> Converted:
     Raises:
       UserError: the file holds no generator of a known model, or the generator has unsupported features.
     """
-    networks = {NETWORK_OF.get(name, name): network for name, network in contents.networks.items()}
+    settings = _settings(contents)
+    networks = {NETWORK_OF.get(name, name): network for name, network in _completed(contents, settings).items()}
     families = {name: family_of(network) for name, network in networks.items()}
     first = next((name for name in ("ema", "generator") if families.get(name)), None)
     if first is None:
         found = ", ".join(f"{named(name)} ({named(network.kind)})" for name, network in contents.networks.items())
         raise UserError(f"no generator of a known model ({', '.join(FAMILIES)}); the file holds {found}")
     model = families[first] or ""
-    family, weights, fields, notes = FAMILIES[model], {}, {}, []
+    family, weights, fields, remarks = FAMILIES[model], {}, {}, []
+    left_out = [f"{named(name)} is left out: unknown to ganzoo" for name in networks if name not in KIND_OF]
     for name in (name for name in KIND_OF if name in networks):
         try:
             if families[name] != model:
                 raise UserError(f"not of {model}, but of {families[name] or 'an unknown model'}")
-            implied, arrays, remarks = _guarded(family, KIND_OF[name], networks[name], fields)
+            implied, arrays, notes = _guarded(family, KIND_OF[name], networks[name], fields)
             differing = [
                 key for key in family.shared if key in implied and implied[key] != fields.get(key, implied[key])
             ]
@@ -108,12 +123,54 @@ def convert(contents: Contents) -> Converted:
         except UserError as error:
             if name != "discriminator" and families[name] == model:
                 raise
-            notes.append(f"the {name} is left out: {error}")
+            left_out.append(f"the {name} is left out: {error}")
             continue
-        notes += [note for note in remarks if note not in notes]
+        remarks += [note for note in notes if note not in remarks]
         fields = {**implied, **fields}
         weights.update({state_name(name, key): array for key, array in arrays.items()})
-    return Converted(model, fields, weights, contents.facts, tuple(notes))
+    fields = {**fields, **(settings["config"] if settings.get("model") == model else {})}
+    facts = {name: fact for name, fact in contents.facts.items() if name != SETTINGS}
+    return Converted(model, fields, weights, facts, (*left_out, *remarks))
+
+
+# Settings in files of original names --------------------------------------------------------------------------------
+
+
+def settings_of(model: str, fields: Fields, networks: tuple[str, ...]) -> dict[str, Any]:
+    """Return what a file of original names keeps beside its arrays, under the name ``SETTINGS``.
+
+    Returns:
+      The ``model``, all fields of its ``config``, and for each of the ``networks`` the arguments of its constructor.
+    """
+    arguments = FAMILIES[model].arguments
+    known = {} if arguments is None else {name: arguments(KIND_OF[NETWORK_OF[name]], fields) for name in networks}
+    return {"model": model, "networks": known, "config": fields}
+
+
+def _settings(contents: Contents) -> Mapping[str, Any]:
+    """Return what ``settings_of`` put into a file; nothing of other files."""
+    if SETTINGS in contents.facts:
+        found = contents.facts[SETTINGS]
+    elif SETTINGS in contents.metadata:
+        try:
+            found = plain(json.loads(contents.metadata[SETTINGS]))
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"damaged: {SETTINGS} is not JSON ({named(error)})") from error
+    else:
+        return {}
+    if type(found) is not dict or not {type(found.get(name)) for name in ("networks", "config")} <= {dict}:
+        raise UserError(f"damaged: {SETTINGS} is not as ganzoo writes it")
+    return found
+
+
+def _completed(contents: Contents, settings: Mapping[str, Any]) -> dict[str, Network]:
+    """Return the networks of a file; those without arguments of their own have the arguments in ``settings``."""
+    networks = dict(contents.networks)
+    for name, arguments in settings.get("networks", {}).items():
+        if name in networks and not networks[name].settings and type(arguments) is dict:
+            kind = str(arguments.get("class_name", arguments.get("func_name", ""))).rpartition(".")[2]
+            networks[name] = replace(networks[name], kind=kind, settings=arguments)
+    return networks
 
 
 # Names in a train state ---------------------------------------------------------------------------------------------

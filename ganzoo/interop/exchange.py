@@ -1,7 +1,8 @@
-"""The library's exchange format: a ``.safetensors`` file whose header holds the model's name and config as JSON.
+"""Files of models: the library's exchange format, and files of original names.
 
+The exchange format is a ``.safetensors`` file whose header holds the model's name and config as JSON.
 Arrays have their names in a train state (``ema.params.mapping.dense0.kernel``). Reading a file executes nothing.
-``originals`` converts the arrays to the original names.
+``originals`` converts the arrays to the original names, and ``save_originals`` writes them.
 """
 
 import io
@@ -13,8 +14,9 @@ import numpy as np
 
 from ganzoo.disk import write_whole
 from ganzoo.errors import UserError
+from ganzoo.interop import nvidia_pickle
 from ganzoo.interop.contents import Contents, plain
-from ganzoo.interop.convert import FAMILIES, KIND_OF, NETWORK_OF, Converted, variables_of
+from ganzoo.interop.convert import FAMILIES, KIND_OF, NETWORK_OF, SETTINGS, Converted, settings_of, variables_of
 from ganzoo.interop.machine import named
 
 KEY, VERSION = "ganzoo", 2
@@ -88,23 +90,58 @@ def originals(converted: Converted) -> dict[str, np.ndarray]:
     return result
 
 
+def save_originals(path: Path, converted: Converted) -> None:
+    """Write a model under its original names; the file appears only when complete.
+
+    A ``.safetensors`` or ``.npz`` file has the arrays of ``originals``, and beside them the config and the arguments of
+    the constructors as a JSON text. A ``.pkl`` file of StyleGAN2 is a dictionary of networks that
+    NVlabs/stylegan2-ada-pytorch opens; see ``nvidia_pickle``.
+
+    Args:
+      path: file name with one of the three suffixes.
+      converted: the model, with all fields of its config.
+
+    Raises:
+      UserError: the original code has no such network, the suffix is another one, or the file cannot be written.
+    """
+    arrays, fields = originals(converted), dict(converted.fields)
+    names = tuple(name for name in NETWORK_OF if any(key.startswith(f"{name}.") for key in arrays))
+    settings = settings_of(converted.model, fields, names)
+    if path.suffix != ".pkl":
+        write_arrays(path, arrays, {SETTINGS: json.dumps(settings)})
+    elif converted.model != "stylegan2":
+        raise UserError(f"{path}: pickles of original {converted.model} are not written; write .safetensors or .npz")
+    else:
+        _write(path, nvidia_pickle.snapshot(arrays, settings))
+
+
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
     """Write arrays [...] as ``.safetensors`` or ``.npz``, depending on the suffix; the file appears only when complete.
+
+    Args:
+      path: file name.
+      arrays: the arrays by name.
+      metadata: texts by name, in the header of a ``.safetensors`` file, or as arrays of text in an ``.npz`` file.
 
     Raises:
       UserError: the suffix is another one, or the file cannot be written.
     """
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    metadata = dict(metadata or {})
     if path.suffix == ".safetensors":
         import safetensors.numpy
 
-        content = safetensors.numpy.save(arrays, metadata=dict(metadata or {}))
+        content = safetensors.numpy.save(arrays, metadata=metadata)
     elif path.suffix == ".npz":
         buffer = io.BytesIO()
-        np.savez(buffer, **arrays)  # ty: ignore[invalid-argument-type]
+        np.savez(buffer, **arrays, **{name: np.asarray(text) for name, text in metadata.items()})  # ty: ignore[invalid-argument-type]
         content = buffer.getvalue()
     else:
         raise UserError(f"{path}: the name must end in .safetensors or .npz")
+    _write(path, content)
+
+
+def _write(path: Path, content: bytes) -> None:
     try:
         write_whole(path, content)
     except OSError as error:

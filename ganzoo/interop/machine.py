@@ -294,6 +294,7 @@ OPERATIONS: Mapping[str, Callable[[Machine, Any], None]] = {
     "FRAME": _nothing,
     # values
     "NONE": _push,
+    "POP": lambda machine, argument: machine.taken(1),
     "NEWTRUE": _constant(lambda: True),
     "NEWFALSE": _constant(lambda: False),
     **dict.fromkeys(("BININT", "BININT1", "BININT2", "BINFLOAT"), _push),

@@ -34,23 +34,19 @@ def _same(array: np.ndarray) -> np.ndarray:
     return array
 
 
-def _flat_to_ours(array: np.ndarray) -> np.ndarray:
-    """Reorder a flattened input: [O, (C h w)] -> [(h w C), O]."""
-    outputs, channels, side = array.shape[0], array.shape[0], _side(array.shape[1], array.shape[0])
-    return array.reshape(outputs, channels, side, side).transpose(2, 3, 1, 0).reshape(-1, outputs)
+def _flat_to_ours(height: int, width: int) -> Change:
+    """Return a function that reorders a flattened input: [O, (C h w)] -> [(h w C), O]."""
+    return lambda array: array.reshape(len(array), -1, height, width).transpose(2, 3, 1, 0).reshape(-1, len(array))
 
 
-def _flat_to_theirs(array: np.ndarray) -> np.ndarray:
-    """Reorder a flattened input: [(h w C), O] -> [O, (C h w)]."""
-    outputs, channels, side = array.shape[1], array.shape[1], _side(*array.shape)
-    return array.reshape(side, side, channels, outputs).transpose(3, 2, 0, 1).reshape(outputs, -1)
+def _flat_to_theirs(height: int, width: int) -> Change:
+    """Return a function that reorders a flattened input: [(h w C), O] -> [O, (C h w)]."""
 
+    def change(array: np.ndarray) -> np.ndarray:
+        outputs = array.shape[1]
+        return array.reshape(height, width, -1, outputs).transpose(3, 2, 0, 1).reshape(outputs, -1)
 
-def _side(inputs: int, channels: int) -> int:
-    side = round((inputs / channels) ** 0.5)
-    if side * side * channels != inputs:
-        raise UserError(f"a layer of {inputs} inputs: must be {channels} channels of a square image")
-    return side
+    return change
 
 
 SAME = Layout(_same, _same)
@@ -64,8 +60,14 @@ UP = Layout(_axes(2, 3, 0, 1), _axes(2, 3, 0, 1))
 """[O, I, h, w] <-> [h, w, O, I], our layout of kernels that upsample."""
 CONSTANT = Layout(_axes(1, 2, 0), _axes(2, 0, 1))
 """[C, h, w] <-> [h, w, C]."""
-FLAT = Layout(_flat_to_ours, _flat_to_theirs)
-"""[O, (C h w)] <-> [(h w C), O] of a dense layer over a flattened feature map."""
+
+
+def flat(height: int, width: int) -> Layout:
+    """Return the layout [O, (C h w)] <-> [(h w C), O] of a dense layer over a flattened feature map."""
+    return Layout(_flat_to_ours(height, width), _flat_to_theirs(height, width))
+
+
+FLAT = flat(4, 4)
 
 # TensorFlow, whose dense and convolution weights have our layout
 TF_UP = Layout(lambda a: a[::-1, ::-1].transpose(0, 1, 3, 2), lambda a: a.transpose(0, 1, 3, 2)[::-1, ::-1])
@@ -76,8 +78,15 @@ TF_NOISE = Layout(lambda a: a[0, 0], lambda a: a[None, None])
 """[1, 1, h, w] <-> [h, w]."""
 TF_STYLE = Layout(lambda a: a + 1, lambda a: a - 1)
 """Bias of a style; the original code adds 1 when it uses the bias."""
-TF_FLAT = Layout(lambda a: _flat_to_ours(a.T), lambda a: _flat_to_theirs(a).T)
-"""[(C h w), O] <-> [(h w C), O]."""
+
+
+def tf_flat(height: int, width: int) -> Layout:
+    """Return the layout [(C h w), O] <-> [(h w C), O] of a dense layer over a flattened feature map."""
+    layout = flat(height, width)
+    return Layout(lambda array: layout.ours(array.T), lambda array: layout.theirs(array).T)
+
+
+TF_FLAT = tf_flat(4, 4)
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,15 @@
 """Conversion of NVlabs/stylegan: recognition of its networks, their config, and their weights by our names.
 
 Sizes, layers, widths and optional parts follow from shapes and names; all other config fields follow from the arguments
-with which the networks were built, or from the original defaults.
+with which the networks were built (see ``stylegan_settings``), or from the original defaults.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from ganzoo.errors import UserError
+from ganzoo.interop import stylegan_settings as settings
 from ganzoo.interop.contents import Network
+from ganzoo.interop.settings import Rules, assumed, flat, interpret
 from ganzoo.interop.shapes import Fields, Found, Weights, count, needed, resolutions, widths
 from ganzoo.interop.stylegan_names import DISCRIMINATOR, GENERATOR, by_count, by_resolution
 
@@ -20,6 +21,7 @@ SHARED = (
     "channel_max",
     "activation",
     "blur_filter",
+    "fused_scale",
     "progressive",
 )
 """Config fields that both networks imply; networks of one config agree in all of them."""
@@ -37,7 +39,8 @@ def recognise(network: Network) -> str | None:
 def generator(network: Network) -> Found:
     """Return what a generator is in this library."""
     weights = GENERATOR.to_ours(by_resolution(network.arrays))
-    return Found({**_mapping_fields(weights), **_synthesis_fields(weights), **_settings(network.settings)}, weights)
+    fields = {**_mapping_fields(weights), **_synthesis_fields(weights)}
+    return _found(network, settings.GENERATOR, fields, weights)
 
 
 def discriminator(network: Network, generator: Fields) -> Found:
@@ -54,16 +57,34 @@ def discriminator(network: Network, generator: Fields) -> Found:
         **widths(sizes, features),
         "progressive": count(weights, r"params\.from_rgb(\d+)\.kernel") == len(sizes),
         "minibatch_std_channels": smallest.shape[2] - features[0],
-        "minibatch_std_group": network.settings.get("mbstd_group_size", 4),
     }
-    implied = _settings(network.settings)
-    return Found({**fields, **{name: implied[name] for name in ("activation", "blur_filter")}}, weights)
+    return _found(network, settings.DISCRIMINATOR, fields, weights)
 
 
 def originals(kind: str, weights: Weights, fields: Fields) -> Weights:
     """Return a network's weights [...] as variables of NVlabs/stylegan, where the blur filter is not a variable."""
     del fields
     return by_count((GENERATOR if kind == "generator" else DISCRIMINATOR).to_theirs(weights))
+
+
+def arguments(kind: str, fields: Fields) -> dict[str, Any]:
+    """Return the arguments with which NVlabs/stylegan builds a network of a config.
+
+    Args:
+      kind: "generator" or "discriminator".
+      fields: all fields of the config.
+    """
+    is_generator = kind == "generator"
+    return settings.generator_arguments(fields) if is_generator else settings.discriminator_arguments(fields)
+
+
+def _found(network: Network, rules: Rules, fields: Fields, weights: Weights) -> Found:
+    """Return what a network is, with its ``fields`` from shapes and those of its arguments."""
+    given = flat(rules, network.settings)
+    implied, notes = interpret(rules, given, ignores_others=True)
+    if not network.settings:
+        notes += assumed(rules, implied, given)
+    return Found({**implied, **fields}, weights, tuple(notes))
 
 
 def _mapping_fields(weights: Weights) -> Fields:
@@ -96,20 +117,4 @@ def _synthesis_fields(weights: Weights) -> Fields:
         "constant_input": "params.synthesis.b4.constant" in weights,
         "use_noise": any(name.endswith(".noise_strength") for name in weights),
         "use_styles": any(name.endswith(".affine.kernel") for name in weights),
-    }
-
-
-def _settings(settings: Mapping[str, Any]) -> Fields:
-    """Return the config fields implied by the arguments of G_style or D_basic."""
-    blur = settings.get("blur_filter", [1, 2, 1])
-    fused = {True: "always", False: "never"}
-    return {
-        "activation": settings.get("nonlinearity", "lrelu"),
-        "blur_filter": tuple(map(float, blur)) if blur else (),
-        "fused_scale": fused.get(settings.get("fused_scale", "auto"), "auto"),
-        "pixel_norm": bool(settings.get("use_pixel_norm", False)),
-        "instance_norm": bool(settings.get("use_instance_norm", True)),
-        "normalize_latents": bool(settings.get("normalize_latents", True)),
-        "mapping_lr_multiplier": float(settings.get("mapping_lrmul", 0.01)),
-        "style_average_decay": float(settings.get("dlatent_avg_beta") or 0.995),
     }

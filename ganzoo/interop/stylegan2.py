@@ -1,66 +1,95 @@
-"""Conversion of NVlabs' StyleGAN2: recognition of its networks, their config, and their weights by our names.
+"""Conversion of StyleGAN2's original networks: recognition, their config, and their weights by our names.
 
 Sizes, layers, widths and architectures follow from shapes and names; all other config fields follow from the arguments
-with which the networks were built, or from the original defaults.
+with which the networks were built (see ``stylegan2_settings``), or from the original defaults.
 """
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from ganzoo.errors import UserError
+from ganzoo.interop import stylegan2_settings as settings
 from ganzoo.interop.contents import Network
-from ganzoo.interop.names import Table
+from ganzoo.interop.machine import named
+from ganzoo.interop.settings import Rules, assumed, flat, interpret
 from ganzoo.interop.shapes import Fields, Found, Weights, count, needed, resolutions, widths
-from ganzoo.interop.stylegan2_names import DISCRIMINATOR, GENERATOR, TF_DISCRIMINATOR, TF_GENERATOR
+from ganzoo.interop.stylegan2_names import GENERATOR, TF_GENERATOR, discriminator_table, tensorflow_table
+from ganzoo.nn.pyramid import pyramid
 
-GENERATORS, DISCRIMINATORS = (GENERATOR, TF_GENERATOR), (DISCRIMINATOR, TF_DISCRIMINATOR)
-SIGNS: Mapping[str, Table] = {
-    "synthesis.b4.const": GENERATOR,
-    "G_synthesis/4x4/Conv/mod_weight": TF_GENERATOR,
-    "b4.fc.weight": DISCRIMINATOR,
-    "4x4/Dense0/weight": TF_DISCRIMINATOR,
+Kind = Literal["G", "D", "TensorFlow G", "TensorFlow D"]
+SIGNS: Mapping[Kind, re.Pattern[str]] = {
+    "G": re.compile(r"synthesis\.b(\d+)\.const"),
+    "D": re.compile(r"b(\d+)\.fc\.weight"),
+    "TensorFlow G": re.compile(r"G_synthesis/(4)x4/Conv/mod_weight"),
+    "TensorFlow D": re.compile(r"(4)x4/Dense0/weight"),
 }
 """Names of arrays that all networks of one kind have and no other networks have."""
-SHARED = ("image_size", "channels", "label_size", "channel_base", "channel_max", "activation", "resample_filter")
+SHARED = (
+    "image_size",
+    "smallest_size",
+    "channels",
+    "label_size",
+    "channel_base",
+    "channel_max",
+    "activation",
+    "resample_filter",
+)
 """Config fields that both networks imply; networks of one config agree in all of them."""
+DEFAULT_TAPS = (1.0, 3.0, 3.0, 1.0)
+"""Filter of the layers that do not change the size, which never use it."""
+SEPARATE = 8
+"""Number of taps from which on the original code keeps the taps of a filter, not their outer product."""
 
 
-def recognise(network: Network) -> Table | None:
-    """Return the table of a network's names; None for a network of another model."""
-    table = next((table for sign, table in SIGNS.items() if sign in network.arrays), None)
-    of_another = any("FromRGB_lod" in name or "ToRGB_lod" in name for name in network.arrays)  # StyleGAN of 2018
-    return None if of_another else table
+def recognise(network: Network) -> Kind | None:
+    """Return the kind of a network, which decides on its names; None for a network of another model."""
+    if any("FromRGB_lod" in name or "ToRGB_lod" in name for name in network.arrays):  # StyleGAN of 2018
+        return None
+    return next((kind for kind, sign in SIGNS.items() if any(map(sign.fullmatch, network.arrays))), None)
 
 
 def generator(network: Network) -> Found:
     """Return what a generator is in this library."""
-    table = recognise(network)
-    if table not in GENERATORS:
+    kind = recognise(network)
+    if kind not in ("G", "TensorFlow G"):
         raise UserError("not a StyleGAN2 generator")
-    weights = table.to_ours(network.arrays)
-    fields = {**_mapping_fields(weights), **_synthesis_fields(weights)}
-    settings = _tensorflow_generator if table is TF_GENERATOR else _generator_settings
-    return Found({**fields, **_taps(network, "synthesis.b8.resample_filter"), **settings(network.settings)}, weights)
+    weights = (GENERATOR if kind == "G" else TF_GENERATOR).to_ours(network.arrays)
+    rules = settings.TENSORFLOW_GENERATOR
+    if kind == "G":
+        given = _arguments_of(network)
+        is_later = "synthesis_kwargs" not in given and not set(given) <= set(settings.POSITIONS["Generator"])
+        rules = settings.LATER_GENERATOR if is_later else settings.GENERATOR
+    return _found(network, rules, {**_mapping_fields(weights), **_synthesis_fields(weights)}, weights)
 
 
 def discriminator(network: Network, generator: Fields) -> Found:
     """Return what a discriminator is in this library, beside a generator that implies some config fields."""
-    del generator
-    table = recognise(network)
-    if table not in DISCRIMINATORS:
+    kind, size = recognise(network), (4, 4)
+    if kind not in ("D", "TensorFlow D"):
         raise UserError("not a StyleGAN2 discriminator")
-    weights = table.to_ours(network.arrays)
-    fields = _discriminator_fields(weights)
-    is_old = table is TF_DISCRIMINATOR
-    implied = _tensorflow_discriminator(network) if is_old else _discriminator_settings(network.settings)
-    return Found({**fields, **_taps(network, "b8.resample_filter"), **implied}, weights)
+    if generator:
+        size = _smallest(generator)
+    weights = (discriminator_table if kind == "D" else tensorflow_table)(*size).to_ours(network.arrays)
+    fields = _discriminator_fields(weights, size)
+    rules = settings.DISCRIMINATOR if fields["label_size"] else settings.UNLABELLED
+    if kind == "TensorFlow D":
+        rules = settings.TENSORFLOW_DISCRIMINATOR
+        if network.kind.startswith("D_stylegan2"):
+            rules = settings.OLDER_DISCRIMINATOR
+        mapped = fields.get("discriminator_mapping_layers") and network.settings.get("nonlinearity", "lrelu")
+        if mapped not in (None, 0, "lrelu"):
+            raise UserError(f"nonlinearity = {named(mapped)} in the label mapping: must be lrelu")
+    return _found(network, rules, fields, weights)
 
 
 def originals(kind: str, weights: Weights, fields: Fields) -> Weights:
     """Return a network's weights [...] as the state dict of NVlabs/stylegan2-ada-pytorch, with its constant filters.
+
+    There, layers that do not change the size keep the default filter (training/networks.py: SynthesisBlock,
+    DiscriminatorBlock, DiscriminatorEpilogue).
 
     Args:
       kind: "generator" or "discriminator".
@@ -68,18 +97,100 @@ def originals(kind: str, weights: Weights, fields: Fields) -> Weights:
       fields: fields of the config.
     """
     is_generator = kind == "generator"
-    arrays = (GENERATOR if is_generator else DISCRIMINATOR).to_theirs(weights)
-    taps = fields.get("resample_filter", ())
-    filter_ = np.outer(taps, taps).astype(np.float32)
-    filter_ /= filter_.sum()
-    layers = {name.removesuffix(".weight") for name in arrays if name.endswith(".weight")}
-    convolutions = re.compile(r"(?:synthesis\.)?b\d+\.(?:conv\d?|fromrgb|skip)")
-    filtered = {layer for layer in layers if convolutions.fullmatch(layer)}
-    blocks = {layer.rpartition(".")[0] for layer in filtered}
-    smallest = min(blocks, key=lambda block: int(block.rpartition("b")[2]))
-    if not is_generator:
-        blocks -= {smallest}  # the epilogue has no filter
-    return {**arrays, **{f"{name}.resample_filter": filter_.copy() for name in sorted(filtered | blocks)}}
+    arrays = (GENERATOR if is_generator else discriminator_table(*_smallest(fields))).to_theirs(weights)
+    found = (re.fullmatch(r"((?:synthesis\.)?b(\d+))\.(conv\d?|fromrgb|skip)\.weight", name) for name in arrays)
+    layers = [match.groups() for match in found if match]
+    lowest = min(layers, key=lambda layer: int(layer[1]))[0]
+    resampled = ("conv0", "skip") if is_generator else ("conv1", "skip")
+    own, default = _filter(fields["resample_filter"]), _filter(DEFAULT_TAPS)
+    for block, _, layer in layers:
+        arrays[f"{block}.{layer}.resample_filter"] = (own if layer in resampled else default).copy()
+        if is_generator or block != lowest:  # the last part of the discriminator has no filter of its own
+            arrays[f"{block}.resample_filter"] = own.copy()
+    return arrays
+
+
+def arguments(kind: str, fields: Fields) -> dict[str, Any]:
+    """Return the arguments with which NVlabs/stylegan2-ada-pytorch builds a network of a config.
+
+    Args:
+      kind: "generator" or "discriminator".
+      fields: all fields of the config.
+    """
+    is_generator = kind == "generator"
+    return settings.generator_arguments(fields) if is_generator else settings.discriminator_arguments(fields)
+
+
+# Config fields from arguments ---------------------------------------------------------------------------------------
+
+
+def _found(network: Network, rules: Rules, fields: Fields, weights: Weights) -> Found:
+    """Return what a network is, with its ``fields`` from shapes, those of its arguments, and those of its filters."""
+    given = flat(rules, _arguments_of(network))
+    for name, attributes in settings.ATTRIBUTES.items():
+        values = [network.attributes[each] for each in attributes if each in network.attributes]
+        if name in rules and values:
+            given.setdefault(name, values[0])
+    implied, notes = interpret(rules, given, ignores_others="func_name" in rules)
+    taps = _taps(network)
+    if taps and not _same(taps, implied["resample_filter"]):
+        implied["resample_filter"] = taps
+    if not network.settings:
+        notes += assumed(rules, implied, given, known=("resample_filter",) if taps else ())
+    return Found({**implied, **fields}, weights, tuple(notes))
+
+
+def _arguments_of(network: Network) -> dict[str, Any]:
+    """Return the arguments of a network by name; those without a name are named by their positions."""
+    given = dict(network.settings)
+    unnamed, names = given.pop("*", []), settings.POSITIONS.get(network.kind, ())
+    if len(unnamed) > len(names):
+        raise UserError(f"{len(unnamed)} arguments without a name: must be at most {len(names)}")
+    return {**dict(zip(names, unnamed, strict=False)), **given}
+
+
+# Filters ------------------------------------------------------------------------------------------------------------
+
+
+def _filter(taps: Any) -> np.ndarray:
+    """Return the constant that the original code makes of taps: their outer product [t, t], or [t] of many taps."""
+    row = np.asarray(taps, np.float32)
+    result = row if len(row) >= SEPARATE else np.outer(row, row)
+    return result / result.sum()
+
+
+def _taps(network: Network) -> tuple[float, ...]:
+    """Return the taps of the filter in the layers that change the size; () where the file holds none."""
+    pattern = re.compile(
+        r"synthesis\.b(?!4\.)\d+\.(?:conv0\.|skip\.)?resample_filter|b\d+\.(?:conv1\.|skip\.)?resample_filter"
+    )
+    found: tuple[float, ...] = ()
+    for name, array in network.arrays.items():
+        if not pattern.fullmatch(name):
+            continue
+        taps = _row(np.asarray(array, np.float64), name)
+        if found and not _same(found, taps):
+            raise UserError(f"{named(name)} differs from the filters of other layers: must be the same")
+        found = taps
+    return found
+
+
+def _row(filter_: np.ndarray, name: str) -> tuple[float, ...]:
+    """Return the taps of a filter [t] or [t, t], as whole numbers where they are multiples of the smallest one."""
+    row = filter_.sum(axis=0) if filter_.ndim == 2 else filter_.reshape(-1)
+    total = row.sum()
+    if not total or (filter_.ndim == 2 and not np.allclose(filter_ * total, np.outer(row, row), atol=1e-6)):
+        raise UserError(f"{named(name)}: must be an outer product of taps with a sum")
+    scaled = row / np.abs(row[row != 0]).min()
+    is_whole = np.abs(scaled - scaled.round()).max() < 1e-4
+    return tuple(map(float, scaled.round() if is_whole else row))
+
+
+def _same(taps: tuple[float, ...], others: tuple[float, ...]) -> bool:
+    """Return whether two filters are the same but for their scale."""
+    return len(taps) == len(others) and np.allclose(
+        np.divide(taps, sum(taps)), np.divide(others, sum(others)), atol=1e-6
+    )
 
 
 # Config fields from shapes ------------------------------------------------------------------------------------------
@@ -104,13 +215,17 @@ def _mapping_fields(weights: Weights) -> Fields:
 
 
 def _synthesis_fields(weights: Weights) -> Fields:
-    sizes = resolutions(weights, r"params\.synthesis\.b(\d+)\.conv1\.kernel")
+    (first,) = (
+        int(match[1]) for name in weights if (match := re.fullmatch(r"params\.synthesis\.b(\d+)\.constant", name))
+    )
+    sizes = resolutions(weights, r"params\.synthesis\.b(\d+)\.conv1\.kernel", first)
+    height, width, _ = weights[f"params.synthesis.b{first}.constant"].shape
     last = needed(weights, f"params.synthesis.b{sizes[-1]}.to_rgb.kernel")
     colours = count(weights, r"params\.synthesis\.b(\d+)\.to_rgb\.kernel")
     is_residual = any(name.endswith(".skip.kernel") for name in weights)
     features = [weights[f"params.synthesis.b{size}.conv1.kernel"].shape[-1] for size in sizes]
     return {
-        "image_size": sizes[-1],
+        **_size_fields(height, width, len(sizes) - 1),
         "channels": last.shape[-1],
         **widths(sizes, features),
         "generator_architecture": "resnet" if is_residual else "skip" if colours == len(sizes) > 1 else "orig",
@@ -118,17 +233,18 @@ def _synthesis_fields(weights: Weights) -> Fields:
     }
 
 
-def _discriminator_fields(weights: Weights) -> Fields:
-    smallest = needed(weights, "params.b4.conv.kernel")
-    sizes = [4, *resolutions(weights, r"params\.b(\d+)\.conv0\.kernel", 8)]
+def _discriminator_fields(weights: Weights, size: tuple[int, int]) -> Fields:
+    (first,) = (int(match[1]) for name in weights if (match := re.fullmatch(r"params\.b(\d+)\.dense\.kernel", name)))
+    smallest = needed(weights, f"params.b{first}.conv.kernel")
+    sizes = [first, *resolutions(weights, r"params\.b(\d+)\.conv0\.kernel", 2 * first)]
     features = [smallest.shape[-1], *(weights[f"params.b{size}.conv0.kernel"].shape[-1] for size in sizes[1:])]
-    embed, outputs = weights.get("params.mapping.embed.kernel"), needed(weights, "params.b4.out.kernel").shape[1]
+    embed, outputs = weights.get("params.mapping.embed.kernel"), needed(weights, f"params.b{first}.out.kernel").shape[1]
     if outputs != (1 if embed is None else features[0]):
         raise UserError(f"a discriminator with {outputs} outputs: must be 1, or {features[0]} with labels")
     colours = count(weights, r"params\.b(\d+)\.from_rgb\.kernel")
     is_residual = any(name.endswith(".skip.kernel") for name in weights)
     fields = {
-        "image_size": sizes[-1],
+        **_size_fields(*size, len(sizes) - 1),
         "channels": needed(weights, f"params.b{sizes[-1]}.from_rgb.kernel").shape[2],
         "label_size": 0 if embed is None else embed.shape[0],
         **widths(sizes, features),
@@ -140,94 +256,23 @@ def _discriminator_fields(weights: Weights) -> Fields:
     return fields
 
 
-def _taps(network: Network, name: str) -> Fields:
-    """Return the taps of the filter, which the buffer ``name`` holds as an outer product."""
-    filter_ = network.arrays.get(name)
-    if filter_ is None or filter_.ndim != 2:
-        return {}
-    row = np.asarray(filter_, np.float64).sum(axis=0)
-    row = row / np.abs(row[row != 0]).min() if row.any() else row
-    is_whole = np.abs(row - row.round()).max() < 1e-4
-    return {"resample_filter": tuple(float(tap) for tap in (row.round() if is_whole else row))}
-
-
-# Config fields from arguments ---------------------------------------------------------------------------------------
-
-
-def _generator_settings(settings: Mapping[str, Any]) -> Fields:
-    """Return the config fields implied by the arguments of the class Generator.
-
-    In NVlabs/stylegan3, the arguments of the synthesis network are arguments of Generator.
-    """
-    mapping, own = _inner(settings, "mapping_kwargs"), _inner(settings, "synthesis_kwargs")
-    is_later = bool({"channel_base", "channel_max", "fused_modconv_default", "conv_clamp"} & set(settings))
-    synthesis = {**settings, **own}
-    if synthesis.get("kernel_size", 3) != 3:
-        raise UserError(f"kernel_size = {synthesis['kernel_size']}: must be 3")
-    activation = synthesis.get("activation", "lrelu")
-    if mapping.get("activation", "lrelu") != activation:
-        raise UserError(
-            f"activation = {mapping.get('activation', 'lrelu')} in the mapping network but {activation} in synthesis"
-        )
+def _size_fields(height: int, width: int, doublings: int) -> Fields:
+    """Return ``image_size``, and ``smallest_size`` where the image's size does not lead to it."""
+    image, smallest = (height << doublings, width << doublings), (height, width)
+    try:
+        level = pyramid(image, 1, 1)[0]
+        is_default = (level.height, level.width) == smallest
+    except UserError:
+        is_default = False
     return {
-        "activation": activation,
-        "conv_clamp": synthesis.get("conv_clamp", 256.0 if is_later else None) or 0.0,
-        "mapping_lr_multiplier": mapping.get("lr_multiplier", 0.01),
-        "style_average_decay": mapping.get("w_avg_beta", 0.998 if is_later else 0.995),
+        "image_size": image[0] if height == width else image,
+        "smallest_size": None if is_default else smallest,
     }
 
 
-def _discriminator_settings(settings: Mapping[str, Any]) -> Fields:
-    block, epilogue = _inner(settings, "block_kwargs"), _inner(settings, "epilogue_kwargs")
-    activation = block.get("activation", "lrelu")
-    if epilogue.get("activation", "lrelu") != activation:
-        raise UserError(
-            f"activation = {epilogue.get('activation', 'lrelu')} in the epilogue but {activation} in blocks"
-        )
-    mapping = _inner(settings, "mapping_kwargs")
-    if mapping.get("activation", "lrelu") != activation:
-        raise UserError(f"activation = {mapping.get('activation', 'lrelu')} in the mapping but {activation} in blocks")
-    return {
-        "activation": activation,
-        "discriminator_conv_clamp": settings.get("conv_clamp") or 0.0,
-        "discriminator_mapping_lr_multiplier": mapping.get("lr_multiplier", 0.01),
-        "minibatch_std_group": epilogue.get("mbstd_group_size", 4) or 0,
-        "freeze_discriminator_layers": block.get("freeze_layers", 0),
-    }
-
-
-def _tensorflow_generator(settings: Mapping[str, Any]) -> Fields:
-    """Return the config fields implied by the arguments of G_main, with the defaults of NVlabs/stylegan2-ada."""
-    return {
-        **_tensorflow_blocks(settings),
-        "conv_clamp": settings.get("conv_clamp") or 0.0,
-        "mapping_lr_multiplier": settings.get("mapping_lrmul", 0.01),
-        "style_average_decay": settings.get("w_avg_beta", settings.get("dlatent_avg_beta", 0.995)),
-    }
-
-
-def _tensorflow_discriminator(network: Network) -> Fields:
-    """Return the config fields implied by the arguments of D_main (NVlabs/stylegan2-ada) or of D_stylegan2.
-
-    In D_main a label mapping learns at 0.1 of the rate, and a minibatch standard deviation without a group size is of
-    the whole batch; in D_stylegan2 the group size is 4 by default.
-    """
-    settings = network.settings
-    group = settings.get("mbstd_group_size", 4 if network.kind.startswith("D_stylegan2") else None)
-    return {
-        **_tensorflow_blocks(settings),
-        "discriminator_conv_clamp": settings.get("conv_clamp") or 0.0,
-        "discriminator_mapping_lr_multiplier": settings.get("mapping_lrmul", 0.1),
-        "minibatch_std_group": group or 0,
-    }
-
-
-def _tensorflow_blocks(settings: Mapping[str, Any]) -> Fields:
-    taps = settings.get("resample_kernel") or [1, 3, 3, 1]
-    activation = settings.get("nonlinearity", settings.get("act", "lrelu"))
-    return {"activation": activation, "resample_filter": tuple(map(float, taps))}
-
-
-def _inner(settings: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = settings.get(name, {})
-    return found if isinstance(found, Mapping) else {}
+def _smallest(fields: Fields) -> tuple[int, int]:
+    """Return the height and width of the smallest feature map of a config."""
+    sizes = (fields["image_size"], fields.get("smallest_size"))
+    image, smallest = (tuple(size) if isinstance(size, list) else size for size in sizes)
+    level = pyramid(image, 1, 1, smallest)[0]
+    return level.height, level.width

@@ -8,16 +8,16 @@ from ganzoo.interop.names import (
     CONSTANT,
     CONV,
     DENSE,
-    FLAT,
     SAME,
     TF_CONSTANT,
-    TF_FLAT,
     TF_NOISE,
     TF_STYLE,
     TF_UP,
     UP,
     Rule,
     Table,
+    flat,
+    tf_flat,
 )
 
 # fmt: off
@@ -42,7 +42,7 @@ GENERATOR = Table("StyleGAN2 generator", (
     Rule("synthesis.b{r}.skip.weight",             "params.synthesis.b{r}.skip.kernel",                 UP),
 ), constants=("resample_filter",))
 
-DISCRIMINATOR = Table("StyleGAN2 discriminator", (
+_DISCRIMINATOR = (
     Rule("b{r}.fromrgb.weight",                    "params.b{r}.from_rgb.kernel",                       CONV),
     Rule("b{r}.fromrgb.bias",                      "params.b{r}.from_rgb.bias",                         SAME),
     Rule("b{r}.conv{i}.weight",                    "params.b{r}.conv{i}.kernel",                        CONV),
@@ -50,7 +50,6 @@ DISCRIMINATOR = Table("StyleGAN2 discriminator", (
     Rule("b{r}.skip.weight",                       "params.b{r}.skip.kernel",                           CONV),
     Rule("b{r}.conv.weight",                       "params.b{r}.conv.kernel",                           CONV),
     Rule("b{r}.conv.bias",                         "params.b{r}.conv.bias",                             SAME),
-    Rule("b{r}.fc.weight",                         "params.b{r}.dense.kernel",                          FLAT),
     Rule("b{r}.fc.bias",                           "params.b{r}.dense.bias",                            SAME),
     Rule("b{r}.out.weight",                        "params.b{r}.out.kernel",                            DENSE),
     Rule("b{r}.out.bias",                          "params.b{r}.out.bias",                              SAME),
@@ -58,7 +57,7 @@ DISCRIMINATOR = Table("StyleGAN2 discriminator", (
     Rule("mapping.embed.bias",                     "params.mapping.embed.bias",                         SAME),
     Rule("mapping.fc{i}.weight",                   "params.mapping.dense{i}.kernel",                    DENSE),
     Rule("mapping.fc{i}.bias",                     "params.mapping.dense{i}.bias",                      SAME),
-), constants=("resample_filter",))
+)
 
 TF_GENERATOR = Table("StyleGAN2 generator (TensorFlow)", (
     Rule("G_mapping/LabelEmbed/weight",            "params.mapping.embed.kernel",                       SAME),
@@ -90,7 +89,7 @@ TF_GENERATOR = Table("StyleGAN2 generator (TensorFlow)", (
       for k in range(1, 10) for i in (0, 1)),
 ))
 
-TF_DISCRIMINATOR = Table("StyleGAN2 discriminator (TensorFlow)", (
+_TF_DISCRIMINATOR = (
     Rule("{r}x{r}/FromRGB/weight",                 "params.b{r}.from_rgb.kernel",                       SAME),
     Rule("{r}x{r}/FromRGB/bias",                   "params.b{r}.from_rgb.bias",                         SAME),
     Rule("{r}x{r}/Conv0/weight",                   "params.b{r}.conv0.kernel",                          SAME),
@@ -100,7 +99,6 @@ TF_DISCRIMINATOR = Table("StyleGAN2 discriminator (TensorFlow)", (
     Rule("{r}x{r}/Skip/weight",                    "params.b{r}.skip.kernel",                           SAME),
     Rule("4x4/Conv/weight",                        "params.b4.conv.kernel",                             SAME),
     Rule("4x4/Conv/bias",                          "params.b4.conv.bias",                               SAME),
-    Rule("4x4/Dense0/weight",                      "params.b4.dense.kernel",                            TF_FLAT),
     Rule("4x4/Dense0/bias",                        "params.b4.dense.bias",                              SAME),
     Rule("Output/weight",                          "params.b4.out.kernel",                              SAME),
     Rule("Output/bias",                            "params.b4.out.bias",                                SAME),
@@ -108,5 +106,17 @@ TF_DISCRIMINATOR = Table("StyleGAN2 discriminator (TensorFlow)", (
     Rule("LabelEmbed/bias",                        "params.mapping.embed.bias",                         SAME),
     Rule("Mapping{i}/weight",                      "params.mapping.dense{i}.kernel",                    SAME),
     Rule("Mapping{i}/bias",                        "params.mapping.dense{i}.bias",                      SAME),
-))
+)
 # fmt: on
+
+
+def discriminator_table(height: int, width: int) -> Table:
+    """Return the table of a discriminator whose smallest feature map has ``height`` x ``width`` pixels."""
+    dense = Rule("b{r}.fc.weight", "params.b{r}.dense.kernel", flat(height, width))
+    return Table("StyleGAN2 discriminator", (*_DISCRIMINATOR, dense), constants=("resample_filter",))
+
+
+def tensorflow_table(height: int, width: int) -> Table:
+    """Return the table of a TensorFlow discriminator whose smallest feature map has ``height`` x ``width`` pixels."""
+    dense = Rule("4x4/Dense0/weight", "params.b4.dense.kernel", tf_flat(height, width))
+    return Table("StyleGAN2 discriminator (TensorFlow)", (*_TF_DISCRIMINATOR, dense))

@@ -21,21 +21,37 @@ class Level:
     """Channels of the feature maps."""
 
 
-def pyramid(image_size: int | tuple[int, int], channel_base: int, channel_max: int) -> tuple[Level, ...]:
+def pyramid(
+    image_size: int | tuple[int, int],
+    channel_base: int,
+    channel_max: int,
+    smallest: int | tuple[int, int] | None = None,
+) -> tuple[Level, ...]:
     """Return the levels from the smallest to the size of the image, each twice as high and wide as the previous one.
 
-    Channels are ``min(channel_base // resolution, channel_max)``. Height and width are halved together while both are
-    even and neither falls below 4: the smallest level is 4 x 4 for powers of two, and 6 x 8 for 192 x 256.
+    Channels are ``min(channel_base // resolution, channel_max)``. Height and width are halved together down to the
+    size ``smallest``; without one, while both are even and neither falls below 4: the smallest level is then 4 x 4 for
+    powers of two, and 6 x 8 for 192 x 256.
 
     Raises:
-      UserError: no number of halvings brings the shorter side down to 4 .. 15.
+      UserError: no number of halvings leads to ``smallest``, or brings the shorter side down to 4 .. 15.
     """
     height, width = size_of(image_size)
+    if smallest is not None:
+        rows, columns = size_of(smallest)
+        fitting = [k for k in range(16) if rows >= 1 and (rows << k, columns << k) == (height, width)]
+        if not fitting:
+            raise UserError(f"smallest_size = {smallest!r}: must be {image_size!r}, halved a number of times")
+        return _levels(rows, columns, fitting[0], channel_base, channel_max)
     halvings = 0
     while height % 2 == width % 2 == 0 and min(height, width) >= 2 * LOWEST:
         height, width, halvings = height // 2, width // 2, halvings + 1
     if not LOWEST <= min(height, width) <= HIGHEST:
         raise UserError(f"image_size = {image_size!r}: {_remedy(image_size)}")
+    return _levels(height, width, halvings, channel_base, channel_max)
+
+
+def _levels(height: int, width: int, halvings: int, channel_base: int, channel_max: int) -> tuple[Level, ...]:
     lowest = round(math.log2(height * width) / 2)
     return tuple(
         Level(2 ** (lowest + k), height << k, width << k, min(channel_base >> (lowest + k), channel_max))

@@ -201,7 +201,7 @@ def files() -> dict[str, tuple[bytes, str]]:
         "persistent-text": (program(b"Pos.system\n"), "PERSID"),
         "persistent-id": (program(text("os.system") + b"Q"), "persistent id"),
         "out-of-band": (program(b"\x97", 5), "NEXT_BUFFER"),
-        "pop": (program(b"]0]"), "POP"),
+        "pop": (program(b"]00"), "damaged"),
         "unknown-opcode": (program(b"\xff"), "unknown"),
         # sizes
         "huge-bytes": (program(b"\x8e" + struct.pack("<Q", 2**60)), "truncated"),

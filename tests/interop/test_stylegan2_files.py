@@ -13,7 +13,7 @@ from golden_cases import nchw, nhwc
 import ganzoo
 from ganzoo import interop
 from ganzoo.errors import UserError
-from ganzoo.interop import stylegan2
+from ganzoo.interop import settings, stylegan2_settings
 from ganzoo.interop.contents import Contents, Network
 from ganzoo.interop.stylegan2_names import GENERATOR, TF_GENERATOR
 
@@ -152,7 +152,7 @@ def test_a_discriminator_of_another_activation_is_left_out(tmp_path: Path) -> No
     relu = {name: {"activation": "relu"} for name in ("block_kwargs", "mapping_kwargs", "epilogue_kwargs")}
     other = Network("", contents.networks["D"].arrays, relu)
     converted = interop.convert(Contents("", {**contents.networks, "D": other}))
-    assert converted.notes == ("the discriminator is left out: different from the generator in activation",)
+    assert converted.notes[0] == "the discriminator is left out: different from the generator in activation"
     assert not any(name.startswith("discriminator") for name in converted.weights)
 
 
@@ -177,6 +177,7 @@ def test_a_discriminator_has_settings_of_its_own(tmp_path: Path) -> None:
 
 def test_the_defaults_of_tensorflow_discriminators() -> None:
     """D_main of stylegan2-ada, and D_stylegan2, where a pickle names no setting."""
-    found = [stylegan2._tensorflow_discriminator(Network(kind, {}, {})) for kind in ("D_main", "D_stylegan2")]
+    tables = (stylegan2_settings.TENSORFLOW_DISCRIMINATOR, stylegan2_settings.OLDER_DISCRIMINATOR)
+    found = [settings.interpret(rules, {})[0] for rules in tables]
     assert [each["minibatch_std_group"] for each in found] == [0, 4]
     assert [each["discriminator_mapping_lr_multiplier"] for each in found] == [0.1, 0.1]

@@ -28,6 +28,8 @@ class StyleGAN2Networks(PyramidConfig):
     """The networks. The defaults are those of configuration F at 1024 x 1024."""
 
     image_size: Size = 1024
+    smallest_size: Size | None = None
+    """Pixels of the smallest feature map. None: image_size halved while both sides are even and at least 8."""
     mapping_layers: Annotated[int, Range(1, 8)] = 8
     """Layers of the generator's mapping network, 1 to 8."""
     channel_base: int | None = 32768
@@ -47,8 +49,8 @@ class StyleGAN2Networks(PyramidConfig):
     """Whether the generator's layers add noise."""
     training_noise: Literal["random", "const", "none"] = "random"
     """Noise in training: fresh for every image, the fixed noise maps, or none. Samples use the fixed maps."""
-    discriminator_mapping_layers: Annotated[int, Range(1, 8)] = 8
-    """Layers of the discriminator's label mapping, 1 to 8."""
+    discriminator_mapping_layers: Annotated[int, Range(0, 8)] = 8
+    """Layers of the discriminator's label mapping, 0 to 8."""
     discriminator_mapping_lr_multiplier: Positive = 0.01
     """Learning rate of the discriminator's label mapping, relative to the other layers."""
     low_precision: Literal["bfloat16", "float16"] = "bfloat16"
@@ -63,7 +65,7 @@ class StyleGAN2Networks(PyramidConfig):
     @property
     def levels(self) -> tuple[Level, ...]:
         """The sizes from the smallest feature map to the image; as at 512 pixels where ``channel_base`` is None."""
-        return pyramid(self.image_size, self.channel_base or 32768, self.channel_max)
+        return pyramid(self.image_size, self.channel_base or 32768, self.channel_max, self.smallest_size)
 
     @property
     def style_count(self) -> int:
