@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ganzoo.models.dcgan import DCGANConfig
     from ganzoo.models.stylegan import StyleGANConfig
     from ganzoo.models.stylegan2 import StyleGAN2Config
-    from ganzoo.pretrained import load
+    from ganzoo.pretrained import load, save
     from ganzoo.runs import TrainingConfig, train
 
 _HOMES = {
@@ -51,7 +51,7 @@ _HOMES = {
     "DCGANConfig": "ganzoo.models.dcgan",
     "StyleGANConfig": "ganzoo.models.stylegan",
     "StyleGAN2Config": "ganzoo.models.stylegan2",
-    "load": "ganzoo.pretrained",
+    **dict.fromkeys(("load", "save"), "ganzoo.pretrained"),
     "TrainingConfig": "ganzoo.runs",
     "train": "ganzoo.runs",
 }
@@ -65,7 +65,7 @@ __all__ = [
     "GAN", "MODELS", "Average", "DCGANConfig", "DataConfig", "MetricsConfig", "Model", "Network", "Preset",
     "StyleGAN2Config", "StyleGANConfig", "StyleSpace", "TrainState", "TrainingConfig", "UserError", "augment", "create",
     "data", "draws", "gan", "interop", "latent", "load", "losses", "metrics", "models", "nn", "objectives", "ops",
-    "penalties", "phases", "runs", "show", "testing", "train", "training",
+    "penalties", "phases", "runs", "save", "show", "testing", "train", "training",
 ]  # fmt: skip
 
 

@@ -7,16 +7,19 @@ parallel modes, checkpoints, sampling, metrics and the contract tests without an
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax import serialization
 from jaxtyping import Array, Float
 
 from ganzoo.errors import UserError
 from ganzoo.typing import AnyArray, Images, Key, Labels, Latents, Params, PyTree, Step, Styles
+
+T = TypeVar("T")
 
 NoiseInput: TypeAlias = Any
 """``"const"`` (the network's own noise maps), ``"none"``, keys [N] (fresh noise for image i from key i alone), or noise
@@ -26,6 +29,26 @@ maps: a tree like ``StyleSpace.noise_maps`` whose leaves are [N, h, w]."""
 # The train state ----------------------------------------------------------------------------------------------------
 
 
+def serializable(kind: type[T]) -> type[T]:
+    """Let ``flax.serialization.to_bytes`` and ``from_bytes`` take a dataclass, field by field; return the class."""
+
+    def to_state_dict(record: Any) -> dict[str, Any]:
+        return {each.name: serialization.to_state_dict(getattr(record, each.name)) for each in fields(record)}
+
+    def from_state_dict(record: Any, found: Mapping[str, Any]) -> Any:
+        names = {each.name for each in fields(record)}
+        if set(found) != names:
+            raise UserError(
+                f"a {kind.__name__} has the fields {sorted(names)}, not {sorted(found)}; give its own bytes"
+            )
+        restore = serialization.from_state_dict
+        return replace(record, **{name: restore(getattr(record, name), found[name], name) for name in names})
+
+    serialization.register_serialization_state(kind, to_state_dict, from_state_dict)
+    return kind
+
+
+@serializable
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Network:
@@ -53,10 +76,15 @@ class Network:
         return {"params": params, **self.collections}
 
 
+@serializable
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class TrainState:
     """Everything that changes during a run. A model with more to remember extends it by named fields."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        serializable(cls)
 
     # progress
     step: Any
@@ -82,6 +110,7 @@ def generator_variables(state: Any, *, ema: bool = True) -> PyTree:
     return state.ema if ema else state.generator.variables
 
 
+@serializable
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Average:

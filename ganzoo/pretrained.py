@@ -1,17 +1,17 @@
 """A trained model from wherever it is: a run folder, a converted file, or a pickle of the original code."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ganzoo import interop
-from ganzoo.config import from_json
+from ganzoo.config import from_json, require, to_json
 from ganzoo.errors import UserError, nearest
 from ganzoo.gan import GAN, Model, Network, TrainState, named_leaves
 from ganzoo.interop import Converted, hub
@@ -19,40 +19,81 @@ from ganzoo.interop.machine import named
 from ganzoo.models import installed_model, installed_models
 from ganzoo.typing import PyTree
 
+T = TypeVar("T")
+
 NETWORKS = ("generator", "discriminator", "ema")
 """Fields of a train state that hold networks."""
 WEIGHTS = (
     "generator.params.", "generator.collections.", "discriminator.params.", "discriminator.collections.", "ema.",
 )  # fmt: skip
 """How the names of weights in a train state begin; the rest are optimizers, counters and running means."""
-COUNTERS = ("step", "images")
 RUN_FORMAT = 2
 """Format of run folders, in their config.json. Format 1 is of ganzoo 0.1."""
 
 
-def load(source: str | Path, *, model: Model | None = None) -> tuple[GAN, TrainState]:
+def load(
+    source: str | Path,
+    *,
+    checkpoint: int | str | None = None,
+    model: Model | None = None,
+    log: Callable[[str], None] = print,
+) -> tuple[GAN, TrainState]:
     """Load the model and the weights of a run folder, a ``.safetensors`` file of ganzoo, or an original file.
 
     Example::
 
         gan, state = ganzoo.load("ffhq.pkl")
         images = gan.sample(state, jax.random.key(0), 16)
+        gan, state = ganzoo.load("runs/mine", checkpoint="best")
 
     Args:
-      source: a path, or ``hf:owner/name`` for the Hugging Face Hub (extra ``hub``).
+      source: a path, or ``hf:owner/name`` for the Hugging Face Hub (extra ``hub``). A path in a run folder, such as
+        ``runs/mine/best`` or ``runs/mine/checkpoints/200``, says which checkpoint.
+      checkpoint: of a run folder: ``"best"``, ``"latest"`` or the number of images seen; the latest when absent.
       model: the ``ganzoo.Model`` of the file, where it is neither one of ganzoo nor of an installed package.
+      log: receives a line about each part of the file that is not used.
 
     Returns:
-      The GAN, and a state to sample from. Its optimizers are empty: to go on training, start a run with
-      ``--init-from``. Where the file has only one generator, it is both the EMA and the last weights; where it has no
-      discriminator, that network has no parameters.
+      The GAN, and a state to sample from, with the step and the images seen where the source has them. Its optimizers
+      are empty: to go on training, start a run with ``--init-from``. Where the file has only one generator, it is both
+      the EMA and the last weights; where it has no discriminator, that network has no parameters.
 
     Raises:
       UserError: the source cannot be read, or is of an unknown model.
     """
-    converted = read_model(locate(source))
+    converted = read_model(locate(source), checkpoint)
     gan = build(converted, model=model)
-    return gan, state_of(gan, converted.weights)
+    state = state_of(gan, converted.weights)
+    for note in converted.notes:
+        log(f"note: {note}")
+    return gan, state
+
+
+def save(gan: GAN, state: TrainState, path: str | Path) -> None:
+    """Write a model into a file that ``load`` reads back bit for bit; the file appears only when complete.
+
+    The optimizers are left out. In a run of several processes the first one writes.
+
+    Example::
+
+        ganzoo.save(gan, state, "mine.safetensors")
+        gan, state = ganzoo.load("mine.safetensors")
+
+    Args:
+      gan: the model, whose name and config go into the header of the file.
+      state: its train state, on any devices.
+      path: file name that ends in ``.safetensors``.
+
+    Raises:
+      UserError: the name ends otherwise, the state is not the model's, or the file cannot be written.
+    """
+    path = Path(path)
+    require(path.suffix == ".safetensors", "path", str(path), "end in .safetensors")
+    fields = _fields(gan)
+    weights = {name: _array(name, leaf) for name, leaf in _without_optimizers(dict(named_leaves(state))).items()}
+    check_weights(gan.name, jax.eval_shape(gan.init, jax.random.key(0)), weights)
+    if jax.process_index() == 0:
+        interop.save(path, Converted(gan.name, fields, weights))
 
 
 def locate(source: str | Path) -> Path:
@@ -75,16 +116,27 @@ def build(converted: Converted, *, model: Model | None = None) -> GAN:
 # Reading ------------------------------------------------------------------------------------------------------------
 
 
-def read_model(path: Path) -> Converted:
+def read_model(path: Path, checkpoint: int | str | None = None) -> Converted:
     """Return the model of a run folder or file as plain data.
+
+    Args:
+      path: as ``load`` takes it, on disk.
+      checkpoint: as ``load`` takes it.
 
     Raises:
       UserError: the source cannot be read, or holds no generator of a known model.
     """
-    if path.is_dir():
-        experiment = read_record(path)["experiment"]
-        weights = read_weights(path, with_statistics=True)
-        return Converted(str(experiment.get("model")), experiment.get("gan") or {}, weights)
+    if path.is_file():
+        require(checkpoint is None, "checkpoint", checkpoint, f"be left out: {path} is a file, not a run folder")
+        return _read_file(path)
+    from ganzoo.training.selection import select  # Orbax takes long to import
+
+    selected = select(path, checkpoint)
+    experiment = read_record(selected.run)["experiment"]
+    return Converted(str(experiment.get("model")), experiment.get("gan") or {}, _without_optimizers(selected.read()))
+
+
+def _read_file(path: Path) -> Converted:
     contents = interop.read(path)
     try:
         return interop.from_exchange(contents) if interop.is_exchange(contents) else interop.convert(contents)
@@ -111,65 +163,44 @@ def read_record(folder: Path) -> dict[str, Any]:
     return record
 
 
-def read_start(source: str) -> dict[str, np.ndarray]:
+def read_start(source: str, log: Callable[[str], None] = print) -> dict[str, np.ndarray]:
     """Return the weights [...] that a run can start from, by their names in a train state.
 
-    Those of a run folder or an ``.npz`` file are taken as they are; anything else is read as by ``load``.
-    """
-    path = locate(source)
-    if path.is_dir() or not path.exists() or path.suffix == ".npz":
-        return read_weights(path)
-    return interop.mirror_generator(read_model(path).weights)
-
-
-def read_weights(source: Path, *, with_statistics: bool = False) -> dict[str, np.ndarray]:
-    """Return the weights [...] of a run folder's newest checkpoint, or of an ``.npz`` file.
-
     Args:
-      source: the folder or file.
-      with_statistics: also what the state holds besides networks, optimizers and counters, such as running means.
-
-    Returns:
-      Arrays by their names in a train state.
+      source: as ``load`` takes it; or a file of arrays that have their names in a train state, without a config.
+      log: receives a line about the source, and one about each part of it that is not used.
 
     Raises:
-      UserError: there are none, or they cannot be read.
+      UserError: the source cannot be read, or holds no weights.
     """
-    if source.is_dir():
-        arrays = _read_checkpoint(source)
-    elif source.is_file():
-        arrays = _read_npz(source)
+    path = locate(source)
+    if path.is_file():
+        arrays, origin = _read_arrays(path, log), source
     else:
-        raise UserError(f"no weights at {source}: give a run folder, an .npz or .safetensors file, or a pickle")
-    weights = {name: array for name, array in arrays.items() if name.startswith(WEIGHTS)}
-    if not weights:
-        raise UserError(f"{source} holds no weights: names must begin with {', '.join(WEIGHTS)}")
+        from ganzoo.training.selection import select  # Orbax takes long to import
+
+        selected = select(path)
+        arrays, origin = selected.read(), selected.run / selected.name
+    log(f"start: the weights of {origin}")
+    return interop.mirror_generator({name: array for name, array in arrays.items() if name.startswith(WEIGHTS)})
+
+
+def _read_arrays(path: Path, log: Callable[[str], None]) -> dict[str, np.ndarray]:
+    """Return the arrays of a file by their names in a train state, which they have already or are given."""
+    contents = interop.read(path)
+    arrays = {f"{network}.{name}": a for network, part in contents.networks.items() for name, a in part.arrays.items()}
+    if not interop.is_exchange(contents) and any(name.startswith(WEIGHTS) for name in arrays):
+        return arrays
+    converted = _read_file(path)
+    for note in converted.notes:
+        log(f"note: {note}")
+    return dict(converted.weights)
+
+
+def _without_optimizers(arrays: Mapping[str, T]) -> dict[str, T]:
+    """Return what is not the state of an optimizer of one of the networks."""
     networks = tuple(f"{network}." for network in NETWORKS)
-    others = {name: a for name, a in arrays.items() if not name.startswith(networks) and name not in COUNTERS}
-    return {**weights, **others} if with_statistics else weights
-
-
-def _read_checkpoint(source: Path) -> dict[str, np.ndarray]:
-    from ganzoo.training.checkpoint import Checkpoints  # Orbax takes long to import
-
-    folder = source / "checkpoints"
-    if not folder.is_dir():
-        raise UserError(f"{source} is no run folder: it has no checkpoints; give a run folder or an .npz file")
-    with Checkpoints(folder, read_only=True) as checkpoints:
-        if checkpoints.latest is None:
-            raise UserError(f"{source} holds no checkpoint yet; wait for one, or give another run folder")
-        return checkpoints.read()
-
-
-def _read_npz(source: Path) -> dict[str, np.ndarray]:
-    try:
-        file = np.load(source, allow_pickle=False)
-        if isinstance(file, np.ndarray):
-            raise ValueError("a single array")
-        with file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, KeyError) as error:
-        raise UserError(f"{source} is no .npz file of weights ({error}); give a run folder or an .npz file") from error
+    return {name: a for name, a in arrays.items() if name.startswith(WEIGHTS) or not name.startswith(networks)}
 
 
 # States -------------------------------------------------------------------------------------------------------------
@@ -183,26 +214,20 @@ def state_of(gan: GAN, weights: Mapping[str, np.ndarray]) -> TrainState:
     """
     weights, shapes = interop.mirror_generator(weights), jax.eval_shape(gan.init, jax.random.key(0))
     check_weights(gan.name, shapes, weights)
-    trees: dict[str, Any] = {}
-    for name, array in weights.items():
-        *parents, leaf = name.split(".")
-        at = trees
-        for parent in parents:
-            at = at.setdefault(parent, {})
-        at[leaf] = jnp.asarray(array, jnp.float32)
 
     def network(name: str) -> Network:
-        found = trees.get(name, {})
-        return Network(found.get("params", {}), found.get("collections", {}), opt_state=())
+        if not any(found.startswith(f"{name}.") for found in weights):
+            return Network({}, {}, opt_state=())
+        found = getattr(shapes, name)
+        params = _filled(found.params, weights, f"{name}.params.")
+        return Network(params, _filled(found.collections, weights, f"{name}.collections."), opt_state=())
 
     return replace(
         shapes,
-        step=jnp.int32(0),
-        images=jnp.uint32(0),
         generator=network("generator"),
         discriminator=network("discriminator"),
-        ema=trees["ema"],
-        **_filled(_statistics(shapes), weights),
+        ema=_filled(shapes.ema, weights, "ema."),
+        **_filled(_others(shapes), weights),
     )
 
 
@@ -213,7 +238,7 @@ def check_weights(model: str, shapes: TrainState, weights: Mapping[str, np.ndarr
         found = getattr(shapes, name)
         networks[name] = {"params": found.params, "collections": found.collections}
     expected = {name: tuple(leaf.shape) for name, leaf in named_leaves(networks)}
-    others = {name: tuple(leaf.shape) for name, leaf in named_leaves(_statistics(shapes))}
+    others = {name: tuple(leaf.shape) for name, leaf in named_leaves(_others(shapes))}
     there = tuple(f"{network}." for network in NETWORKS if any(name.startswith(f"{network}.") for name in weights))
     if "ema." not in there:
         raise UserError("the file holds no generator")
@@ -229,13 +254,39 @@ def check_weights(model: str, shapes: TrainState, weights: Mapping[str, np.ndarr
             raise UserError(f"{name} is {weights[name].shape}, where the config says {shape}")
 
 
-def _statistics(shapes: TrainState) -> dict[str, PyTree]:
-    """Return the fields of a state besides its networks and counters, such as running means."""
-    others = (*COUNTERS, *NETWORKS)
-    return {each.name: getattr(shapes, each.name) for each in fields(shapes) if each.name not in others}
+def _others(shapes: TrainState) -> dict[str, PyTree]:
+    """Return the fields of a state besides its networks, such as counters and running means."""
+    return {each.name: getattr(shapes, each.name) for each in fields(shapes) if each.name not in NETWORKS}
 
 
-def _filled(shapes: dict[str, PyTree], weights: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _filled(shapes: T, weights: Mapping[str, np.ndarray], prefix: str = "") -> T:
     """Return a tree of these shapes; what the file does not hold is 0, such as the level of detail."""
-    leaves = [jnp.asarray(weights.get(name, np.zeros(leaf.shape, leaf.dtype))) for name, leaf in named_leaves(shapes)]
+    leaves = [
+        jnp.asarray(weights.get(f"{prefix}{name}", np.zeros(leaf.shape, leaf.dtype)), leaf.dtype)
+        for name, leaf in named_leaves(shapes)
+    ]
     return jax.tree.unflatten(jax.tree.structure(shapes), leaves)
+
+
+def _array(name: str, leaf: Any) -> np.ndarray:
+    """Return a leaf of a state, from all its devices."""
+    try:
+        array = np.asarray(jax.device_get(leaf))
+        if array.dtype == object:
+            raise TypeError(type(leaf).__name__)
+        return array
+    except (TypeError, ValueError, RuntimeError) as error:  # a key, a shape, an array of other processes
+        raise UserError(
+            f"{name} cannot be written ({named(error, 100)}); it must be an array of this process"
+        ) from error
+
+
+def _fields(gan: GAN) -> dict[str, Any]:
+    """Return the fields of a model's config as JSON types; ``UserError`` where they would not come back."""
+    try:
+        written = json.loads(json.dumps(to_json(gan.config)))
+        is_same = from_json(type(gan.config), written) == gan.config
+    except (TypeError, ValueError) as error:
+        raise UserError(f"the config of {gan.name} cannot be written as JSON ({named(error, 100)})") from error
+    require(is_same, "config", gan.config, "be the same when written as JSON and read again")
+    return written

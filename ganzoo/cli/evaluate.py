@@ -4,11 +4,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
-from ganzoo.cli.options import ModelFile, own_model
+from ganzoo.cli.options import Checkpoint, ModelFile, own_model
 from ganzoo.cli.parsing import parse
 from ganzoo.cli.process import prepare
 from ganzoo.cli.progress import reading_bar
@@ -23,10 +23,10 @@ class Evaluate:
     """Measure a checkpoint of a run folder, print the result, and add it to RUN/evaluations.jsonl."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """The run folder."""
+    """The run folder; or a place in it, such as RUN/best or RUN/checkpoints/200000."""
     metric: MetricsConfig = field(default_factory=MetricsConfig)
-    checkpoint: Literal["newest", "best"] = "newest"
-    """The newest checkpoint, or the best of those that --keep-best kept."""
+    checkpoint: Checkpoint = None
+    """Which checkpoint: best (see --keep-best), latest, or a number of images; None: the latest."""
     data: str | None = None
     """Another data set to compare with, or the new place of the training data; None: the data set of the training."""
     split: str | None = None

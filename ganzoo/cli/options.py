@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import jax
 import numpy as np
 import tyro
 
@@ -16,11 +17,17 @@ from ganzoo.errors import UserError
 from ganzoo.gan import Model
 from ganzoo.grids import enlarged, grid, save_picture
 from ganzoo.latent.sampler import Draws, NoiseMode, Sampler
+from ganzoo.latent.saved import SavedProjection, load_projection
 from ganzoo.models import find_model
+from ganzoo.nn.styles import truncate
 from ganzoo.ops.pixels import to_uint8
+from ganzoo.typing import PyTree
 
+StylesFile = Annotated[Path | None, tyro.conf.arg(metavar="{None}|FILE.npz")]
 ModelArgument = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
 ModelFile = Annotated[str | None, tyro.conf.arg(metavar="{None}|PATH.py:VARIABLE")]
+
+Checkpoint = Annotated[str | None, tyro.conf.arg(metavar="{None}|best|latest|IMAGES")]
 
 
 def own_model(model_file: str | None) -> Model | None:
@@ -33,7 +40,9 @@ class ModelOptions:
     """Which generator."""
 
     model: ModelArgument
-    """A run folder, a .safetensors file, a pickle of the original code, or hf:owner/name."""
+    """A run folder or RUN/best, a .safetensors file, a pickle of the original code, or hf:owner/name."""
+    checkpoint: Checkpoint = None
+    """Which checkpoint of a run folder: best, latest, or a number of images; None: the latest."""
     ema: bool = True
     """Use the moving average (EMA) of the generator's weights, not the weights of the last step."""
     batch: int = 8
@@ -44,8 +53,22 @@ class ModelOptions:
     def sampler(self) -> Sampler:
         """Return the generator, ready to sample; ``UserError`` where it cannot be read."""
         require(self.batch >= 1, "batch", self.batch, "be at least 1")
-        gan, state = pretrained.load(self.model, model=own_model(self.model_file))
+        gan, state = pretrained.load(self.model, checkpoint=self.checkpoint, model=own_model(self.model_file))
         return Sampler(gan, state, ema=self.ema, batch=self.batch)
+
+
+@dataclass(frozen=True)
+class Points:
+    """Styles of images to be made, of seeds or of a file."""
+
+    ws: np.ndarray
+    """[N, L, w]."""
+    noise: PyTree = None
+    """Noise maps [N, h, w], a tree like ``StyleSpace.noise_maps``; None: what ``--noise`` says."""
+
+    def at(self, indices: np.ndarray | slice) -> "Points":
+        """Return some of them, in any order, or the same several times."""
+        return Points(self.ws[indices], jax.tree.map(lambda maps: maps[indices], self.noise))
 
 
 @dataclass(frozen=True)
@@ -74,9 +97,43 @@ class ImageOptions:
         latents, labels = sampler.latents(seeds, self.latents), sampler.labels(len(seeds), self.label)
         return np.asarray(sampler.styles(latents, labels, psi=self.psi, cutoff=self.cutoff))
 
-    def of_styles(self, sampler: Sampler, ws: np.ndarray) -> np.ndarray:
-        """Return the images uint8 [N, H, W, C] of styles [N, L, w]."""
-        return to_uint8(np.asarray(sampler.synthesise(ws, noise=self.noise)))
+    def points(self, sampler: Sampler, chosen: list[int] | SavedProjection) -> Points:
+        """Return the styles of seeds, or those of a file, truncated; ``UserError`` where they are of another model."""
+        if not isinstance(chosen, SavedProjection):
+            return Points(self.styles(sampler, chosen))
+        noise = chosen.noise_for(sampler)
+        if chosen.about and not chosen.fits(sampler):
+            print(f"note: {chosen.source} was made with other weights, so the images are others, too")
+        average = sampler.require_styles("styles").mean(sampler.state, ema=sampler.ema)
+        return Points(np.asarray(truncate(chosen.ws, average, self.psi, cutoff=self.cutoff)), noise)
+
+    def of_points(self, sampler: Sampler, points: Points) -> np.ndarray:
+        """Return the images uint8 [N, H, W, C] of styles."""
+        own = points.noise if self.noise == "const" and points.noise is not None else self.noise
+        return to_uint8(np.asarray(sampler.synthesise(points.ws, noise=own)))
+
+    def require_no_draws(self) -> None:
+        """Raise ``UserError`` where an option says how seeds become latents, and there are none."""
+        for name, value, default in (("class", self.label, None), ("latents", self.latents, "jax")):
+            require(value == default, name, value, "be left out with --styles: it is for seeds")
+
+
+def chosen_images(typed: str | None, seeds: str, file: Path | None, name: str = "seeds") -> list[int] | SavedProjection:
+    """Return the seeds, or the styles in a file, that a tool is to use.
+
+    Args:
+      typed: a list of seeds, or of numbers of images in the file; None: ``seeds``, or the whole file.
+      seeds: where none are typed and there is no file.
+      file: as ``load_projection`` takes it; None: use seeds.
+      name: of the option that was typed.
+
+    Raises:
+      UserError: the list or the file cannot be read, or the file has no such image.
+    """
+    if file is None:
+        return numbers(typed or seeds, name)
+    saved = load_projection(file)
+    return saved if typed is None else saved.take(numbers(typed, name, len(saved) - 1))
 
 
 def layers_of(text: str | None, count: int) -> list[int] | None:

@@ -5,20 +5,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
+import jax
 import numpy as np
 import tyro
 
 from ganzoo.cli.files import Convert, Export, Inspect
-from ganzoo.cli.options import ImageOptions, ModelOptions, layers_of, make_folder, write_grid
+from ganzoo.cli.options import (
+    ImageOptions,
+    ModelOptions,
+    Points,
+    StylesFile,
+    chosen_images,
+    layers_of,
+    make_folder,
+    write_grid,
+)
 from ganzoo.cli.parsing import parse
 from ganzoo.cli.process import prepare
 from ganzoo.cli.seeds import numbers
 from ganzoo.config import require
-from ganzoo.data import read_images
+from ganzoo.data import read_images, read_named_images
 from ganzoo.grids import enlarged, grid, save_film, save_picture
 from ganzoo.interop import write_arrays
-from ganzoo.latent import directions, mixing, paths, projection
+from ganzoo.latent import directions, mixing, paths, projection, saved
 from ganzoo.latent.sampler import Sampler
+from ganzoo.latent.saved import SavedProjection, file_stems
 from ganzoo.metrics import spectrum
 from ganzoo.metrics.lpips import lpips
 from ganzoo.ops.pixels import to_uint8
@@ -40,12 +51,15 @@ def use(name: str, args: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class Sample:
-    """Write images of seeds, as one grid or as single files."""
+    """Write images of seeds, or of styles in a file, as one grid or as single files."""
 
     source: ModelOptions
     image: ImageOptions = field(default_factory=ImageOptions)
-    seeds: str = "0-63"
-    """Seeds, such as 0-63,100; an image depends on its seed alone."""
+    seeds: str | None = None
+    """Seeds, such as 0-63,100, or numbers of images in --styles; None: 0-63, or all. An image depends on its seed
+    alone."""
+    styles: StylesFile = None
+    """Styles to use instead of seeds: projection.npz of ganzoo project."""
     out: Path = Path("samples.png")
     """A .png or .webp file for a grid; a name without an ending is a folder of single files."""
     columns: int = 8
@@ -53,14 +67,20 @@ class Sample:
 
     def run(self) -> None:
         """Sample, and write the images."""
-        seeds, sampler = numbers(self.seeds), self.source.sampler()
-        images = self.image.images(sampler, seeds)
+        chosen = chosen_images(self.seeds, "0-63", self.styles)
+        if isinstance(chosen, SavedProjection):
+            self.image.require_no_draws()
+            sampler, names = self.source.sampler(), chosen.stems
+            images = self.image.of_points(sampler, self.image.points(sampler, chosen))
+        else:
+            sampler, names = self.source.sampler(), [f"seed{seed:04d}" for seed in chosen]
+            images = self.image.images(sampler, chosen)
         if self.out.suffix:
             write_grid(self.out, images, min(self.columns, len(images)))
             return
         make_folder(self.out)
-        for seed, image in zip(seeds, images, strict=True):
-            save_picture(self.out / f"seed{seed:04d}.png", image)
+        for name, image in zip(names, images, strict=True):
+            save_picture(self.out / f"{name}.png", image)
         print(f"{len(images)} images -> {self.out}")
 
 
@@ -70,8 +90,10 @@ class Mix:
 
     source: ModelOptions
     image: ImageOptions = field(default_factory=ImageOptions)
-    rows: str = "0-3"
-    """Seeds of the rows."""
+    rows: str | None = None
+    """Seeds of the rows, or numbers of images in --styles; None: 0-3, or all."""
+    styles: StylesFile = None
+    """Styles to use for the rows: projection.npz of ganzoo project."""
     columns: str = "10-17"
     """Seeds of the columns."""
     layers: str | None = None
@@ -81,15 +103,17 @@ class Mix:
 
     def run(self) -> None:
         """Mix, and write the table."""
-        rows, columns, sampler = numbers(self.rows, "rows"), numbers(self.columns, "columns"), self.source.sampler()
+        chosen, columns = chosen_images(self.rows, "0-3", self.styles, "rows"), numbers(self.columns, "columns")
+        sampler = self.source.sampler()
         sampler.require_styles("mix")
-        ws = self.image.styles(sampler, [*rows, *columns])
-        chosen = layers_of(self.layers, ws.shape[1]) or list(range(ws.shape[1] // 2, ws.shape[1]))
-        top, inside = ws[len(rows) :], mixing.mix(ws[: len(rows)], ws[len(rows) :], chosen)
-        images = self.image.of_styles(sampler, np.concatenate([ws, inside.reshape(-1, *ws.shape[1:])]))
-        shape = (len(rows), len(top), *images.shape[1:])
-        left, above, mixed = np.split(images, [len(rows), len(ws)])
-        write_grid(self.out, mixing.mixing_table(left, above, mixed.reshape(shape)), len(columns) + 1)
+        rows = self.image.points(sampler, chosen)
+        top, count = self.image.styles(sampler, columns), rows.ws.shape[1]
+        layers = layers_of(self.layers, count) or list(range(count // 2, count))
+        inside = mixing.mix(rows.ws, top, layers)
+        mixed = Points(inside.reshape(-1, *top.shape[1:]), rows.at(np.repeat(range(len(rows.ws)), len(top))).noise)
+        left, above, images = (self.image.of_points(sampler, each) for each in (rows, Points(top), mixed))
+        table = mixing.mixing_table(left, above, images.reshape(len(left), len(top), *images.shape[1:]))
+        write_grid(self.out, table, len(columns) + 1)
 
 
 @dataclass(frozen=True)
@@ -98,8 +122,11 @@ class Interpolate:
 
     source: ModelOptions
     image: ImageOptions = field(default_factory=ImageOptions)
-    seeds: str = "0-5"
-    """Seeds that the film goes through, dealt out to the cells of the grid in turn."""
+    seeds: str | None = None
+    """Seeds that the film goes through, or numbers of images in --styles, dealt out to the cells of the grid in turn;
+    None: 0-5, or all."""
+    styles: StylesFile = None
+    """Styles to use instead of seeds: projection.npz of ganzoo project."""
     frames: int = 30
     """Frames between two seeds."""
     space: Literal["w", "z"] = "w"
@@ -117,20 +144,33 @@ class Interpolate:
 
     def run(self) -> None:
         """Interpolate, and write the film."""
-        seeds, sampler, cells = numbers(self.seeds), self.source.sampler(), self.rows * self.columns
+        cells = self.rows * self.columns
         require(self.fps > 0, "fps", self.fps, "be positive")
-        fits = cells >= 1 and len(seeds) % cells == 0 and len(seeds) // max(cells, 1) >= 2
-        require(fits, "seeds", self.seeds, f"be at least two for each of {cells} cells, as many for each")
-        films = [self._film(sampler, seeds[cell::cells]) for cell in range(cells)]
+        chosen = chosen_images(self.seeds, "0-5", self.styles)
+        fits = cells >= 1 and len(chosen) % cells == 0 and len(chosen) // max(cells, 1) >= 2
+        given = self.seeds or (f"all {len(chosen)} of {self.styles}" if self.styles else "0-5")
+        require(fits, "seeds", given, f"be at least two for each of {cells} cells, as many for each")
+        if isinstance(chosen, SavedProjection):
+            self.image.require_no_draws()
+            require(self.space == "w", "space", self.space, "be w with --styles")
+        sampler = self.source.sampler()
+        if isinstance(chosen, SavedProjection) or (sampler.has_styles and self.space == "w"):
+            points = self.image.points(sampler, chosen)
+            films = [self._through(sampler, points.at(slice(cell, None, cells))) for cell in range(cells)]
+        else:
+            films = [self._through_latents(sampler, chosen[cell::cells]) for cell in range(cells)]
         frames = [enlarged(grid(np.stack(frame), self.columns, gap=0), 256) for frame in zip(*films, strict=True)]
         save_film(self.out, frames, fps=self.fps)
         print(f"{len(frames)} frames -> {self.out}")
 
-    def _film(self, sampler: Sampler, seeds: Sequence[int]) -> np.ndarray:
-        """Return the frames uint8 [frames, H, W, C] of one cell."""
-        if sampler.has_styles and self.space == "w":
-            ws = paths.interpolate(self.image.styles(sampler, seeds), self.frames, self.way)
-            return self.image.of_styles(sampler, ws)
+    def _through(self, sampler: Sampler, points: Points) -> np.ndarray:
+        """Return the frames uint8 [frames, H, W, C] of one cell, through styles."""
+        ws = paths.interpolate(points.ws, self.frames, self.way)
+        noise = jax.tree.map(lambda maps: paths.interpolate_noise(maps, self.frames), points.noise)
+        return self.image.of_points(sampler, Points(ws, noise))
+
+    def _through_latents(self, sampler: Sampler, seeds: Sequence[int]) -> np.ndarray:
+        """Return the frames uint8 [frames, H, W, C] of one cell, through latents."""
         latents = paths.interpolate(np.asarray(sampler.latents(seeds, self.image.latents)), self.frames, self.way)
         labels = sampler.labels(len(seeds), self.image.label)
         labels = None if labels is None else paths.interpolate(np.asarray(labels), self.frames, "linear")
@@ -140,7 +180,7 @@ class Interpolate:
 
 @dataclass(frozen=True)
 class Project:
-    """Find the styles of given images; write the images found beside them, and the styles as .npz."""
+    """Find the styles of given images; write the images found beside them, and projection.npz for --styles."""
 
     source: ModelOptions
     images: str
@@ -159,7 +199,7 @@ class Project:
         distance = lpips(self.lpips) if self.lpips else projection.pixel_distance
         sampler = self.source.sampler()
         sampler.require_styles("project")
-        targets = read_images(Path(self.images), sampler.gan.image_shape)
+        targets, names = read_named_images(Path(self.images), sampler.gan.image_shape)
         labels = sampler.labels(len(targets), self.label or 0) if sampler.gan.label_size else None
 
         def tell(step: int, distance: float) -> None:
@@ -171,20 +211,22 @@ class Project:
         made = to_uint8(found.images)
         pairs = np.stack([targets, made], axis=1).reshape(-1, *targets.shape[1:])
         save_picture(self.out / "projection.png", enlarged(grid(pairs, 2 * min(4, len(targets)))))
-        write_arrays(self.out / "projection.npz", {"ws": found.ws, "distances": found.distances})
-        for number, image in enumerate(made):
-            save_picture(self.out / f"{number:04d}.png", image)
-        print(f"{len(made)} projections -> {self.out}")
+        saved.save_projection(self.out / "projection.npz", sampler, found, names)
+        for stem, image in zip(file_stems(names), made, strict=True):
+            save_picture(self.out / f"{stem}.png", image)
+        print(f"{len(made)} projections -> {self.out}; to use them: --styles {self.out / 'projection.npz'}")
 
 
 @dataclass(frozen=True)
 class Edit:
-    """Write images moved along a direction of the styles: a row for each seed, a column for each strength."""
+    """Write images moved along a direction of the styles: a row for each image, a column for each strength."""
 
     source: ModelOptions
     image: ImageOptions = field(default_factory=ImageOptions)
-    seeds: str = "0-3"
-    """Seeds of the rows."""
+    seeds: str | None = None
+    """Seeds of the rows, or numbers of images in --styles; None: 0-3, or all."""
+    styles: StylesFile = None
+    """Styles to use instead of seeds: projection.npz of ganzoo project."""
     method: Literal["principal", "closed-form"] = "principal"
     """Principal components of 10,000 styles (GANSpace), or a factorisation of the modulation weights (SeFa)."""
     direction: int = 0
@@ -201,15 +243,16 @@ class Edit:
 
     def run(self) -> None:
         """Move the styles, and write the grid."""
-        seeds, sampler = numbers(self.seeds), self.source.sampler()
+        chosen, sampler = chosen_images(self.seeds, "0-3", self.styles), self.source.sampler()
         require(self.direction >= 0, "direction", self.direction, "be 0 or more")
         require(self.steps >= 2, "steps", self.steps, "be at least 2")
-        ws = self.image.styles(sampler, seeds)
-        chosen = layers_of(self.layers, ws.shape[1])
-        along = self._direction(sampler, chosen)
+        points = self.image.points(sampler, chosen)
+        layers = layers_of(self.layers, points.ws.shape[1])
+        along = self._direction(sampler, layers)
         strengths = np.linspace(-self.reach, self.reach, self.steps).tolist()
-        moved = np.asarray(directions.edit(ws, along, strengths, chosen))
-        write_grid(self.out, self.image.of_styles(sampler, moved.reshape(-1, *ws.shape[1:])), self.steps)
+        moved = np.asarray(directions.edit(points.ws, along, strengths, layers)).reshape(-1, *points.ws.shape[1:])
+        noise = points.at(np.repeat(range(len(points.ws)), self.steps)).noise
+        write_grid(self.out, self.image.of_points(sampler, Points(moved, noise)), self.steps)
 
     def _direction(self, sampler: Sampler, layers: Sequence[int] | None) -> np.ndarray:
         """Return the direction [w], one standard deviation long where that is known."""

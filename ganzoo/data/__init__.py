@@ -21,7 +21,15 @@ from ganzoo.data.source import Source
 from ganzoo.data.tfds import PREFIX, open_tfds
 from ganzoo.errors import UserError
 
-__all__ = ["DataConfig", "Dataset", "epoch_permutation", "open_dataset", "positions", "read_images"]
+__all__ = [
+    "DataConfig",
+    "Dataset",
+    "epoch_permutation",
+    "open_dataset",
+    "positions",
+    "read_images",
+    "read_named_images",
+]
 
 
 def open_dataset(config: DataConfig, image_shape: tuple[int, int, int], progress: Progress | None = None) -> Dataset:
@@ -64,13 +72,19 @@ def read_images(path: Path, image_shape: tuple[int, int, int]) -> np.ndarray:
     Raises:
         UserError: there are none, or one cannot be read.
     """
+    return read_named_images(path, image_shape)[0]
+
+
+def read_named_images(path: Path, image_shape: tuple[int, int, int]) -> tuple[np.ndarray, list[str]]:
+    """Return what ``read_images`` returns, and the N names of the files; in a folder or .zip, their paths in it."""
     if path.is_file() and path.suffix.lower() != ".zip":
         try:
-            return decode(path.read_bytes(), Target(*image_shape))[None]
+            return decode(path.read_bytes(), Target(*image_shape))[None], [path.name]
         except Exception as error:  # whatever Pillow raises for a broken file
             raise UserError(f"{path} cannot be read: {reason(error)}") from error
     dataset = open_dataset(DataConfig(data=str(path)), image_shape)
-    return np.asarray(dataset.read(np.arange(len(dataset)))["image"])
+    names = [dataset.source.names[index] for index in dataset.kept]
+    return np.asarray(dataset.read(np.arange(len(dataset)))["image"]), names
 
 
 def _open_source(config: DataConfig) -> Source:

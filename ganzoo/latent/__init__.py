@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ganzoo.latent.paths import interpolate
     from ganzoo.latent.projection import Projection, ProjectionConfig, pixel_distance, project
     from ganzoo.latent.sampler import Sampler
+    from ganzoo.latent.saved import SavedProjection, load_projection, save_projection
     from ganzoo.nn.styles import truncate
 
 _HOMES = {
@@ -24,13 +25,14 @@ _HOMES = {
     "interpolate": "ganzoo.latent.paths",
     **dict.fromkeys(("Projection", "ProjectionConfig", "pixel_distance", "project"), "ganzoo.latent.projection"),
     "Sampler": "ganzoo.latent.sampler",
+    **dict.fromkeys(("SavedProjection", "load_projection", "save_projection"), "ganzoo.latent.saved"),
     "truncate": "ganzoo.nn.styles",
 }
 """The module of each public name."""
 
 __all__ = [
-    "Projection", "ProjectionConfig", "Sampler", "edit", "factorise", "interpolate", "mix", "pixel_distance",
-    "principal_components", "project", "truncate",
+    "Projection", "ProjectionConfig", "Sampler", "SavedProjection", "edit", "factorise", "interpolate",
+    "load_projection", "mix", "pixel_distance", "principal_components", "project", "save_projection", "truncate",
 ]  # fmt: skip
 
 

@@ -33,6 +33,12 @@ def interpolate(points: np.ndarray, frames: int, way: Way = "linear", *, closed:
     return np.concatenate(parts).astype(np.float32)
 
 
+def interpolate_noise(maps: np.ndarray, frames: int) -> np.ndarray:
+    """Return noise maps [N frames, h, w] that go through maps [N, h, w] on the sphere, so that they stay as strong."""
+    flat = maps.reshape(len(maps), -1)
+    return interpolate(flat, frames, "slerp").reshape(-1, *maps.shape[1:])
+
+
 def _segment(points: np.ndarray, segment: int, t: np.ndarray, way: Way, *, closed: bool) -> np.ndarray:
     """Return the points at ``t`` of the way from point ``segment`` to the next."""
     count = len(points)

@@ -12,7 +12,7 @@ import numpy as np
 from ganzoo.config import require
 from ganzoo.errors import UserError
 from ganzoo.gan import GAN, StyleSpace
-from ganzoo.typing import Images, Labels, Latents, State, Styles
+from ganzoo.typing import Images, Labels, Latents, PyTree, State, Styles
 
 Draws = Literal["jax", "numpy"]
 """Where the latents of seeds come from: this library, or the tools of the original code."""
@@ -112,9 +112,19 @@ class Sampler:
         space = self.require_styles("styles")
         return self._batched(partial(space.map, self.state, ema=self.ema, psi=psi, cutoff=cutoff), latents, labels)
 
-    def synthesise(self, ws: Styles, *, noise: NoiseMode = "const", seeds: Sequence[int] | None = None) -> Images:
-        """Return the images [N, H, W, C] in [-1, 1] of styles [N, L, w]; ``noise`` and ``seeds`` as in ``images``."""
+    def synthesise(
+        self, ws: Styles, *, noise: NoiseMode | PyTree = "const", seeds: Sequence[int] | None = None
+    ) -> Images:
+        """Return the images [N, H, W, C] in [-1, 1] of styles [N, L, w].
+
+        Args:
+          ws: [N, L, w].
+          noise: as in ``images``; or noise maps [N, h, w], a tree like ``StyleSpace.noise_maps``.
+          seeds: as in ``images``.
+        """
         synthesise = partial(self.require_styles("synthesis").synthesise, self.state, ema=self.ema)
+        if not isinstance(noise, str):
+            return np.clip(self._batched(lambda w, maps: synthesise(w, noise=maps), ws, noise), -1, 1)
         if noise != "random":
             return np.clip(self._batched(partial(synthesise, noise=noise), ws), -1, 1)
         chosen = _seeds(seeds, len(ws))
@@ -126,13 +136,13 @@ class Sampler:
         return partial(jax.jit(self.gan.generate, static_argnames="ema"), self.state, ema=self.ema)
 
     def _batched(self, function: Callable[..., Any], *inputs: Any) -> np.ndarray:
-        """Return ``function`` of inputs [N, ...] or None, ``batch`` at a time; the last batch is filled up."""
+        """Return ``function`` of inputs, trees of [N, ...], ``batch`` at a time; the last batch is filled up."""
         count = len(inputs[0])
         size = min(self.batch, count)
         parts = []
         for first in range(0, count, size):
             indices = np.minimum(np.arange(first, first + size), count - 1)
-            part = function(*(None if x is None else jnp.asarray(np.asarray(x)[indices]) for x in inputs))
+            part = function(*jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[indices]), inputs))  # noqa: B023 - at once
             parts.append(np.asarray(part)[: count - first])
         return np.concatenate(parts)
 

@@ -27,8 +27,8 @@ class TrainingConfig:
     seed: CountOrZero = 0
     """Seed of the weights, the latents and the order of the data."""
     init_from: str = ""
-    """Start with the weights of this run folder, .npz or .safetensors file or original pickle, as far as names and
-    shapes are the same."""
+    """Start with the weights of this run folder or RUN/best, .npz or .safetensors file or original pickle, as far as
+    names and shapes are the same."""
 
     # what is written
     log_every: Count = 20_000

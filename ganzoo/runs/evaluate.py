@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 
@@ -26,11 +26,10 @@ from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints
 from ganzoo.training.hooks import Evaluate, Hook, Log
 from ganzoo.training.loop import HookContext
+from ganzoo.training.selection import BEST, select
 
 LogLine = Callable[[str], None]
 RESULTS = "evaluations.jsonl"
-BEST = "best"
-"""The folder of the best checkpoints of a run."""
 
 
 def row(images: int, numbers: Mapping[str, float], about: Mapping[str, Any]) -> str:
@@ -90,7 +89,7 @@ def evaluate_run(
     folder: Path,
     config: MetricsConfig,
     *,
-    checkpoint: Literal["newest", "best"] = "newest",
+    checkpoint: int | str | None = None,
     data: Mapping[str, str] | None = None,
     devices: int = 0,
     model: Model | None = None,
@@ -100,9 +99,9 @@ def evaluate_run(
     """Measure a checkpoint of a run folder, and add the result to its ``evaluations.jsonl``.
 
     Args:
-      folder: of a run.
+      folder: of a run, or a place in it, such as ``runs/mine/best``, as ``ganzoo.load`` takes it.
       config: what is measured.
-      checkpoint: the newest one, or the best of those kept by a metric.
+      checkpoint: ``"best"``, ``"latest"`` or the number of images seen; the latest when absent.
       data: fields of the data config that differ from the run's, such as another place or split.
       devices: number of devices; 0 for all.
       model: the ``ganzoo.Model`` of the run, where it is neither one of ganzoo nor of an installed package.
@@ -115,25 +114,15 @@ def evaluate_run(
     Raises:
       UserError: there is no such run or checkpoint, or something that the metrics need is missing.
     """
-    if not (folder / "config.json").is_file():
-        raise UserError(f"{folder} holds no run; give the folder that ganzoo train made")
-    recorded = read_record(folder)["experiment"]
-    gan, data_config = _recorded_gan(folder, recorded, model), from_json(DataConfig, recorded.get("data", {}))
+    selected = select(folder, checkpoint)
+    recorded = read_record(selected.run)["experiment"]
+    gan, data_config = _recorded_gan(selected.run, recorded, model), from_json(DataConfig, recorded.get("data", {}))
     mesh = parallel.data_mesh(devices)
-    shapes = jax.eval_shape(gan.init, jax.random.key(0))
-    place = folder / (BEST if checkpoint == "best" else "checkpoints")
-    if not place.is_dir():
-        remedy = "train with --metrics and --keep-best" if checkpoint == "best" else "wait for its first checkpoint"
-        raise UserError(f"{folder} holds no {checkpoint} checkpoint; {remedy}")
     dataset = open_dataset(replace(data_config, **(data or {})), gan.image_shape, reading)
     evaluator = Evaluator(gan, dataset, config, mesh, log)
-    with Checkpoints(place, read_only=True) as checkpoints:
-        images = checkpoints.best if checkpoint == "best" else checkpoints.latest
-        if images is None:
-            raise UserError(f"{folder} holds no {checkpoint} checkpoint yet; wait for one")
-        state = checkpoints.restore(shapes, mesh, images=images)
-    line = row(images, evaluator(state), evaluator.about | {"checkpoint": f"{place.name}/{images}"})
-    append(folder, line)
+    state = selected.restore(jax.eval_shape(gan.init, jax.random.key(0)), mesh)
+    line = row(selected.images, evaluator(state), evaluator.about | {"checkpoint": selected.name})
+    append(selected.run, line)
     return json.loads(line)
 
 

@@ -16,9 +16,9 @@ import contextlib
 import json
 import signal
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -37,7 +37,7 @@ from ganzoo.pretrained import read_record, read_start
 from ganzoo.runs.config import Experiment, TrainingConfig, resolve
 from ganzoo.runs.evaluate import Evaluator, evaluating
 from ganzoo.runs.folder import begin_folder, check_fingerprint, check_folder, writing
-from ganzoo.runs.transfer import matches, table, transfer
+from ganzoo.runs.transfer import matches, table, transfer, unused
 from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints, require_space, size_of
 from ganzoo.training.hooks import PATIENCE, FiniteGuard, Hook, LeakWarning, Log, Progress, Samples, Save
@@ -168,9 +168,10 @@ def prepare(
         mesh = parallel.data_mesh(experiment.training.devices)
         old = read_record(out) if resume and (out / "config.json").exists() else None
         recorded = old["experiment"] if old else None
+        experiment, notes = with_recorded_start(experiment, out, recorded)
         experiment, chosen = resolve(experiment, mesh.size, recorded)
         settings, gan = experiment.training, experiment.model.build(experiment.gan)
-        record = {"experiment": experiment.to_json()}
+        record: dict[str, Any] = {"experiment": experiment.to_json()}
         check_folder(out, record, recorded, resume=resume)
         shapes = jax.eval_shape(gan.init, jax.random.key(0))
         segments = plan(gan.stages, settings.batch_size, settings.images)
@@ -178,22 +179,55 @@ def prepare(
             size = segment.batch_size
             require(size % mesh.size == 0, "batch_size", size, f"be a multiple of {mesh.size} devices")
             gan.check_batch_size(size)
-        weights = read_start(settings.init_from) if settings.init_from and not resume else None
-        copied = matches(shapes, weights) if weights else []
+        weights, started = start_weights(settings.init_from, shapes, out, old)
         dataset = open_dataset(experiment.data, gan.image_shape, reading)
         check_labels(gan, dataset)
         measures = bool(settings.metrics.metrics)
         evaluator = Evaluator(gan, dataset, settings.metrics, mesh, log) if measures else None
-        record["fingerprint"] = dataset.fingerprint
+        record |= {"fingerprint": dataset.fingerprint} | ({"start": started} if started else {})
         check_fingerprint(out, record, old)
         require_space(out, size_of(shapes))
     parallel.require_same(json.dumps([record["fingerprint"], to_json(gan.config), to_json(settings)]), "config or data")
     feed = Feed(dataset, seed=settings.seed, mesh=mesh)
     prepared = Run(experiment, gan, shapes, mesh, segments, dataset, feed, evaluator, weights, record, log)
     choices = [f"auto: {each.field.split('.')[-1]} = {each.new!r}" for each in chosen]
-    for line in [*choices, describe(prepared), *costs(prepared), *dataset.describe().splitlines(), *table(copied)]:
+    told = [*notes, *choices, describe(prepared), *costs(prepared), *dataset.describe().splitlines()]
+    for line in [*told, *(started if weights else [])]:
         log(line)
     return prepared
+
+
+def with_recorded_start(
+    experiment: Experiment[Any], out: Path, recorded: Mapping[str, Any] | None
+) -> tuple[Experiment[Any], list[str]]:
+    """Return the experiment with the ``init_from`` that a resumed run began with, and notes about another one."""
+    if recorded is None:
+        return experiment, []
+    given, began = experiment.training.init_from, str(recorded.get("training", {}).get("init_from", ""))
+    notes = [f"note: init_from = {given!r} is not used: the run in {out} has begun with {began or 'fresh weights'}"]
+    changed = replace(experiment, training=replace(experiment.training, init_from=began))
+    return changed, notes if given not in ("", began) else []
+
+
+def start_weights(
+    init_from: str, shapes: State, out: Path, old: Mapping[str, Any] | None
+) -> tuple[dict[str, np.ndarray] | None, list[str]]:
+    """Return the weights that a run starts from, and lines about them for its log and its record.
+
+    Args:
+      init_from: as in ``TrainingConfig``.
+      shapes: the train state.
+      out: the run folder.
+      old: the record there; None for a new run.
+
+    Returns:
+      The weights, None where the run starts without any or goes on from a checkpoint; and the lines.
+    """
+    if not init_from or (old and any(file.name.isdecimal() for file in (out / "checkpoints").glob("*"))):
+        return None, list(old.get("start", [])) if old else []
+    lines: list[str] = []
+    weights = read_start(init_from, lines.append)
+    return weights, [*lines, *table(matches(shapes, weights)), *unused(shapes, weights)]
 
 
 def advance(run: Run, state: State, hooks: Sequence[Hook]) -> State:

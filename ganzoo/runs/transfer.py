@@ -1,11 +1,15 @@
 """Starting a run from the weights of another one: what has the same name and shape is copied, and a table says so.
 
-Only weights are taken over. Optimizers, counters and running means of the training start afresh.
+Only weights are taken over. Optimizers, counters and running means of the training start afresh. Weights that the new
+model has no place for are listed, too.
 """
 
+import re
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 import jax
@@ -18,6 +22,8 @@ from ganzoo.pretrained import WEIGHTS
 from ganzoo.typing import State
 
 Fate = Literal["copied", "resized", "fresh"]
+COLUMNS, MAX_LINES = 80, 10
+"""Width of the lines about unused weights, and their largest number."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +97,53 @@ def table(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
+def unused(shapes: State, weights: Mapping[str, np.ndarray]) -> list[str]:
+    """Return lines about the weights that a state, or its shapes, has no place for; none where all have one.
+
+    Networks that lose the same blocks share a line: ``unused: ema, generator: mapping.dense2 ... dense7 (24 arrays)``.
+    """
+    taken = {name for name, _ in named_leaves(shapes)}
+    known = [name for name in weights if name.startswith(WEIGHTS)]
+    blocks, lost = Counter(map(_group, known)), Counter(_group(name) for name in known if name not in taken)
+    networks: dict[tuple[str, ...], list[str]] = {}
+    for network in sorted({group.partition(" ")[0] for group in lost}):
+        own = sorted((group for group in blocks if group.startswith(f"{network} ")), key=_natural)
+        networks.setdefault(tuple(_spans(own, blocks, lost)), []).append(network)
+    lines = []
+    for spans, names in networks.items():
+        count = sum(lost[group] for group in lost if group.partition(" ")[0] in names)
+        text = f"unused: {', '.join(names)}: {', '.join(spans)} ({count} array{'s' * (count > 1)})"
+        lines += textwrap.wrap(text, COLUMNS, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    more = len(lines) - MAX_LINES
+    return lines if more <= 0 else [*lines[:MAX_LINES], f"  ... and {more} more lines"]
+
+
+def _spans(groups: Sequence[str], blocks: Counter[str], lost: Counter[str]) -> list[str]:
+    """Return the blocks of a network that are lost: three or more of one kind in a row as ``first ... last``."""
+
+    def kind(group: str) -> tuple[bool, bool, str]:
+        return lost[group] > 0, lost[group] == blocks[group], group.rstrip("0123456789")
+
+    spans = []
+    for (is_lost, is_whole, _), members in groupby(groups, kind):
+        names = [group.partition(" ")[2] or "others" for group in members]
+        if is_lost and is_whole and len(names) > 2:
+            spans.append(f"{names[0]} ... {names[-1].rsplit('.', 1)[-1]}")
+        elif is_lost:
+            spans += names if is_whole else [f"part of {name}" for name in names]
+    return spans
+
+
+def _natural(text: str) -> list[tuple[int, str]]:
+    """Return a key that sorts numbers in texts by their values."""
+    return [(int(part) if part.isdecimal() else -1, part) for part in re.split(r"(\d+)", text)]
+
+
 def _group(name: str) -> str:
-    """Return the network and the block: ``generator synthesis.b64``."""
+    """Return the network and the block, ``generator synthesis.b64``: up to its number, or two names deep."""
     parts = [part for part in name.split(".")[:-1] if part not in ("params", "collections", "noise", "statistics")]
-    return " ".join([parts[0], ".".join(parts[1:3])])
+    numbered = next((i for i, part in enumerate(parts[1:3]) if part[-1:].isdecimal()), 1)
+    return " ".join([parts[0], ".".join(parts[1 : numbered + 2])])
 
 
 def _detail(row: Row) -> str:

@@ -81,6 +81,11 @@ class Checkpoints:
         return self._orbax.latest.step if self._orbax.latest else None
 
     @property
+    def all(self) -> list[int]:
+        """The images of every checkpoint, from the oldest on."""
+        return sorted(found.step for found in self._orbax.checkpoints)
+
+    @property
     def values(self) -> dict[int, float]:
         """The values that checkpoints were saved with, by images."""
         return {found.step: _value(found.metrics) for found in self._orbax.checkpoints if found.metrics}
@@ -111,7 +116,7 @@ class Checkpoints:
         with together():
             require_space(self._folder, size_of(state), copies=1)
         self.wait()
-        there = [found.step for found in self._orbax.checkpoints]
+        there = self.all
         if images in there:
             where = self._folder / str(images)
             raise UserError(f"a checkpoint of {images} images is there already; remove {where} to save another")
@@ -161,13 +166,16 @@ class Checkpoints:
             leaves = self._load(images, wanted, whole)
         return jax.tree.unflatten(jax.tree.structure(like), [leaves[name] for name in wanted])
 
-    def read(self) -> dict[str, np.ndarray]:
-        """Return the newest checkpoint's arrays by their names, such as ``generator.params.mapping.dense0.kernel``.
+    def read(self, images: int | None = None) -> dict[str, np.ndarray]:
+        """Return a checkpoint's arrays by their names, such as ``generator.params.mapping.dense0.kernel``.
+
+        Args:
+          images: which one; the newest when absent.
 
         Raises:
           UserError: the checkpoint cannot be read.
         """
-        images = self.latest
+        images = self.latest if images is None else images
         with self._reading(images):
             found = self._metadata(images)
             here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])

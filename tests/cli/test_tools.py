@@ -93,7 +93,7 @@ def test_interpolate_latents(plain: str, run) -> None:
 def test_project_pictures_that_it_made(model: str, run) -> None:
     run("sample", model, "--seeds", "0,1", "--out", "targets")
     files = run("project", model, "--images", "targets", "--steps", "3", "--style-samples", "50")
-    assert {"projection/0000.png", "projection/0001.png", "projection/projection.png"} <= set(files)
+    assert {f"projection/{i:04d}-seed{i:04d}.png" for i in range(2)} | {"projection/projection.png"} <= set(files)
     with np.load(files["projection/projection.npz"]) as found:
         assert found["ws"].shape == (2, 4, 8)
         assert found["distances"].shape == (3, 2)
@@ -148,7 +148,7 @@ REFUSED = {
     "sample {model} --class 3": "class = 3",
     "sample {model} --out x.jpg": "must end in .png or .webp",
     "sample {model} --sedes 1": "did you mean '--seeds'",
-    "sample nowhere": "cannot be read",
+    "sample nowhere": "there is no nowhere; give a run folder",
     "sample {plain} --psi 0.5": "no styles",
     "mix {plain}": "no styles",
     "mix {model} --layers 9": "layers = '9'",

@@ -5,11 +5,12 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import ganzoo
 from ganzoo.errors import UserError
-from ganzoo.pretrained import read_weights
-from ganzoo.runs.transfer import matches, table, transfer
+from ganzoo.pretrained import read_start
+from ganzoo.runs.transfer import COLUMNS, MAX_LINES, matches, table, transfer, unused
 from ganzoo.training.checkpoint import Checkpoints, named_leaves
 
 
@@ -77,16 +78,48 @@ def test_weights_of_another_model_are_refused() -> None:
         matches(state_of(0), weights)
 
 
-def test_a_run_folder_and_an_npz_file_are_read(source, tmp_path: Path) -> None:
+def test_weights_without_a_place_are_named(source) -> None:
+    """Whole blocks in a row as one span, networks that lose the same in one line; not what is no weight."""
+    whole = {**source, "generator.opt_state.1.0.count": np.asarray(99), "path_length_mean": np.asarray(5)}
+    assert unused(state_of(0), whole) == []
+    shapes = jax.eval_shape(
+        ganzoo.create("stylegan2", "tiny", mapping_layers=8, image_size=32, channel_base=48).init, jax.random.key(0)
+    )
+    larger = {name: np.zeros(leaf.shape) for name, leaf in named_leaves(shapes)}
+    lines = unused(state_of(0), larger)
+    spans = "unused: ema, generator: mapping.dense2 ... dense7, synthesis.b16, synthesis.b32"
+    assert [line.split(" (")[0] for line in lines][:2] == ["unused: discriminator: b16, b32", spans]
+    assert max(map(len, lines)) <= COLUMNS
+    names = {name for name, _ in named_leaves(state_of(0))}
+    for network, total in (("ema", 2), ("discriminator", 1)):
+        lost = [name for name in larger if name.startswith(f"{network}.") and name not in names and ".opt_" not in name]
+        assert f"({total * len(lost)} arrays)" in " ".join(lines)
+
+
+def test_odd_weights_without_a_place_are_no_flood(source) -> None:
+    odd = {f"ema.params.part{i}x.b{j}.kernel": np.zeros(1) for i in range(40) for j in range(2)}
+    single = {"generator.params.synthesis.b8.extra": np.zeros(1)}
+    lines = unused(state_of(0), {**source, **odd, **single})
+    assert len(lines) == MAX_LINES + 1
+    assert lines[-1].startswith("  ... and ")
+    assert unused(state_of(0), {**source, **single}) == ["unused: generator: part of synthesis.b8 (1 array)"]
+
+
+def test_a_run_folder_and_files_of_arrays_are_read(source, tmp_path: Path) -> None:
     with Checkpoints(tmp_path / "run" / "checkpoints") as checkpoints:
         checkpoints.save(100, state_of(7))
     np.savez(tmp_path / "weights.npz", **source)
+    safetensors.numpy.save_file(source, tmp_path / "weights.safetensors")
+    np.savez(tmp_path / "ema.npz", **{name: array for name, array in source.items() if name.startswith("ema.")})
     wanted = {name for name in source if name.startswith(("generator.p", "generator.c", "discriminator.p", "ema"))}
-    for path in (tmp_path / "run", tmp_path / "weights.npz"):
-        weights = read_weights(path)
-        assert set(weights) == wanted
-        np.testing.assert_array_equal(weights["ema.params.mapping.dense0.kernel"],
-                                      source["ema.params.mapping.dense0.kernel"])  # fmt: skip
+    for name in ("run", "weights.npz", "weights.safetensors", "ema.npz"):
+        weights = read_start(str(tmp_path / name), lambda line: None)
+        is_half = name == "ema.npz"
+        assert set(weights) == {name for name in wanted if not (is_half and name.startswith("discriminator"))}
+        for key in ("ema", "generator"):
+            key = f"{key}.params.mapping.dense0.kernel"
+            theirs = source[key.replace("generator", "ema") if is_half else key]
+            np.testing.assert_array_equal(weights[key], theirs)
 
 
 def test_what_holds_no_weights_is_named(tmp_path: Path) -> None:
@@ -95,14 +128,16 @@ def test_what_holds_no_weights_is_named(tmp_path: Path) -> None:
     np.save(tmp_path / "array.npy", np.ones(3))
     np.savez(tmp_path / "other.npz", a=np.ones(3))
     np.savez(tmp_path / "pickled.npz", a=np.array([{}], dtype=object))
+    np.savez_compressed(tmp_path / "bomb.npz", **{"ema.params.a": np.zeros(2**23, np.float32)})
     refused = {
-        "nothing": "no weights at",
+        "nothing": "there is no .*nothing; give a run folder",
         "empty": "is no run folder",
-        "text.npz": "no .npz file",
-        "array.npy": "no .npz file",
-        "other.npz": "holds no weights",
-        "pickled.npz": "no .npz file",
+        "text.npz": "neither a pickle, nor",
+        "array.npy": "neither a pickle, nor",
+        "other.npz": "no generator of a known model",
+        "pickled.npz": "not a valid .npz file",
+        "bomb.npz": "refused: arrays of 33554",
     }
     for name, words in refused.items():
         with pytest.raises(UserError, match=words):
-            read_weights(tmp_path / name)
+            read_start(str(tmp_path / name))
