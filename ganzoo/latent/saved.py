@@ -1,8 +1,8 @@
 """Projections in files: styles, noise maps and names of images in an ``.npz`` file, to be used in place of seeds.
 
-Arrays of the file, for N images: ``ws`` [N, L, w], ``distances`` [steps, N], ``names`` [N], a noise map [N, h, w] for
-each of the model's under ``noise.`` and its name, and ``about``, a JSON text about the model. Arrays are all there is:
-reading executes nothing.
+Arrays of the file, for N images: ``ws`` [N, L, w], ``distances`` [steps, N], a noise map [N, h, w] for each of the
+model's under ``noise.`` and its name, and ``about``, a JSON text: the names of the images, and facts about the model.
+Reading executes nothing.
 """
 
 import hashlib
@@ -16,15 +16,17 @@ from typing import Any
 import jax
 import numpy as np
 
+from ganzoo import interop
+from ganzoo.config import require
 from ganzoo.errors import UserError
 from ganzoo.gan import StyleSpace, generator_variables, named_leaves
-from ganzoo.interop import read_tensors, write_arrays
+from ganzoo.interop.machine import named
 from ganzoo.latent.projection import Projection
 from ganzoo.latent.sampler import Sampler
 from ganzoo.typing import PyTree
 
 VERSION = 1
-NOISE = "noise."
+ABOUT, NOISE = "about", "noise."
 MAX_NAME = 60
 
 
@@ -45,7 +47,7 @@ class SavedProjection:
     distances: np.ndarray
     """[steps, N]: the distance to each image at every step; [0, N] where the file does not tell."""
     about: dict[str, Any]
-    """``model``, ``image_shape``, ``ema`` and ``weights``, a digest of the generator; empty where the file has none."""
+    """``model``, ``image_shape``, ``ema`` and ``weights``, the generator's digest; empty where the file has none."""
 
     def __len__(self) -> int:
         return len(self.ws)
@@ -99,15 +101,19 @@ def save_projection(path: Path, sampler: Sampler, found: Projection, names: Sequ
       UserError: the name ends otherwise, or the file cannot be written.
     """
     gan = sampler.gan
-    about = {"version": VERSION, "model": gan.name, "image_shape": gan.image_shape, "ema": sampler.ema}
-    arrays = {
-        "ws": np.asarray(found.ws, np.float32),
-        "distances": np.asarray(found.distances, np.float32),
-        "names": np.asarray(list(names), np.str_),
-        "about": np.asarray(json.dumps({**about, "weights": digest(sampler)})),
+    require(path.suffix == ".npz", "path", str(path), "end in .npz")
+    about = {
+        "version": VERSION,
+        "names": list(names),
+        "model": gan.name,
+        "image_shape": gan.image_shape,
+        "ema": sampler.ema,
+        "weights": digest(sampler),
     }
-    noise = {f"{NOISE}{name}": np.asarray(maps, np.float32) for name, maps in named_leaves(found.noise)}
-    write_arrays(path, {**arrays, **noise})
+    arrays = {"ws": found.ws, "distances": found.distances}
+    noise = {f"{NOISE}{name}": maps for name, maps in named_leaves(found.noise)}
+    arrays = {name: np.asarray(array, np.float32) for name, array in {**arrays, **noise}.items()}
+    interop.write_arrays(path, arrays, {ABOUT: json.dumps(about)})
 
 
 def load_projection(path: str | Path) -> SavedProjection:
@@ -124,18 +130,18 @@ def load_projection(path: str | Path) -> SavedProjection:
     Raises:
       UserError: the file cannot be read, or holds no styles.
     """
-    arrays = read_tensors(Path(path))
+    contents = interop.read(Path(path))
+    arrays = {name: array for network in contents.networks.values() for name, array in network.arrays.items()}
     ws = arrays.pop("ws" if "ws" in arrays else "w", None)
     if ws is None or ws.ndim != 3 or ws.dtype.kind != "f" or not len(ws) or not np.isfinite(ws).all():
         raise UserError(f"{path} holds no styles: it must have finite numbers ws [N, L, w]; ganzoo project writes them")
-    count = len(ws)
-    names = arrays.pop("names", np.asarray([f"{i:04d}" for i in range(count)]))
+    count, about = len(ws), _about(path, contents.metadata.get(ABOUT))
+    names = about.pop("names", [f"{i:04d}" for i in range(count)])
     distances = arrays.pop("distances", np.zeros((0, count), np.float32))
-    about = _about(path, arrays.pop("about", None))
     noise = {name: arrays.pop(name) for name in list(arrays) if name.startswith(NOISE)}
-    if arrays:
-        raise UserError(f"{path} is no projection: it holds {', '.join(sorted(arrays))[:80]}")
-    is_whole = names.shape == (count,) and distances.shape[1:] == (count,)
+    if more := [named(name) for name in (*arrays, *contents.metadata) if name != ABOUT]:
+        raise UserError(f"{path} is no projection: it also holds {', '.join(more[:5])}")
+    is_whole = isinstance(names, list) and len(names) == count and distances.shape[1:] == (count,)
     if not is_whole or not all(maps.ndim == 3 and len(maps) == count for maps in noise.values()):
         raise UserError(f"{path} is damaged: names, distances and noise maps must be of {count} images, as ws is")
     return SavedProjection(
@@ -143,7 +149,7 @@ def load_projection(path: str | Path) -> SavedProjection:
         ws=ws.astype(np.float32),
         noise={name.removeprefix(NOISE): maps.astype(np.float32) for name, maps in noise.items()},
         names=tuple(map(str, names)),
-        stems=tuple(file_stems(names.tolist())),
+        stems=tuple(file_stems(names)),
         distances=distances,
         about=about,
     )
@@ -163,14 +169,14 @@ def digest(sampler: Sampler) -> str:
     return content.hexdigest()[:16]
 
 
-def _about(path: str | Path, text: np.ndarray | None) -> dict[str, Any]:
+def _about(path: str | Path, text: str | None) -> dict[str, Any]:
     if text is None:
         return {}
     try:
-        about = json.loads(str(text))
-        version = about["version"]
+        about = dict(json.loads(text))
+        version = about.pop("version")
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise UserError(f"{path} is damaged: its array about is no JSON text of ganzoo project") from error
+        raise UserError(f"{path} is damaged: its text {ABOUT} is not JSON as ganzoo project writes it") from error
     if version != VERSION:
         raise UserError(f"{path} is a projection of version {version!r}; this ganzoo reads {VERSION}; project again")
     return about
