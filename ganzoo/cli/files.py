@@ -31,15 +31,16 @@ class Inspect:
 
 @dataclass(frozen=True)
 class Convert:
-    """Write a model as a .safetensors file, or as a state dict of the original code."""
+    """Write a model as a .safetensors file, or in a format of the original code."""
 
     model: ModelArgument
     """A run folder, a file that `ganzoo inspect` can read, or hf:owner/name."""
     out: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="FILE")]
-    """The file to write: .safetensors, or .npz for the original names; or hf:owner/name to upload it."""
+    """The file to write: .safetensors; with original names also .npz or .pkl; or hf:owner/name to upload it."""
     names: Literal["ganzoo", "original"] = "ganzoo"
     """Names of the arrays: this library's, with the config in the header of the file, or those of the original code,
-    such as G.mapping.fc0.weight."""
+    such as G.mapping.fc0.weight. A .pkl is of StyleGAN2, and opens where the repository stylegan2-ada-pytorch is on the
+    path of Python (without its CUDA extensions)."""
     generator_only: bool = False
     """Write only the EMA of the generator, which makes images; leave out the discriminator and the last weights."""
     model_file: ModelFile = None
@@ -57,20 +58,22 @@ class Convert:
         if self.out.startswith(hub.PREFIX):
             with tempfile.TemporaryDirectory() as folder:
                 file = Path(folder) / hub.split(self.out)[1].rpartition("/")[2]
-                self._write(file, converted)
+                notes = self._write(file, converted)
                 hub.push(file, self.out)
         else:
-            self._write(Path(self.out), converted)
-        for note in converted.notes:
+            notes = self._write(Path(self.out), converted)
+        for note in (*converted.notes, *notes):
             print(f"note: {note}")
         print(f"{gan} -> {self.out}")
 
-    def _write(self, path: Path, converted: interop.Converted) -> None:
+    def _write(self, path: Path, converted: interop.Converted) -> tuple[str, ...]:
+        """Write the model, and return notes on what the file lacks."""
         if self.names == "original":
-            interop.write_arrays(path, interop.originals(converted))
-            return
-        require(path.suffix == ".safetensors", "out", str(path), "end in .safetensors")
+            return interop.save_originals(path, converted)
+        must = "end in .safetensors; .npz and .pkl are for --names original"
+        require(path.suffix == ".safetensors", "out", str(path), must)
         interop.save(path, converted)
+        return ()
 
 
 @dataclass(frozen=True)

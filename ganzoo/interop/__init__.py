@@ -3,7 +3,7 @@
 from ganzoo.interop.contents import Contents, Network, read, read_tensors
 from ganzoo.interop.convert import Converted, convert, mirror_generator
 from ganzoo.interop.describe import describe, list_arrays
-from ganzoo.interop.exchange import from_exchange, is_exchange, originals, save, write_arrays
+from ganzoo.interop.exchange import from_exchange, is_exchange, originals, save, save_originals, write_arrays
 from ganzoo.interop.export import export
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "read",
     "read_tensors",
     "save",
+    "save_originals",
     "write_arrays",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 from ganzoo.errors import UserError
 from ganzoo.interop import exchange
 from ganzoo.interop.contents import Contents
-from ganzoo.interop.convert import convert, family_of
+from ganzoo.interop.convert import SETTINGS, convert, family_of
 from ganzoo.interop.machine import named
 
 WIDTH = 110
@@ -29,7 +29,8 @@ def describe(contents: Contents) -> list[str]:
         known = f", {model}" if model else ""
         lines.append(f"  {named(name):{width}} {kind} {len(network.arrays)} arrays, {values:,} values{known}")
         lines += _lines(network.settings, "    ")
-    return [*lines, *_model(contents), *_lines(contents.facts, "  ")]
+    facts = {name: fact for name, fact in contents.facts.items() if name != SETTINGS}
+    return [*lines, *_model(contents), *_lines(facts, "  ")]
 
 
 def list_arrays(contents: Contents) -> list[str]:

@@ -8,6 +8,7 @@ Arrays have their names in a train state (``ema.params.mapping.dense0.kernel``).
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,16 @@ from ganzoo.disk import write_whole
 from ganzoo.errors import UserError
 from ganzoo.interop import nvidia_pickle
 from ganzoo.interop.contents import Contents, plain
-from ganzoo.interop.convert import FAMILIES, KIND_OF, NETWORK_OF, SETTINGS, Converted, settings_of, variables_of
+from ganzoo.interop.convert import (
+    FAMILIES,
+    KIND_OF,
+    NETWORK_OF,
+    SETTINGS,
+    Converted,
+    mirror_generator,
+    settings_of,
+    variables_of,
+)
 from ganzoo.interop.machine import named
 
 KEY, VERSION = "ganzoo", 2
@@ -90,7 +100,7 @@ def originals(converted: Converted) -> dict[str, np.ndarray]:
     return result
 
 
-def save_originals(path: Path, converted: Converted) -> None:
+def save_originals(path: Path, converted: Converted) -> tuple[str, ...]:
     """Write a model under its original names; the file appears only when complete.
 
     A ``.safetensors`` or ``.npz`` file has the arrays of ``originals``, and beside them the config and the arguments of
@@ -101,18 +111,25 @@ def save_originals(path: Path, converted: Converted) -> None:
       path: file name with one of the three suffixes.
       converted: the model, with all fields of its config.
 
+    Returns:
+      Notes on what the file lacks, one line each.
+
     Raises:
       UserError: the original code has no such network, the suffix is another one, or the file cannot be written.
     """
-    arrays, fields = originals(converted), dict(converted.fields)
-    names = tuple(name for name in NETWORK_OF if any(key.startswith(f"{name}.") for key in arrays))
-    settings = settings_of(converted.model, fields, names)
+    if path.suffix == ".pkl" and converted.model != "stylegan2":
+        raise UserError(f"{path}: pickles of original {converted.model} are not written; write .safetensors or .npz")
+    if path.suffix == ".pkl":  # the loader there wants both generators
+        converted = replace(converted, weights=mirror_generator(converted.weights))
+    arrays = originals(converted)
+    names = tuple(name for name in ("G", "D", "G_ema") if any(key.startswith(f"{name}.") for key in arrays))
+    settings = settings_of(converted.model, dict(converted.fields), names)
     if path.suffix != ".pkl":
         write_arrays(path, arrays, {SETTINGS: json.dumps(settings)})
-    elif converted.model != "stylegan2":
-        raise UserError(f"{path}: pickles of original {converted.model} are not written; write .safetensors or .npz")
-    else:
-        _write(path, nvidia_pickle.snapshot(arrays, settings))
+        return ()
+    _write(path, nvidia_pickle.snapshot(arrays, settings))
+    lacks = "the file has no discriminator: pickle.load opens it, but legacy.load_network_pkl wants one"
+    return () if "D" in names else (lacks,)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:

@@ -17,7 +17,7 @@ from ganzoo.interop.machine import named
 from ganzoo.interop.settings import Rules, assumed, flat, interpret
 from ganzoo.interop.shapes import Fields, Found, Weights, count, needed, resolutions, widths
 from ganzoo.interop.stylegan2_names import GENERATOR, TF_GENERATOR, discriminator_table, tensorflow_table
-from ganzoo.nn.pyramid import pyramid
+from ganzoo.nn.pyramid import pyramid, size_of
 
 Kind = Literal["G", "D", "TensorFlow G", "TensorFlow D"]
 SIGNS: Mapping[Kind, re.Pattern[str]] = {
@@ -272,7 +272,6 @@ def _size_fields(height: int, width: int, doublings: int) -> Fields:
 
 def _smallest(fields: Fields) -> tuple[int, int]:
     """Return the height and width of the smallest feature map of a config."""
-    sizes = (fields["image_size"], fields.get("smallest_size"))
-    image, smallest = (tuple(size) if isinstance(size, list) else size for size in sizes)
-    level = pyramid(image, 1, 1, smallest)[0]
+    smallest = fields.get("smallest_size")
+    level = pyramid(size_of(fields["image_size"]), 1, 1, None if smallest is None else size_of(smallest))[0]
     return level.height, level.width
