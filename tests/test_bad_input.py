@@ -201,7 +201,7 @@ def cut(at: Path) -> Path:
 
 DATA = {  # what is there -> (how it is made, what the answer must contain)
     "nothing": (lambda at: at / "set", ("no data set", "set")),
-    "a text file": (written("set.txt", b"hello"), ("set.txt", "a broken .zip file")),
+    "a text file": (written("set.txt", b"hello"), ("set.txt", "is no data set but a table")),
     "an empty file": (written("set.zip", b""), ("set.zip", "a broken .zip file")),
     "an empty folder": (lambda at: write_folder(at / "set", {".hidden": b""}), ("no images in this folder", ".png")),
     "no pictures": (lambda at: write_folder(at / "set", {"a.txt": b"x"}), ("set: no images", ".jpeg")),
@@ -211,7 +211,7 @@ DATA = {  # what is there -> (how it is made, what the answer must contain)
     ),
     "a text called .png": (
         lambda at: write_folder(at / "set", {"a.png": PNG, "b.png": b"hello"}),
-        ("b.png (not a PNG, JPEG or WebP image)", "--on-bad-file skip"),
+        ("b.png (not a PNG, JPEG, WebP", "--on-bad-file skip"),
     ),
     "an empty picture": (lambda at: write_folder(at / "set", {"a.png": b""}), ("a.png", "1 of 1 images")),
     "a folder called .zip": (lambda at: write_folder(at / "set.zip", {"a.txt": b""}), ("set.zip: no images",)),

@@ -1,4 +1,4 @@
-"""Data sets read by index: the built-in digits, folders and .zip files of images, and TFDS.
+"""Data sets read by index: the built-in digits, images in folders, archives and parquet files, and TFDS.
 
 >>> dataset = open_dataset(DataConfig(data="digits"), image_shape=(32, 32, 1))
 >>> batch = dataset.read(positions(seed=0, size=len(dataset), start=0, count=64))
@@ -6,25 +6,32 @@
 ((64, 32, 32, 1), (64, 10))
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from ganzoo.data.config import DataConfig
+from ganzoo.data.config import MAX_PIXELS, DataConfig
 from ganzoo.data.dataset import Dataset, size_in_bytes
 from ganzoo.data.digits import open_digits
-from ganzoo.data.files import open_folder, open_zip
-from ganzoo.data.images import Target, decode, reason
+from ganzoo.data.files import ARCHIVES, open_files
+from ganzoo.data.formats import BYTES_PER_PIXEL, reason
+from ganzoo.data.images import Target, decode
 from ganzoo.data.loading import Progress, complain, load
 from ganzoo.data.order import epoch_permutation, positions
+from ganzoo.data.several import joined
 from ganzoo.data.source import Source
+from ganzoo.data.survey import Found, survey
 from ganzoo.data.tfds import PREFIX, open_tfds
+from ganzoo.disk import kind_of, read_regular, user_path
 from ganzoo.errors import UserError
 
 __all__ = [
     "DataConfig",
     "Dataset",
+    "Found",
     "epoch_permutation",
+    "inspect",
     "open_dataset",
     "positions",
     "read_images",
@@ -44,8 +51,8 @@ def open_dataset(config: DataConfig, image_shape: tuple[int, int, int], progress
         UserError: the data set does not exist, cannot be read, or holds no images or broken ones, its labels are
             invalid, or ``image_shape`` is impossible. The message names the file and the remedy.
     """
-    target = Target(*image_shape, crop=config.crop, resize_filter=config.resize_filter)
-    source = _open_source(config)
+    target = Target(*image_shape, crop=config.crop, resize_filter=config.resize_filter, max_pixels=config.max_pixels)
+    source = _open_sources(config)
     keep = size_in_bytes(len(source.names), target, source.labels) <= config.memory_budget_mib * 2**20
     pixels, bad = load(source, target, keep=keep, workers=config.workers, progress=progress)
     if bad and (config.on_bad_file == "fail" or len(bad) == len(source.names)):
@@ -63,11 +70,21 @@ def open_dataset(config: DataConfig, image_shape: tuple[int, int, int], progress
         mirror=config.mirror,
         skipped=tuple((source.names[index], why) for index, why in bad),
         workers=config.workers,
+        found=survey(source),
     )
 
 
+def inspect(config: DataConfig) -> Found:
+    """Return the sizes, channels and labels of a data set, from the heads of a few of its files.
+
+    Raises:
+        UserError: as ``open_dataset``, but for broken images, which are left out.
+    """
+    return survey(_open_sources(config))
+
+
 def read_images(path: Path, image_shape: tuple[int, int, int]) -> np.ndarray:
-    """Return an image file, or those in a folder or .zip, cut and resized: uint8 [N, H, W, C].
+    """Return an image file, or those in a folder or an archive, cut and resized: uint8 [N, H, W, C].
 
     Raises:
         UserError: there are none, or one cannot be read.
@@ -76,10 +93,11 @@ def read_images(path: Path, image_shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def read_named_images(path: Path, image_shape: tuple[int, int, int]) -> tuple[np.ndarray, list[str]]:
-    """Return what ``read_images`` returns, and the N names of the files; in a folder or .zip, their paths in it."""
-    if path.is_file() and path.suffix.lower() != ".zip":
+    """Return what ``read_images`` returns, and the N names of the files; in a folder or archive, their paths in it."""
+    path = user_path(path)
+    if kind_of(path) == "file" and not path.name.lower().endswith(ARCHIVES):
         try:
-            return decode(path.read_bytes(), Target(*image_shape))[None], [path.name]
+            return decode(read_regular(path, BYTES_PER_PIXEL * MAX_PIXELS), Target(*image_shape))[None], [path.name]
         except Exception as error:  # whatever Pillow raises for a broken file
             raise UserError(f"{path} cannot be read: {reason(error)}") from error
     dataset = open_dataset(DataConfig(data=str(path)), image_shape)
@@ -87,17 +105,25 @@ def read_named_images(path: Path, image_shape: tuple[int, int, int]) -> tuple[np
     return np.asarray(dataset.read(np.arange(len(dataset)))["image"]), names
 
 
-def _open_source(config: DataConfig) -> Source:
-    if config.data == "digits":
+def _open_sources(config: DataConfig) -> Source:
+    """Open the data set of a config, or several joined by commas unless there is a path of that name."""
+    names = [config.data]
+    if "," in config.data and kind_of(user_path(config.data)) == "nothing":
+        names = [name for part in config.data.split(",") if (name := part.strip())]
+    source = joined([_open_source(name, config) for name in names])
+    if config.labels == "none" and not source.why_unlabelled:
+        return replace(source, why_unlabelled="leave out --labels none to use those of the data set")
+    return source
+
+
+def _open_source(name: str, config: DataConfig) -> Source:
+    if name == "digits":
         return open_digits(config.labels)
-    if config.data.startswith(PREFIX):
-        return open_tfds(config)
-    path = Path(config.data).expanduser()
-    try:
-        if path.is_dir():
-            return open_folder(path, config.labels)
-        if path.is_file():
-            return open_zip(path, config.labels)
-    except PermissionError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
-    raise UserError(f'no data set {config.data!r}: give "digits", a folder, a .zip file or "tfds:NAME"')
+    if name.startswith(PREFIX):
+        return open_tfds(name, config)
+    path = user_path(name)
+    if kind_of(path) == "nothing":
+        raise UserError(
+            f'no data set {name!r}: give "digits", a folder, a .zip file or a .tar file of images, or "tfds:NAME"'
+        )
+    return open_files(path, config)

@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from ganzoo.config import CountOrZero, check_fields, require
+from ganzoo.config import Count, CountOrZero, check_fields, require
 
 LabelMode = Literal["auto", "none"]
 CropMode = Literal["center", "none"]
 ResizeFilter = Literal["lanczos", "bicubic", "bilinear", "hamming", "box", "nearest"]
 BadFileMode = Literal["fail", "skip"]
+
+MAX_PIXELS = 250_000_000
+"""Largest number of pixels of an image file by default: four copies of it, at 4 bytes a pixel, fit in 4 GB."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +23,13 @@ class DataConfig:
     """
 
     data: str = "digits"
-    """Data set: "digits" (built in), a folder, a .zip file, or a prepared TFDS set "tfds:NAME[/CONFIG][:VERSION]"."""
+    """Data set: "digits", a folder, .zip, .tar or .parquet of images, "tfds:NAME", or several joined by commas."""
     data_dir: str | None = None
     """Folder of the prepared TFDS data sets; by default $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
     split: str = "train"
-    """Split of a TFDS data set, e.g. "train", "test" or "train[:90%]"; other sources have no splits."""
+    """Split of a TFDS data set, e.g. "test" or "train[:90%]"; of parquet files, those of that name."""
     labels: LabelMode = "auto"
-    """"auto" reads the labels of the data set (dataset.json, else first-level folders); "none" ignores them."""
+    """"auto" reads the labels of the data set (dataset.json, metadata.jsonl, .csv, or folders); "none" ignores them."""
     mirror: bool = False
     """Double the data set by mirroring every image horizontally: image i >= n is the mirror of image i - n."""
     crop: CropMode = "center"
@@ -37,6 +40,8 @@ class DataConfig:
     """What to do with pictures that cannot be decoded: "fail" lists them and stops, "skip" leaves them out."""
     memory_budget_mib: CountOrZero = 2048
     """MiB of uint8 pixels and float32 labels up to which a set stays decoded in memory and on the device."""
+    max_pixels: Count = MAX_PIXELS
+    """Largest number of pixels of an image file; raise it for larger scans that you trust."""
     workers: CountOrZero = 0
     """Decoding threads; 0 means one per core. Pictures up to about 64 x 64 pixels are read fastest by 1."""
 

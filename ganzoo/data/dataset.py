@@ -1,5 +1,6 @@
 """An open data set: its properties, and reading by index."""
 
+import textwrap
 from collections.abc import Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass
@@ -7,12 +8,14 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from ganzoo.data.images import Target, reason
+from ganzoo.data.formats import reason
+from ganzoo.data.images import CHANNELS, Target
 from ganzoo.data.labels import Labels
 from ganzoo.data.loading import thread_count
 from ganzoo.data.prefetch import ahead
-from ganzoo.data.source import Source, digest, printable
-from ganzoo.errors import UserError
+from ganzoo.data.source import Source, digest
+from ganzoo.data.survey import Found
+from ganzoo.errors import UserError, printable
 
 Batch = dict[str, np.ndarray]
 """``{"image": uint8 [N, H, W, C], "label": float32 [N, k]}``; ``"label"`` is absent without labels."""
@@ -41,11 +44,13 @@ class Dataset:
     """(name, reason) of every image that was left out because it cannot be decoded."""
     workers: int
     """Decoding threads; 0 for one per core."""
+    found: Found
+    """What the files hold before they are cut and resized."""
 
     @property
     def name(self) -> str:
         """Name and location of the data set, for display."""
-        return self.source.title
+        return printable(self.source.title, 200)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -61,6 +66,11 @@ class Dataset:
     def class_names(self) -> tuple[str, ...]:
         """k class names; empty without labels or if labels are vectors."""
         return self.labels.class_names if self.labels else ()
+
+    @cached_property
+    def present_classes(self) -> np.ndarray:
+        """Numbers of the classes that have images, int64, in order; empty without classes."""
+        return self.labels.present() if self.labels else np.empty(0, np.int64)
 
     @cached_property
     def in_memory(self) -> Batch | None:
@@ -116,13 +126,30 @@ class Dataset:
             for parts in batches:
                 yield {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
-    def describe(self) -> str:
-        """Return a short table of the contents of the data set and of how it is read."""
+    def check_labels(self, label_size: int) -> None:
+        """Raise ``UserError`` unless a model that wants label vectors of a length, 0 for none, can be trained on it."""
+        if label_size in (0, self.label_size):
+            return
+        if self.label_size:
+            found, remedy = f"has label vectors of length {self.label_size}", f"set --label-size {self.label_size}"
+        else:
+            found, remedy = "has no labels", "set --label-size 0 to train without labels"
+            remedy += f", or mend this: {self.source.why_unlabelled}" if self.source.why_unlabelled else ""
+        raise UserError(f"{self.name} {found}, the model wants {label_size}; {remedy}")
+
+    def describe(self, label_size: int | None = None) -> str:
+        """Return a short table of the contents of the data set and of how it is read.
+
+        Args:
+            label_size: length of the label vectors that the model wants, 0 for none; None if no model is known.
+        """
         height, width, channels = self.image_shape
         count = len(self.kept)
         crop = "center crop" if self.target.crop == "center" else "no crop"
+        notes = (*self.source.notes, *self.found.notes, *(self.labels.gaps() if self.labels else ()))
         rows = [
             ("data", self.name),
+            ("found", f"{self.found} -> {self._use(label_size)}"),
             ("images", f"{count:,} of {height} x {width} x {channels} (height x width x channels)"),
             ("mirror", f"yes, {len(self):,} images in all" if self.mirror else "no"),
             ("resize", f"{crop}, {self.target.resize_filter}"),
@@ -130,8 +157,19 @@ class Dataset:
             *([("skipped", f"{len(self.skipped):,} that cannot be decoded")] if self.skipped else []),
             ("labels", self._label_title()),
             *(("", line) for line in (self.labels.lines() if self.labels else [])),
+            *(row for note in notes for row in _wrapped("note", printable(note, 300))),
         ]
         return "\n".join(f"{key:<8} {value}".rstrip() for key, value in rows)
+
+    def _use(self, label_size: int | None) -> str:
+        """Say what becomes of the images and labels."""
+        height, width, channels = self.image_shape
+        images = f"{height} x {width} {CHANNELS[channels]}"
+        if label_size is None:
+            return f"read as {images}"
+        if label_size or not self.label_size:
+            return f"trained as {images} {'with' if label_size else 'without'} labels"
+        return f"trained as {images} without labels (--label-size {self.label_size} to use them)"
 
     def _decode(self, pictures: np.ndarray) -> np.ndarray:
         images = np.empty((len(pictures), *self.image_shape), np.uint8)
@@ -139,7 +177,7 @@ class Dataset:
             try:
                 images[place] = self.source.picture(index, self.target)
             except Exception as error:  # the image could be decoded when the data set was opened
-                name = printable(self.source.names[index])
+                name = printable(self.source.names[index], 200)
                 raise UserError(f"{self.name}: {name} cannot be read any more ({reason(error)}); restore it") from error
         return images
 
@@ -159,6 +197,12 @@ def size_in_bytes(count: int, target: Target, labels: Labels | None) -> int:
     """Return the bytes of ``count`` decoded images and their label vectors."""
     height, width, channels = target.shape
     return count * (height * width * channels + 4 * (labels.size if labels else 0))
+
+
+def _wrapped(key: str, text: str) -> list[tuple[str, str]]:
+    """Return rows of a table that fit a terminal of 80 columns."""
+    lines = textwrap.wrap(text, 70, break_on_hyphens=False)
+    return [(key if place == 0 else "", line) for place, line in enumerate(lines)]
 
 
 def _cut(indices: np.ndarray, parts: int) -> list[np.ndarray]:

@@ -9,7 +9,7 @@ from importlib.resources import files
 import numpy as np
 
 from ganzoo.data.config import LabelMode
-from ganzoo.data.images import Target, fit
+from ganzoo.data.images import Look, Target, fit
 from ganzoo.data.labels import of_classes
 from ganzoo.data.source import Source, digest
 
@@ -30,7 +30,9 @@ def open_digits(labels: LabelMode) -> Source:
         title="digits (built in)",
         names=[f"digit {index}" for index in range(len(images))],
         picture=picture,
+        look=lambda index: Look(*grey[index].shape, channels=1),
         labels=of_classes(classes, "0123456789") if labels == "auto" else None,
         content=content,
         revision=content,
+        why_unlabelled="leave out --labels none to use those of the digits" if labels == "none" else "",
     )

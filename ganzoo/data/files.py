@@ -1,134 +1,157 @@
-"""Image files in a folder or in a .zip file; both give the same arrays in the same order.
+"""Data sets of image files in a folder, a .zip or a .tar, which all give the same arrays in the same order.
 
-Image files end in .png, .jpg, .jpeg or .webp (in upper or lower case), are found at any depth, and are sorted by path;
-hidden files and folders are left out. Labels: see `ganzoo.data.labels`.
+Endings of image files: `ganzoo.data.formats.ENDINGS`. Their layout: `ganzoo.data.layout`. Labels: `ganzoo.data.labels`
+and `ganzoo.data.metadata`.
 """
 
-import os
-import threading
+import lzma
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+import zlib
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from ganzoo.data.config import LabelMode
-from ganzoo.data.images import Target, decode
+from ganzoo.data.config import DataConfig
+from ganzoo.data.formats import BYTES_PER_PIXEL
+from ganzoo.data.images import Look, Target, decode, look
 from ganzoo.data.labels import Labels, from_folders, from_json
+from ganzoo.data.layout import LABELS_FILE, METADATA_FILES, PARQUET, Layout, arrange, counted, refusal
+from ganzoo.data.metadata import Table, from_metadata
+from ganzoo.data.parquet import open_parquet
 from ganzoo.data.source import Source, digest
+from ganzoo.data.stores import Store, folder_store, tar_store, zip_store
+from ganzoo.disk import kind_of
 from ganzoo.errors import UserError
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
-LABELS_FILE = "dataset.json"
-
-Stamps = Mapping[str, tuple[int, int]]
-"""Path with ``/`` between its parts -> (size in bytes, a number that changes when the file is rewritten)."""
-Read = Callable[[str], bytes]
-"""Path -> content of the file; safe to call from several threads."""
-
-
-def open_folder(path: Path, labels: LabelMode) -> Source:
-    """Open the image files below the folder ``path``.
-
-    Raises:
-        UserError: the folder cannot be read, holds no image file, or has invalid labels.
-    """
-
-    def read(name: str) -> bytes:
-        return path.joinpath(name).read_bytes()
-
-    return _source(path, "folder", dict(_walk(path)), read, labels)
+_TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2")
+ARCHIVES = (".zip", *_TAR_ENDINGS, PARQUET)
+"""Endings of files that hold many images."""
+_BEGINNING = 512
+_TABLE_BYTES, _TABLE_BYTES_PER_IMAGE = 2**26, 2**10
+"""Largest size of a table of labels: of any, and for each image more."""
 
 
-def open_zip(path: Path, labels: LabelMode) -> Source:
-    """Open the image files in the .zip file ``path``, stored or compressed.
+def open_files(path: Path, config: DataConfig) -> Source:
+    """Open the images of a folder, a .zip, a .tar, or of parquet files.
 
     Raises:
-        UserError: the file is no intact .zip file, is encrypted, holds no image file, or has invalid labels.
+      UserError: ``path`` is nothing of that kind, cannot be read, is damaged, or holds no image file; or its labels are
+        invalid. The message says what it is, and the remedy.
     """
+    kind = kind_of(path)
+    if kind == "other":
+        raise UserError(f"{path} is a pipe, a socket or a device; give a folder, a .zip or a .tar of images")
+    if kind == "folder":
+        return _of_store(folder_store(path), config)
     try:
-        archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: a broken .zip file ({error}); download or pack it again") from None
+        with path.open("rb") as file:
+            first = file.read(_BEGINNING)
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error}); check its permissions") from None
-    entries = {entry.filename: entry for entry in archive.infolist() if not entry.is_dir()}
-    if any(entry.flag_bits & 1 for entry in entries.values()):
-        archive.close()
-        raise UserError(f"{path}: an encrypted .zip file; unpack it with its password and give the folder")
-    lock = threading.Lock()
-
-    def read(name: str) -> bytes:
-        with lock:  # all threads share one file handle; decoding, the costly part, happens outside of the lock
-            return archive.read(entries[name])
-
-    stamps = {name: (entry.file_size, entry.CRC) for name, entry in entries.items()}
-    return _source(path, "zip", stamps, read, labels)
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+    name = path.name.lower()
+    if first.lstrip()[:1] == b"<" or first.startswith(b"version https://git-lfs"):
+        raise refusal(path, first)
+    if first.startswith(b"PK") or name.endswith(".zip"):
+        return _of_store(zip_store(path), config)
+    if first[257:262] == b"ustar" or name.endswith(_TAR_ENDINGS):
+        return _of_store(tar_store(path), config)
+    if first.startswith(b"PAR1") or name.endswith(PARQUET):
+        return open_parquet(path, [path], (), config)
+    raise refusal(path, first)
 
 
-def _walk(root: Path) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Yield (path, stamp) of every wanted file below ``root``; symbolic links are followed, but never in a circle."""
-
-    def fail(error: OSError) -> None:
-        raise UserError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions") from None
-
-    seen = set()
-    for folder, folders, files in os.walk(root, onerror=fail, followlinks=True):
-        if os.path.realpath(folder) in seen:
-            folders.clear()
-            continue
-        seen.add(os.path.realpath(folder))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in files:
-            file = Path(folder, name)
-            if _is_wanted(name):
-                yield file.relative_to(root).as_posix(), _stamp(file)
-
-
-def _stamp(file: Path) -> tuple[int, int]:
-    try:
-        status = file.stat()
-    except OSError:  # a dangling link; reading the file reports the error
-        return -1, 0
-    return status.st_size, status.st_mtime_ns
-
-
-def _is_wanted(name: str) -> bool:
-    return name == LABELS_FILE or name.lower().endswith(EXTENSIONS)
-
-
-def _is_picture(path: str) -> bool:
-    hidden = any(part.startswith(".") for part in path.split("/"))
-    return not hidden and path.lower().endswith(EXTENSIONS)
-
-
-def _source(path: Path, kind: str, stamps: Stamps, read: Read, labels: LabelMode) -> Source:
-    names = sorted(filter(_is_picture, stamps))
-    if not names:
-        raise UserError(f"{path}: no images in this {kind}; it must hold {', '.join(EXTENSIONS)} files")
+def _of_store(store: Store, config: DataConfig) -> Source:
+    path, layout = store.path, arrange(store)
+    if layout.parquets:
+        if store.kind != "folder":
+            raise UserError(f"{path}: parquet files in a {store.kind}; unpack it and give the folder")
+        return open_parquet(path, [path / name for name in layout.parquets], layout.notes, config)
+    names, most = layout.images, config.max_pixels * BYTES_PER_PIXEL + _TABLE_BYTES
 
     def picture(index: int, target: Target) -> np.ndarray:
-        return decode(read(names[index]), target)
+        return decode(store.read(names[index], most), target)
 
-    sizes = [str(stamps[name][0]) for name in names]
-    dates = [str(stamps[name][1]) for name in names]
+    def looked(index: int) -> Look:
+        return look(store.read(names[index], most), config.max_pixels)
+
+    labels, notes = _labels(store, layout) if config.labels == "auto" else (None, [])
+    sizes = [str(store.stamps[name][0]) for name in names]
+    dates = [str(store.stamps[name][1]) for name in names]
     content = digest(lines=[*names, *sizes])
     return Source(
-        title=f"{path} ({kind})",
+        title=f"{path} ({store.kind})",
         names=names,
         picture=picture,
-        labels=_labels(path, names, stamps, read) if labels == "auto" else None,
+        look=looked,
+        labels=labels,
         content=content,
         revision=digest(content, str(path.resolve()), path.stat().st_mtime_ns, lines=dates),
+        notes=(*layout.notes, *notes),
+        why_unlabelled="" if labels or not notes else notes[0],
     )
 
 
-def _labels(path: Path, names: list[str], stamps: Stamps, read: Read) -> Labels | None:
-    if LABELS_FILE not in stamps:
-        return from_folders(names)
-    where = f"{path}/{LABELS_FILE}"
+def _labels(store: Store, layout: Layout) -> tuple[Labels | None, list[str]]:
+    """Return the labels, and what is to be said of them; where there are none, the reason comes first."""
+    root = layout.root
+    names = [name.removeprefix(root) for name in layout.images]
+    notes = [
+        f"{table} is not used: not all images lie in its folder"
+        for table in layout.tables
+        if PurePosixPath(table).name == LABELS_FILE and table != root + LABELS_FILE
+    ]
+    if root + LABELS_FILE in layout.tables:
+        return _from_json(store, layout, names, notes)
+    tables = [
+        Table(table.removesuffix(PurePosixPath(table).name), f"{store.path}/{table}", _text(store, table, len(names)))
+        for table in layout.tables
+        if PurePosixPath(table).name in METADATA_FILES
+    ]
+    if tables:
+        labels, said = from_metadata(tables, layout.images)
+        notes = [*notes, *said]
+        if labels:
+            return labels, notes
+    labels, said = from_folders(names)
+    if labels is None:
+        return None, [*notes, *said]
+    taken = [f"the classes are the folders in {root}"] if root else []
+    return labels, [*notes, *taken, *said, *_empty_folders(store, root, labels)]
+
+
+def _from_json(store: Store, layout: Layout, names: list[str], notes: list[str]) -> tuple[Labels | None, list[str]]:
+    table = layout.root + LABELS_FILE
+    text = _text(store, table, len(names))
+    inner = [name.removeprefix(layout.folder) for name in layout.images]
+    labels = from_json(text, names, f"{store.path}/{table}", (layout.images, inner))
+    if labels is None:
+        return None, [f'{table} says "labels": null', *notes]
+    return labels, [*([f"the labels are those of {table}"] if layout.root else []), *notes]
+
+
+def _text(store: Store, table: str, images: int) -> bytes:
+    where = f"{store.path}/{table}"
     try:
-        text = read(LABELS_FILE)
-    except (OSError, zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+        return store.read(table, _TABLE_BYTES + _TABLE_BYTES_PER_IMAGE * images)
+    except UserError as error:
+        raise UserError(f"{where}: {error}; rewrite the file, or pass --labels none") from None
+    except MemoryError:
+        raise UserError(f"{where}: too large for the memory; pass --labels none") from None
+    except (
+        OSError,
+        ValueError,
+        zipfile.BadZipFile,
+        NotImplementedError,
+        EOFError,
+        zlib.error,
+        lzma.LZMAError,
+    ) as error:
         raise UserError(f"{where}: cannot be read ({error}); rewrite the file, or pass --labels none") from None
-    return from_json(text, names, where)
+
+
+def _empty_folders(store: Store, root: str, labels: Labels) -> list[str]:
+    """Return a sentence about the folders beside those of classes that hold no image."""
+    inside = [name.removeprefix(root) for name in store.folders if name.startswith(root)]
+    beside = sorted({name for name in inside if name and "/" not in name} - {*labels.class_names, "__MACOSX"})
+    empty = [name for name in beside if not name.startswith(".")]
+    return [f"no class, without an image: {counted(empty, 'folder')}"] if empty else []

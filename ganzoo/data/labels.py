@@ -1,21 +1,28 @@
 """Labels of a data set: one class or one vector per image.
 
 Labels come from a ``dataset.json`` in NVIDIA's layout, ``{"labels": [["path", label], ...]}`` with class numbers or
-vectors (``null`` for no labels), or else from the names of the first-level folders.
+vectors (``null`` for no labels), or else from the names of the folders. Hugging Face's tables: `ganzoo.data.metadata`.
 """
 
 import json
-from collections.abc import Sequence
+import reprlib
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ganzoo.errors import UserError
+from ganzoo.errors import UserError, printable
 
 MOST_CLASSES = 65_536
 """Largest number of classes; a larger class number is probably an identifier."""
+MISSING = object()
+"""What stands for a label that is not given."""
+_PARTS = ("train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval")
+"""Names, in lower case, of folders that are parts of a set and no classes."""
 _LARGEST = float(np.finfo(np.float32).max)
+_SHOWN = 32
 
 
 @dataclass(frozen=True)
@@ -45,17 +52,34 @@ class Labels:
         """Return the labels of the images ``indices`` (int [N]), with all classes."""
         return Labels(self.values[indices], self.size, self.class_names)
 
+    def present(self) -> np.ndarray:
+        """Return the classes that have images, int64, in order; empty if labels are vectors."""
+        return np.unique(self.values) if self.class_names else np.empty(0, np.int64)
+
     def lines(self, most: int = 10) -> list[str]:
-        """Return a line with the count of each class, at most ``most`` by name and the rest in one; [] for vectors."""
+        """Return a line for each class with images, at most ``most`` by name and the rest in one; [] for vectors."""
         if not self.class_names:
             return []
         counts = np.bincount(self.values, minlength=self.size)
-        shown = self.size if self.size <= most + 1 else most
-        width = max(len(name) for name in self.class_names[:shown])
-        lines = [f"{name:<{width}}  {count:>9,}" for name, count in zip(self.class_names[:shown], counts, strict=False)]
-        if rest := counts[shown:].tolist():
+        present = self.present().tolist()
+        shown = present if len(present) <= most + 1 else present[:most]
+        names = [printable(self.class_names[number], _SHOWN) for number in shown]
+        width = max(map(len, names), default=0)
+        lines = [f"{name:<{width}}  {counts[number]:>9,}" for name, number in zip(names, shown, strict=True)]
+        if rest := [counts[number] for number in present[len(shown) :]]:
             lines.append(f"and {len(rest):,} more classes of {min(rest):,} to {max(rest):,} images")
         return lines
+
+    def gaps(self) -> list[str]:
+        """Return a sentence about classes without images; [] if there are none."""
+        absent = sorted(set(range(len(self.class_names))) - set(self.present().tolist()))
+        if not absent:
+            return []
+        shown = ", ".join(printable(self.class_names[number], _SHOWN) for number in absent[:5])
+        more = ", ..." if len(absent) > 5 else ""
+        return [
+            f"{len(absent):,} of {self.size:,} classes have no images and are never drawn in samples: {shown}{more}"
+        ]
 
 
 def of_classes(numbers: Sequence[int], class_names: Sequence[str]) -> Labels:
@@ -63,32 +87,41 @@ def of_classes(numbers: Sequence[int], class_names: Sequence[str]) -> Labels:
     return Labels(np.asarray(numbers, np.int64), len(class_names), tuple(class_names))
 
 
-def from_folders(names: Sequence[str]) -> Labels | None:
+def of_names(values: Sequence[str]) -> Labels:
+    """Build labels from n names of classes, numbered in sorted order."""
+    classes = sorted(set(values))
+    number = {name: index for index, name in enumerate(classes)}
+    return of_classes([number[value] for value in values], classes)
+
+
+def from_folders(names: Sequence[str]) -> tuple[Labels | None, list[str]]:
     """Build labels from the names of the first-level folders, numbered in sorted order.
+
+    Where these are parts of a set, such as train and val, the folders in them are the classes.
 
     Args:
         names: paths of the images with ``/`` between their parts.
 
     Returns:
-        Labels, or None unless every image is in a sub-folder and there are at least two sub-folders.
+        Labels and what is to be said of them. Labels are None unless every image is in a sub-folder and there are at
+        least two sub-folders.
     """
-    if any("/" not in name for name in names):
-        return None
-    folders = [name.split("/", 1)[0] for name in names]
-    classes = sorted(set(folders))
-    if len(classes) < 2:
-        return None
-    number = {name: index for index, name in enumerate(classes)}
-    return of_classes([number[folder] for folder in folders], classes)
+    if not all("/" in name and name.split("/", 1)[0].lower() in _PARTS for name in names):
+        return _by_folder(names)
+    labels, notes = _by_folder([name.split("/", 1)[1] for name in names])
+    parts = ", ".join(sorted({name.split("/", 1)[0] for name in names}))
+    what = "the folders in them are the classes" if labels else "they are no classes"
+    return labels, [f"parts of the set, read together: {parts}; {what}", *notes]
 
 
-def from_json(text: bytes, names: Sequence[str], where: str) -> Labels | None:
+def from_json(text: bytes, names: Sequence[str], where: str, others: Sequence[Sequence[str]] = ()) -> Labels | None:
     """Build labels from the text of a ``dataset.json``; entries for absent images are ignored.
 
     Args:
         text: content of the file.
-        names: paths of the images with ``/`` between their parts.
+        names: paths of the images, relative to the folder of the file, with ``/`` between their parts.
         where: name of the file, for messages.
+        others: other lists of paths of the same images, used if the file has none of ``names``.
 
     Returns:
         Labels, or None if the file says ``"labels": null``.
@@ -100,21 +133,70 @@ def from_json(text: bytes, names: Sequence[str], where: str) -> Labels | None:
     table = _read_table(text, where)
     if table is None:
         return None
-    missing = [name for name in names if name not in table]
+    candidates = [(found, matched(table, found)) for found in (names, *others)]
+    known = [values for _, values in candidates if any(value is not MISSING for value in values)]
+    return of_values(known[0] if known else candidates[0][1], names, where)
+
+
+def matched(table: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
+    """Return the values of a table for names, or `MISSING`.
+
+    A name that is not in the table has the value of one that differs only in letter case, Unicode form or separators,
+    if all such names have the same value.
+    """
+    if all(name in table for name in names):
+        return [table[name] for name in names]
+    folded: dict[str, Any] = {}
+    for name, value in table.items():
+        key = _folded(name)
+        folded[key] = value if folded.get(key, value) == value else MISSING
+    return [table[name] if name in table else folded.get(_folded(name), MISSING) for name in names]
+
+
+def of_values(values: Sequence[Any], names: Sequence[str], where: str) -> Labels:
+    """Build labels from class numbers, or from vectors, one for each name; raises as ``from_json``."""
+    missing = [name for name, value in zip(names, values, strict=True) if value is MISSING]
     if missing:
         raise UserError(
-            f"{where}: no label for {missing[0]!r}{_others(len(missing) - 1)}; add the entries, or pass --labels none"
+            f"{where}: no label for {_quoted(missing[0])}{_others(len(missing) - 1)}; add the entries, or pass "
+            f"--labels none"
         )
-    values = [table[name] for name in names]
-    if isinstance(values[0], list):
-        return _vectors(values, names, where)
-    return _classes(values, names, where)
+    return (_vectors if isinstance(values[0], list) else _classes)(values, names, where)
+
+
+def _by_folder(names: Sequence[str]) -> tuple[Labels | None, list[str]]:
+    """Build labels from first-level folders, whatever their names."""
+    folders = sorted({name.split("/", 1)[0] for name in names if "/" in name})
+    strays = [name for name in names if "/" not in name]
+    if strays and len(folders) > 1:
+        count = "1 image lies" if len(strays) == 1 else f"{len(strays):,} images lie"
+        where = f"{count} outside of the {len(folders):,} folders ({printable(strays[0], 40)})"
+        return None, [f"{where}: move or remove what is outside to use the folders as classes"]
+    if strays or len(folders) < 2:
+        return None, []
+    return of_names([name.split("/", 1)[0] for name in names]), _alike(folders)
+
+
+def _alike(classes: Sequence[str]) -> list[str]:
+    """Return a sentence about classes whose names differ in letter case only."""
+    first: dict[str, str] = {}
+    for name in classes:
+        if (other := first.setdefault(_folded(name), name)) != name:
+            pair = f"{printable(other, _SHOWN)} and {printable(name, _SHOWN)}"
+            return [f"two classes differ in letter case only: {pair}"]
+    return []
+
+
+def _folded(name: str) -> str:
+    """Return a path in one of the forms that file systems take for the same."""
+    parts = unicodedata.normalize("NFC", name.casefold()).replace("\\", "/").split("/")
+    return "/".join(part for part in parts if part not in ("", "."))
 
 
 def _read_table(text: bytes, where: str) -> dict[str, Any] | None:
     try:
         content = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, MemoryError) as error:
         raise UserError(f"{where}: not valid JSON ({error}); rewrite the file, or pass --labels none") from None
     if not isinstance(content, dict) or "labels" not in content:
         raise UserError(f'{where}: no "labels" entry; write {{"labels": [["path", label], ...]}} or {{"labels": null}}')
@@ -126,35 +208,37 @@ def _read_table(text: bytes, where: str) -> dict[str, Any] | None:
     for place, entry in enumerate(content["labels"]):
         if not isinstance(entry, list) or len(entry) != 2 or not isinstance(entry[0], str):
             raise UserError(f'{where}: entry {place} of "labels" is not a ["path", label] pair: {_short(entry)}')
-        name = entry[0].replace("\\", "/")
+        name = entry[0].replace("\\", "/").removeprefix("./")
         if name in table and table[name] != entry[1]:
-            raise UserError(f"{where}: two different labels for {name!r}; keep one of them")
+            raise UserError(f"{where}: two different labels for {_quoted(name)}; keep one of them")
         table[name] = entry[1]
     return table
 
 
-def _classes(values: list[Any], names: Sequence[str], where: str) -> Labels:
+def _classes(values: Sequence[Any], names: Sequence[str], where: str) -> Labels:
     for name, value in zip(names, values, strict=True):
         if isinstance(value, list):
-            raise UserError(f"{where}: {name!r} has a vector but {names[0]!r} a number; use one kind for all")
+            raise UserError(
+                f"{where}: {_quoted(name)} has a vector but {_quoted(names[0])} a number; use one kind for all"
+            )
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < MOST_CLASSES:
             allowed = f"a class is a whole number from 0 to {MOST_CLASSES - 1:,}"
-            raise UserError(f"{where}: the label of {name!r} is {_short(value)}; {allowed}")
+            raise UserError(f"{where}: the label of {_quoted(name)} is {_short(value)}; {allowed}")
     return of_classes(values, [str(number) for number in range(max(values) + 1)])
 
 
-def _vectors(values: list[Any], names: Sequence[str], where: str) -> Labels:
-    size = len(values[0])
+def _vectors(values: Sequence[Any], names: Sequence[str], where: str) -> Labels:
+    size, first = len(values[0]), _quoted(names[0])
     for name, value in zip(names, values, strict=True):
         if not isinstance(value, list):
-            raise UserError(f"{where}: {name!r} has a number but {names[0]!r} a vector; use one kind for all")
+            raise UserError(f"{where}: {_quoted(name)} has a number but {first} a vector; use one kind for all")
         if len(value) != size or size == 0:
             raise UserError(
-                f"{where}: the label of {name!r} has {len(value)} values but the label of {names[0]!r} has {size}; "
+                f"{where}: the label of {_quoted(name)} has {len(value)} values but the label of {first} has {size}; "
                 f"give all vectors one length >= 1"
             )
         if not all(_is_finite_number(x) for x in value):
-            raise UserError(f"{where}: the label of {name!r} is {_short(value)}; a vector holds finite numbers")
+            raise UserError(f"{where}: the label of {_quoted(name)} is {_short(value)}; a vector holds finite numbers")
     return Labels(np.asarray(values, np.float32), size)
 
 
@@ -166,6 +250,9 @@ def _others(count: int) -> str:
     return f" and {count:,} others" if count > 0 else ""
 
 
+def _quoted(name: str) -> str:
+    return f"'{printable(name, 60)}'"
+
+
 def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return printable(reprlib.repr(value), 60)

@@ -10,10 +10,11 @@ from itertools import chain
 
 import numpy as np
 
-from ganzoo.data.images import Target, reason
-from ganzoo.data.source import Source, printable
+from ganzoo.data.formats import reason
+from ganzoo.data.images import Target
+from ganzoo.data.source import Source
 from ganzoo.disk import recall, remember
-from ganzoo.errors import UserError
+from ganzoo.errors import UserError, printable
 
 Progress = Callable[[int, int], None]
 """Called with ``(images done, images in all)`` now and then, from the thread that opens the data set."""
@@ -21,7 +22,7 @@ BadFiles = list[tuple[int, str]]
 """(index of the image, why it cannot be decoded), in order."""
 
 _BLOCK = 64
-_LISTED = 20
+_LISTED = 6
 _QUICK_SECONDS = 5e-4
 """Seconds per image below which threads only wait for Python's lock (CIFAR-10: 7.5 s with 1 thread, 12.5 s with 2)."""
 
@@ -41,7 +42,7 @@ def load(
     key = f"check-{source.revision}"
     if not keep and (suspects := _recalled(key, len(source.names))) is not None:
         return None, _decode(source, target, None, suspects)
-    pixels = np.empty((len(source.names), *target.shape), np.uint8) if keep else None
+    pixels = _room(source, target) if keep else None
     bad = list(_decode_all(source, target, pixels, workers, progress))
     if not keep:
         remember(_file(key), json.dumps([index for index, _ in bad]).encode())
@@ -50,16 +51,26 @@ def load(
 
 def complain(source: Source, bad: BadFiles) -> UserError:
     """Return an error that lists broken images and names the remedy."""
-    listed = "; ".join(f"{printable(source.names[index])} ({why})" for index, why in bad[:_LISTED])
+    listed = "; ".join(f"{printable(source.names[index], 80)} ({printable(why)})" for index, why in bad[:_LISTED])
     rest = f"; and {len(bad) - _LISTED:,} more" if len(bad) > _LISTED else ""
     count = f"{len(bad):,} of {len(source.names):,} images"
-    remedy = "repair or remove them, or pass --on-bad-file skip"
-    return UserError(f"{source.title}: {count} cannot be decoded; {remedy}: {listed}{rest}")
+    large = "raise --max-pixels where they are to be trusted" if any("--max-pixels" in why for _, why in bad) else ""
+    broken = "repair or remove them" if any("--max-pixels" not in why for _, why in bad) else ""
+    remedy = ", ".join(filter(None, (large, broken, "or pass --on-bad-file skip")))
+    return UserError(f"{printable(source.title, 120)}: {count} cannot be decoded; {remedy}: {listed}{rest}")
 
 
 def thread_count(workers: int) -> int:
     """Return ``workers``, or the number of cores if ``workers`` is 0."""
     return workers or os.cpu_count() or 1
+
+
+def _room(source: Source, target: Target) -> np.ndarray:
+    """Return room for all images; raise ``UserError`` if the memory has none."""
+    try:
+        return np.empty((len(source.names), *target.shape), np.uint8)
+    except MemoryError as error:
+        raise UserError(f"{source.title}: {error}; lower --memory-budget-mib to read images from disk") from None
 
 
 def _file(key: str) -> str:

@@ -1,13 +1,13 @@
 """Common interface of all origins of images: a list of names, a function that decodes by index, optional labels."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from ganzoo.data.images import Target
+from ganzoo.data.images import Look, Target
 from ganzoo.data.labels import Labels
 
 
@@ -29,12 +29,18 @@ class Source:
     """Names of the n images, for messages."""
     picture: Pictures
     """Function that reads and decodes an image."""
+    look: Callable[[int], Look]
+    """Function that says what an image file holds; raises any exception for one that cannot be read."""
     labels: Labels | None
     """Labels of the n images; None without labels."""
     content: str
     """Hash of the names and sizes: the same for the same data in another location or archive."""
     revision: str
     """Hash of `content`, location and dates: changes when a file is rewritten."""
+    notes: tuple[str, ...] = ()
+    """What the user should know of it, such as files that are left out; a sentence each."""
+    why_unlabelled: str = ""
+    """Why there are no labels, where that can be said."""
 
 
 def digest(*parts: object, lines: Iterable[str] = ()) -> str:
@@ -47,10 +53,3 @@ def digest(*parts: object, lines: Iterable[str] = ()) -> str:
         hasher.update(line.encode("utf-8", "surrogateescape"))
         hasher.update(b"\0")
     return hasher.hexdigest()[:32]
-
-
-def printable(name: str) -> str:
-    """Return a file name as printable text on one line, whatever bytes the name holds."""
-    return "".join(
-        letter if letter.isprintable() else "?" for letter in name.encode("utf-8", "replace").decode("utf-8")
-    )

@@ -31,7 +31,6 @@ from jax.sharding import Mesh
 from ganzoo.config import require, to_json
 from ganzoo.data import Dataset, open_dataset
 from ganzoo.data.feed import Feed
-from ganzoo.errors import UserError
 from ganzoo.gan import GAN, parameter_count
 from ganzoo.pretrained import read_record, read_start
 from ganzoo.runs.config import Experiment, TrainingConfig, resolve
@@ -181,7 +180,7 @@ def prepare(
             gan.check_batch_size(size)
         weights, started = start_weights(settings.init_from, shapes, out, old)
         dataset = open_dataset(experiment.data, gan.image_shape, reading)
-        check_labels(gan, dataset)
+        dataset.check_labels(gan.label_size)
         measures = bool(settings.metrics.metrics)
         evaluator = Evaluator(gan, dataset, settings.metrics, mesh, log) if measures else None
         record |= {"fingerprint": dataset.fingerprint} | ({"start": started} if started else {})
@@ -191,7 +190,7 @@ def prepare(
     feed = Feed(dataset, seed=settings.seed, mesh=mesh)
     prepared = Run(experiment, gan, shapes, mesh, segments, dataset, feed, evaluator, weights, record, log)
     choices = [f"auto: {each.field.split('.')[-1]} = {each.new!r}" for each in chosen]
-    told = [*notes, *choices, describe(prepared), *costs(prepared), *dataset.describe().splitlines()]
+    told = [*notes, *choices, describe(prepared), *costs(prepared), *dataset.describe(gan.label_size).splitlines()]
     for line in [*told, *(started if weights else [])]:
         log(line)
     return prepared
@@ -291,23 +290,15 @@ def measuring(run: Run, out: Path, hooks: list[Hook]) -> Generator[list[Hook]]:
         yield [*hooks, hook]
 
 
-def check_labels(gan: GAN, dataset: Dataset) -> None:
-    """Raise ``UserError`` unless the data set has the labels that the model wants."""
-    if gan.label_size and gan.label_size != dataset.label_size:
-        found = f"has label vectors of length {dataset.label_size}" if dataset.label_size else "has no labels"
-        remedy = f"set --label-size {dataset.label_size}" + ("" if dataset.label_size else " to train without labels")
-        raise UserError(f"{dataset.name} {found}, the model wants {gan.label_size}; {remedy}")
-
-
 def shown_labels(gan: GAN, dataset: Dataset) -> tuple[int, jax.Array | None]:
     """Return the columns of the sample grids, and their labels [N, k] row by row.
 
-    A row for each class, of the first 20; labels that are no classes are those of the first 64 images.
+    A row for each class that has images, of the first 20; labels that are no classes are those of the first 64 images.
     """
     if not gan.label_size:
         return 8, None
     if dataset.class_names:
-        classes = np.arange(min(gan.label_size, SHOWN_CLASSES)).repeat(10)
+        classes = dataset.present_classes[:SHOWN_CLASSES].repeat(10)
         return 10, jax.nn.one_hot(classes, gan.label_size)
     return 8, jnp.asarray(dataset.read(np.arange(64) % len(dataset))["label"])
 

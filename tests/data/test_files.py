@@ -57,7 +57,7 @@ def test_names_of_any_language_or_bytes(tmp_path):
         (folder / "画" / os.fsdecode(b"\xff.png")).write_bytes(b"broken")
     except OSError:
         pytest.skip("this file system takes UTF-8 names only")
-    assert "?.png" in refused(folder).encode().decode()
+    assert r"\udcff.png" in refused(folder)
     dataset = opened(folder, on_bad_file="skip")
     assert dataset.class_names == ("ein Bild", "画")
     assert dataset.fingerprint

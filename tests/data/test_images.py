@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganzoo.data.images import Target, decode, reason
+from ganzoo.data.formats import TooLarge, reason
+from ganzoo.data.images import Target, decode
 from ganzoo.errors import UserError
 
 from .pictures import encode, flat, rainbow
@@ -174,8 +175,9 @@ def test_broken_pictures_have_a_reason_on_one_line(data, words):
     assert "\n" not in why
 
 
-def test_a_decompression_bomb_is_not_decoded(monkeypatch):
-    data = encode(flat((0, 0, 0), size=(100, 100)))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(Image.DecompressionBombError, match="exceeds limit"):
-        decode(data, Target(8, 8, 3))
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM"])
+def test_an_image_of_too_many_pixels_is_not_decoded(kind):
+    data = encode(flat((0, 0, 0), size=(100, 90)), kind)
+    assert decode(data, Target(8, 8, 3, max_pixels=9000)).shape == (8, 8, 3)
+    with pytest.raises(TooLarge, match="100 x 90 = 9,000 pixels, more than --max-pixels 8999"):
+        decode(data, Target(8, 8, 3, max_pixels=8999))

@@ -91,15 +91,16 @@ def test_json_without_labels_is_named(content):
 
 
 def test_folders_are_classes_in_sorted_order():
-    labels = from_folders(["dog/1.png", "cat/1.png", "cat/deep/2.png", "ant/3.png"])
+    labels, notes = from_folders(["dog/1.png", "cat/1.png", "cat/deep/2.png", "ant/3.png"])
     assert labels is not None
+    assert notes == []
     assert labels.class_names == ("ant", "cat", "dog")
     assert labels.values.tolist() == [2, 1, 1, 0]
 
 
 @pytest.mark.parametrize("names", [["a.png"], ["cat/a.png", "b.png"], ["cat/a.png", "cat/b.png"]])
 def test_loose_pictures_or_a_single_folder_have_no_classes(names):
-    assert from_folders(names) is None
+    assert from_folders(names)[0] is None
 
 
 def test_many_classes_are_counted_in_few_lines():
@@ -108,4 +109,12 @@ def test_many_classes_are_counted_in_few_lines():
     assert len(lines) == 11
     assert "42" in lines[5]
     assert lines[-1] == "and 990 more classes of 1 to 1 images"
-    assert len(of_classes([0], [str(i) for i in range(11)]).lines()) == 11
+    assert len(of_classes(range(11), [str(i) for i in range(11)]).lines()) == 11
+
+
+def test_classes_without_images_are_said_and_not_listed():
+    labels = of_classes([1, 3, 3], ["a", "b", "c", "d"])
+    assert labels.present().tolist() == [1, 3]
+    assert [line.split() for line in labels.lines()] == [["b", "1"], ["d", "2"]]
+    assert labels.gaps() == ["2 of 4 classes have no images and are never drawn in samples: a, c"]
+    assert of_classes([0, 1], "ab").gaps() == []

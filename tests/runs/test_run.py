@@ -25,8 +25,9 @@ from ganzoo.training.hooks import Hook
 class Labelled:
     """A data set as far as its labels matter here."""
 
-    def __init__(self, size: int, classes: bool) -> None:
+    def __init__(self, size: int, classes: bool, absent: tuple[int, ...] = ()) -> None:
         self.class_names = tuple(map(str, range(size))) if classes else ()
+        self.present_classes = np.setdiff1d(np.arange(len(self.class_names)), absent)
         self.vectors = np.random.default_rng(0).normal(size=(5, size)).astype(np.float32)
 
     def __len__(self) -> int:
@@ -48,6 +49,11 @@ def test_a_row_of_the_grid_is_a_class() -> None:
     columns, labels = shown_labels(gan(3), Labelled(3, classes=True))
     rows = np.asarray(labels).reshape(-1, columns, 3)
     np.testing.assert_array_equal(rows, np.eye(3)[:, None].repeat(columns, axis=1))
+
+
+def test_classes_without_images_are_not_shown() -> None:
+    columns, labels = shown_labels(gan(5), Labelled(5, classes=True, absent=(0, 3)))
+    assert np.asarray(labels).argmax(1)[::columns].tolist() == [1, 2, 4]
 
 
 def test_of_many_classes_the_first_are_shown() -> None:
