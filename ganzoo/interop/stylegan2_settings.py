@@ -23,6 +23,7 @@ from ganzoo.interop.settings import (
     unused,
 )
 from ganzoo.interop.shapes import Fields
+from ganzoo.nn.pyramid import size_of
 
 PRECISION = Unused("all layers are computed in float32", (0, "float32"))
 LAYOUT = Unused("a memory layout, which does not change the numbers", (False,))
@@ -77,8 +78,13 @@ DISCRIMINATOR: Rules = {
     "epilogue_kwargs.mbstd_group_size": Becomes("minibatch_std_group", 4, count_or_all),
 }
 """Of the class Discriminator of all three repositories. The label mapping has lrelu, whatever the other layers have."""
-UNLABELLED: Rules = {**DISCRIMINATOR, **told("mapping_kwargs.activation", "mapping_kwargs.lr_multiplier")}
-"""Without labels, there is no mapping network to use its arguments."""
+UNLABELLED: Rules = {
+    **DISCRIMINATOR,
+    "mapping_kwargs.num_layers":    Becomes("discriminator_mapping_layers"),
+    "mapping_kwargs.lr_multiplier": Becomes("discriminator_mapping_lr_multiplier", NO_DEFAULT, number),
+    **told("mapping_kwargs.activation"),
+}
+"""Without labels there is no mapping network, so its arguments, where given, are kept for the config only."""
 
 _TENSORFLOW: Rules = {
     **told("func_name", "num_channels", "resolution", "label_size", "fmap_base", "fmap_decay", "fmap_min", "fmap_max",
@@ -212,6 +218,7 @@ def discriminator_arguments(fields: Fields) -> dict[str, Any]:
 
 
 def _images(fields: Fields) -> dict[str, Any]:
-    size = fields["image_size"]
-    side = size if isinstance(size, int) else size[0]
-    return {"img_resolution": side, "img_channels": fields["channels"]}
+    """Return the arguments of both networks; ``square`` is StyleGAN-Human's, whose images are 2 : 1."""
+    height, width = size_of(fields["image_size"])
+    is_half = fields["smallest_size"] is not None and height == 2 * width
+    return {"img_resolution": height, "img_channels": fields["channels"], **({"square": False} if is_half else {})}

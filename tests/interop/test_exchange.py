@@ -11,7 +11,7 @@ import numpy as np
 import pickles
 import pytest
 import safetensors.numpy
-from golden_cases import draw
+from drawn import assert_same, networks_of, weights_of
 
 import ganzoo
 from ganzoo import interop, pretrained
@@ -23,31 +23,11 @@ from ganzoo.interop import hub
 from ganzoo.training.checkpoint import Checkpoints
 
 
-def weights_of(gan: ganzoo.GAN) -> dict[str, np.ndarray]:
-    """Weights of our own numbers, by their names in a train state: to initialise takes long to compile."""
-    leaves = named_leaves(networks_of(jax.eval_shape(gan.init, jax.random.key(0))))
-    return {name: np.asarray(draw(seed, *leaf.shape)) for seed, (name, leaf) in enumerate(leaves)}
-
-
-def networks_of(state: ganzoo.TrainState) -> dict:
-    """The networks of a state without their optimizers."""
-    both = {name: getattr(state, name) for name in ("generator", "discriminator")}
-    parts = {name: {"params": each.params, "collections": each.collections} for name, each in both.items()}
-    return {**parts, "ema": state.ema}
-
-
 @pytest.fixture(scope="module")
 def tiny() -> tuple[ganzoo.GAN, dict[str, np.ndarray]]:
     """A conditional StyleGAN2 of another shape than a square."""
     gan = ganzoo.create("stylegan2", "tiny", image_size=(8, 12), label_size=3)
     return gan, weights_of(gan)
-
-
-def assert_same(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> None:
-    assert ours.keys() == theirs.keys()
-    for name, array in ours.items():
-        assert array.dtype == theirs[name].dtype
-        np.testing.assert_array_equal(array, theirs[name], err_msg=name)
 
 
 def test_a_model_comes_back_bit_for_bit(tiny, tmp_path: Path) -> None:
