@@ -227,7 +227,7 @@ def test_a_checkpoint_that_is_not_there(run: Path, tmp_path: Path) -> None:
         (run, "bset"): "checkpoint = 'bset': must be best, latest or a number of images; did you mean 'best'",
         (run, -1): "checkpoint = -1: must be best",
         (run / "best", "latest"): "must be left out, because .*/best says which one",
-        (tmp_path / "plain", "best"): "holds no best checkpoint; train with --metrics fid --keep-best 1 .* are 100$",
+        (tmp_path / "plain", "best"): "holds no best checkpoint; train with --metrics and --keep-best 1 .* are 100$",
         (tmp_path / "plain" / "best", None): "holds no best checkpoint; train with --metrics",
         (tmp_path / "young", None): "holds no checkpoint yet",
         (tmp_path / "empty", None): "is no run folder",
@@ -244,6 +244,16 @@ def test_looking_for_a_checkpoint_changes_nothing(run: Path) -> None:
     before = sorted(run.rglob("*"))
     assert select(run, "best").name == "best/150"
     assert sorted(run.rglob("*")) == before
+
+
+def test_what_is_of_no_network_is_shown_as_the_state(tmp_path: Path) -> None:
+    gan = ganzoo.create("dcgan", "tiny")
+    ganzoo.save(gan, trained(gan), tmp_path / "m.safetensors")
+    contents = interop.read(tmp_path / "m.safetensors")
+    shown = "\n".join(interop.describe(contents))
+    assert "  state          2 arrays, 2 values" in shown
+    assert "G_ema" not in shown
+    assert "state  images  uint32  ()" in interop.list_arrays(contents)
 
 
 def test_notes_about_a_file_are_told(tmp_path: Path) -> None:

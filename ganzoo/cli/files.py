@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from ganzoo import interop, pretrained
-from ganzoo.cli.options import ModelArgument, ModelFile, ModelOptions, own_model, write_file
+from ganzoo.cli.options import Checkpoint, ModelArgument, ModelFile, ModelOptions, own_model, write_file
 from ganzoo.config import require, to_json
 from ganzoo.interop import hub
 
@@ -41,20 +41,24 @@ class Convert:
     """Names of the arrays: this library's, with the config in the header of the file, or those of the original code,
     such as G.mapping.fc0.weight. A .pkl is of StyleGAN2, and opens where the repository stylegan2-ada-pytorch is on the
     path of Python (without its CUDA extensions)."""
+    checkpoint: Checkpoint = None
+    """Which checkpoint of a run folder: best, latest, or a number of images; None: the latest."""
     generator_only: bool = False
-    """Write only the EMA of the generator, which makes images; leave out the discriminator and the last weights."""
+    """Leave out the discriminator and the last weights; keep the EMA of the generator, which makes images."""
     model_file: ModelFile = None
     """File and variable of your own ganzoo.Model, for a run folder of that model; None: an installed model."""
 
     def run(self) -> None:
         """Convert, and print what could not be carried over."""
-        converted = pretrained.read_model(pretrained.locate(self.model))
+        converted = pretrained.read_model(pretrained.locate(self.model), self.checkpoint)
         gan = pretrained.build(converted, model=own_model(self.model_file))
         converted = replace(converted, fields=to_json(gan.config))
         pretrained.state_of(gan, converted.weights)  # complains where a part is missing
         if self.generator_only:
             whole = interop.mirror_generator(converted.weights)
-            converted = replace(converted, weights={name: a for name, a in whole.items() if name.startswith("ema.")})
+            others = ("generator.", "discriminator.")  # fields of the state stay, such as the level of detail
+            kept = {name: array for name, array in whole.items() if not name.startswith(others)}
+            converted = replace(converted, weights=kept)
         if self.out.startswith(hub.PREFIX):
             with tempfile.TemporaryDirectory() as folder:
                 file = Path(folder) / hub.split(self.out)[1].rpartition("/")[2]

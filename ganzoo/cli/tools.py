@@ -59,7 +59,7 @@ class Sample:
     """Seeds, such as 0-63,100, or numbers of images in --styles; None: 0-63, or all. An image depends on its seed
     alone."""
     styles: StylesFile = None
-    """Styles to use instead of seeds: projection.npz of ganzoo project."""
+    """Styles and noise maps to use instead of seeds: projection.npz of ganzoo project."""
     out: Path = Path("samples.png")
     """A .png or .webp file for a grid; a name without an ending is a folder of single files."""
     columns: int = 8
@@ -93,7 +93,7 @@ class Mix:
     rows: str | None = None
     """Seeds of the rows, or numbers of images in --styles; None: 0-3, or all."""
     styles: StylesFile = None
-    """Styles to use for the rows: projection.npz of ganzoo project."""
+    """Styles and noise maps to use for the rows: projection.npz of ganzoo project."""
     columns: str = "10-17"
     """Seeds of the columns."""
     layers: str | None = None
@@ -126,7 +126,7 @@ class Interpolate:
     """Seeds that the film goes through, or numbers of images in --styles, dealt out to the cells of the grid in turn;
     None: 0-5, or all."""
     styles: StylesFile = None
-    """Styles to use instead of seeds: projection.npz of ganzoo project."""
+    """Styles and noise maps to use instead of seeds: projection.npz of ganzoo project."""
     frames: int = 30
     """Frames between two seeds."""
     space: Literal["w", "z"] = "w"
@@ -226,7 +226,7 @@ class Edit:
     seeds: str | None = None
     """Seeds of the rows, or numbers of images in --styles; None: 0-3, or all."""
     styles: StylesFile = None
-    """Styles to use instead of seeds: projection.npz of ganzoo project."""
+    """Styles and noise maps to use instead of seeds: projection.npz of ganzoo project."""
     method: Literal["principal", "closed-form"] = "principal"
     """Principal components of 10,000 styles (GANSpace), or a factorisation of the modulation weights (SeFa)."""
     direction: int = 0

@@ -7,7 +7,7 @@ from typing import Any
 from ganzoo.errors import UserError
 from ganzoo.interop import exchange
 from ganzoo.interop.contents import Contents
-from ganzoo.interop.convert import SETTINGS, convert, family_of
+from ganzoo.interop.convert import KIND_OF, SETTINGS, convert, family_of
 from ganzoo.interop.machine import named
 
 WIDTH = 110
@@ -21,13 +21,15 @@ def describe(contents: Contents) -> list[str]:
       that the file would be converted to, and the facts.
     """
     lines = [contents.format]
-    width = max((len(named(name)) for name in contents.networks), default=0)
+    width = max((len(_shown(contents, name)) for name in contents.networks), default=0)
     for name, network in contents.networks.items():
         values = sum(int(array.size) for array in network.arrays.values())
         kind = f" {named(network.kind)}" if network.kind else ""
         model = family_of(network)
         known = f", {model}" if model else ""
-        lines.append(f"  {named(name):{width}} {kind} {len(network.arrays)} arrays, {values:,} values{known}")
+        lines.append(
+            f"  {_shown(contents, name):{width}} {kind} {len(network.arrays)} arrays, {values:,} values{known}"
+        )
         lines += _lines(network.settings, "    ")
     facts = {name: fact for name, fact in contents.facts.items() if name != SETTINGS}
     return [*lines, *_model(contents), *_lines(facts, "  ")]
@@ -36,10 +38,15 @@ def describe(contents: Contents) -> list[str]:
 def list_arrays(contents: Contents) -> list[str]:
     """Return a line for every array: its name, type and shape."""
     return [
-        f"{named(name)}  {named(key, 200)}  {array.dtype}  {tuple(array.shape)}"
+        f"{_shown(contents, name)}  {named(key, 200)}  {array.dtype}  {tuple(array.shape)}"
         for name, network in contents.networks.items()
         for key, array in network.arrays.items()
     ]
+
+
+def _shown(contents: Contents, network: str) -> str:
+    """Return the name of a network to print; in the library's own files, what is of no network is the state's."""
+    return "state" if exchange.is_exchange(contents) and network not in KIND_OF else named(network)
 
 
 def _model(contents: Contents) -> list[str]:

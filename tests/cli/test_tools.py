@@ -1,5 +1,6 @@
 """Every subcommand on a small converted model and on one without styles: what it writes, and what it refuses."""
 
+import json
 from pathlib import Path
 
 import jax
@@ -15,6 +16,7 @@ from ganzoo.cli import main
 from ganzoo.cli.tools import COMMANDS
 from ganzoo.config import to_json
 from ganzoo.data import read_images
+from ganzoo.errors import UserError
 from ganzoo.gan import named_leaves
 
 KEY = jax.random.key(0)
@@ -98,6 +100,102 @@ def test_project_pictures_that_it_made(model: str, run) -> None:
         assert found["ws"].shape == (2, 4, 8)
         assert found["distances"].shape == (3, 2)
     assert read_images(files["targets/seed0000.png"], (8, 8, 1)).shape == (1, 8, 8, 1)
+
+
+@pytest.fixture(scope="module")
+def projected(model: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that ``ganzoo project`` wrote, with two pictures of the generator."""
+    folder = tmp_path_factory.mktemp("projected")
+    assert main(["sample", model, "--seeds", "0,1", "--out", str(folder / "targets")]) == 0
+    options = ["--images", str(folder / "targets"), "--steps", "3", "--style-samples", "50"]
+    assert main(["project", model, *options, "--out", str(folder / "projection")]) == 0
+    return folder / "projection"
+
+
+def test_a_projection_is_sampled_as_it_was_found(model: str, projected: Path, run) -> None:
+    """Pixel for pixel, but for rounding; the names of the files tell which picture it is."""
+    styles = ("--styles", str(projected / "projection.npz"))
+    files = run("sample", model, *styles, "--out", "again")
+    assert set(files) == {"again/0000-seed0000.png", "again/0001-seed0001.png"}
+    for name, path in files.items():
+        ours, theirs = (np.asarray(Image.open(each), int) for each in (path, projected / Path(name).name))
+        assert np.abs(ours - theirs).max() <= 1
+    files = run("sample", model, *styles, "--seeds", "1", "--out", "second", "--psi", "0")
+    assert "second/0001-seed0001.png" in files
+    average, own = (np.asarray(Image.open(each), int) for each in (files["second/0001-seed0001.png"], path))
+    assert np.abs(average - own).max() > 1
+
+
+def test_a_projection_is_mixed_edited_and_filmed(model: str, projected: Path, run) -> None:
+    styles = ("--styles", str(projected / "projection.npz"))
+    files = run("mix", model, *styles, "--columns", "5-7")
+    with Image.open(files["mix.png"]) as table:
+        assert table.size[0] > table.size[1]  # four columns, three rows
+    files = run("edit", model, *styles, "--seeds", "1", "--steps", "3", "--reach", "0")
+    row = np.asarray(Image.open(files["edit.png"]), int)
+    assert row.shape[1] > 2 * row.shape[0]
+    files = run("interpolate", model, *styles, "--frames", "4")
+    with Image.open(files["film.webp"]) as film:
+        assert film.n_frames == 8
+
+
+REFUSED_STYLES = {
+    "sample {plain} --styles {styles}": "no styles",
+    "sample {other} --styles {styles}": "holds styles of (4, 8), where stylegan2 has (6, 8); use",
+    "sample {model} --styles {styles} --class 1": "class = 1: must be left out with --styles",
+    "sample {model} --styles {styles} --latents numpy": "latents = 'numpy': must be left out with --styles",
+    "sample {model} --styles {styles} --seeds 2": "seeds = '2': the range 2 must go up, to 1 at most",
+    "sample {model} --styles nowhere.npz": "nowhere.npz cannot be read",
+    "sample {model} --styles {model}": "holds no styles",
+    "interpolate {model} --styles {styles} --space z": "space = 'z': must be w",
+    "interpolate {model} --styles {styles} --seeds 1": "at least two",
+    "mix {model} --styles {styles} --rows 5": "rows = '5'",
+}
+
+
+@pytest.mark.parametrize("typed", REFUSED_STYLES)
+def test_styles_refused_in_one_line(typed: str, model, plain, projected, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    other = written(tmp_path, "stylegan2", "tiny", image_size=16, channels=1, label_size=3)
+    places = {"model": model, "plain": plain, "other": other, "styles": projected / "projection.npz"}
+    assert main(typed.format(**places).split()) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert REFUSED_STYLES[typed] in lines[0]
+
+
+def test_every_tool_takes_a_checkpoint(run, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """A run of three checkpoints; of 16 images is the one that --keep-every kept and --checkpoint names."""
+    short = ["--data", "digits", "--channels", "1", "--batch-size", "16", "--devices", "1"]
+    run(
+        "train",
+        "dcgan-tiny",
+        *short,
+        "--images",
+        "48",
+        "--checkpoint-every",
+        "16",
+        "--keep-every",
+        "16",
+        "--out",
+        "made",
+    )
+    for options in (("made", "--checkpoint", "16"), ("made/checkpoints/16",)):
+        run("sample", *options, "--seeds", "0", "--out", "a")
+        run("spectrum", *options, "--count", "2")
+        run("export", *options)
+        run("convert", *options, "b.safetensors")
+        state = ganzoo.load("b.safetensors")[1]
+        assert (int(state.images), int(state.step)) == (16, 1)
+        (tmp_path / "b.safetensors").unlink()
+    options = ("--metrics", "frechet", "--samples", "8", "--reals", "8", "--extractor", "pixels", "--devices", "1")
+    run("evaluate", "made", "--checkpoint", "16", *options)
+    assert json.loads((tmp_path / "made" / "evaluations.jsonl").read_text())["checkpoint"] == "checkpoints/16"
+    for command in (("sample",), ("export",), ("evaluate",), ("convert", "x.safetensors")):
+        assert main([command[0], "made", *command[1:], "--checkpoint", "7"]) == 2
+        assert "made holds no checkpoint of 7 images; there are 16, 32, 48" in capsys.readouterr().err
+    with pytest.raises(UserError, match="holds no best checkpoint"):
+        ganzoo.load("made", checkpoint="best")
 
 
 def test_project_by_lpips(model: str, run, capsys: pytest.CaptureFixture) -> None:

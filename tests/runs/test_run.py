@@ -3,6 +3,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,7 +18,7 @@ from ganzoo.metrics import MetricsConfig
 from ganzoo.models import dcgan
 from ganzoo.runs.config import Experiment, TrainingConfig, experiments, find_experiment, resolve
 from ganzoo.runs.evaluate import evaluate_run
-from ganzoo.runs.folder import FREE_ON_RESUME
+from ganzoo.runs.folder import FREE_ON_RESUME, begin_folder
 from ganzoo.runs.run import SHOWN_CLASSES, prepare, run, shown_labels
 from ganzoo.training.hooks import Hook
 
@@ -164,6 +165,52 @@ def test_a_folder_of_another_format_is_named(tmp_path) -> None:
         run(tiny(images=128), tmp_path / "run", resume=True, log=quiet)
     with pytest.raises(UserError, match="format 1"):
         ganzoo.load(tmp_path / "run")
+
+
+# Starting from other weights ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> Path:
+    """A run with twice the features of the others."""
+    out = tmp_path_factory.mktemp("source") / "run"
+    run(tiny(), out, log=quiet)
+    return out
+
+
+def same(state: Any, folder: Path) -> bool:
+    """Whether the EMA is that of the run in a folder."""
+    theirs = ganzoo.load(folder)[1].ema
+    return all(map(np.array_equal, jax.tree.leaves(state.ema), jax.tree.leaves(theirs)))
+
+
+def test_the_log_and_the_record_tell_what_was_taken_over(source, tmp_path) -> None:
+    lines: list[str] = []
+    begun = tiny(init_from=str(source / "checkpoints"))
+    prepared = prepare(begun, tmp_path / "run", log=lines.append)
+    assert same(prepared.start(), source)
+    run(begun, tmp_path / "run", log=quiet)
+    recorded = json.loads((tmp_path / "run" / "config.json").read_text())["start"]
+    assert recorded[0] == f"start: the weights of {source}/checkpoints/64"
+    assert lines[-len(recorded) :] == recorded
+    longer = replace(begun, training=replace(begun.training, images=96, init_from="elsewhere"))
+    lines.clear()
+    run(longer, tmp_path / "run", resume=True, log=lines.append)  # goes on from its own checkpoint
+    record = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert record["start"] == recorded
+    assert record["experiment"]["training"]["init_from"] == str(source / "checkpoints")
+    assert any("note: init_from = 'elsewhere' is not used" in line for line in lines)
+    assert not any(line.startswith("start:") for line in lines)
+
+
+def test_a_run_that_stopped_before_its_first_checkpoint_starts_from_the_same_weights(source, tmp_path) -> None:
+    """Also where the command that resumes it does not name them again."""
+    begun = tiny(init_from=str(source))
+    begin_folder(tmp_path / "run", prepare(begun, tmp_path / "run", log=quiet).record)
+    lines: list[str] = []
+    again = prepare(tiny(), tmp_path / "run", resume=True, log=lines.append)
+    assert same(again.start(), source)
+    assert f"start: the weights of {source}/checkpoints/64" in lines
 
 
 # ganzoo.train -------------------------------------------------------------------------------------------------------
