@@ -116,7 +116,7 @@ def _labels(store: Store, layout: Layout) -> tuple[Labels | None, list[str]]:
     if labels is None:
         return None, [*notes, *said]
     taken = [f"the classes are the folders in {root}"] if root else []
-    return labels, [*notes, *taken, *said, *_empty_folders(store, root, labels)]
+    return labels, [*notes, *taken, *said, *_empty_folders(store, root, names)]
 
 
 def _from_json(store: Store, layout: Layout, names: list[str], notes: list[str]) -> tuple[Labels | None, list[str]]:
@@ -149,9 +149,10 @@ def _text(store: Store, table: str, images: int) -> bytes:
         raise UserError(f"{where}: cannot be read ({error}); rewrite the file, or pass --labels none") from None
 
 
-def _empty_folders(store: Store, root: str, labels: Labels) -> list[str]:
+def _empty_folders(store: Store, root: str, names: list[str]) -> list[str]:
     """Return a sentence about the folders beside those of classes that hold no image."""
     inside = [name.removeprefix(root) for name in store.folders if name.startswith(root)]
-    beside = sorted({name for name in inside if name and "/" not in name} - {*labels.class_names, "__MACOSX"})
+    used = {name.split("/", 1)[0] for name in names}
+    beside = sorted({name for name in inside if name and "/" not in name} - {*used, "__MACOSX"})
     empty = [name for name in beside if not name.startswith(".")]
     return [f"no class, without an image: {counted(empty, 'folder')}"] if empty else []

@@ -6,6 +6,7 @@ of threads, so that memory is bounded by the largest image and not by the larges
 
 import contextlib
 import io
+import os
 import struct
 import threading
 import warnings
@@ -98,7 +99,8 @@ def reason(error: BaseException) -> str:
         return error.strerror
     if isinstance(error, MemoryError):
         return "too large for the memory"
-    return " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split())
+    return text if text and isinstance(error, OSError | SyntaxError | ValueError) else f"{type(error).__name__}: {text}"
 
 
 def _factory(data: bytes) -> Callable[[io.BytesIO], "ImageFile"]:
@@ -163,7 +165,7 @@ def _turn(data: bytes, size: tuple[int, int], max_pixels: int) -> Generator[None
     if size[0] * size[1] <= LARGE and not _is_tiff(data):
         yield
         return
-    with _quiet():
+    with _quiet(), _silent_libtiff() if _is_tiff(data) else contextlib.nullcontext():
         usual = Image.MAX_IMAGE_PIXELS
         Image.MAX_IMAGE_PIXELS = max(usual or 0, max_pixels) if usual else usual
         try:
@@ -178,6 +180,24 @@ def _quiet() -> Generator[None]:
     with _alone, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@contextlib.contextmanager
+def _silent_libtiff() -> Generator[None]:
+    """Send what libtiff, a C library, writes to the process's stderr about damage nowhere; within ``_quiet``."""
+    try:
+        usual = os.dup(2)
+    except OSError:  # the process has no stderr
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(usual, 2)
+        os.close(usual)
+        os.close(nowhere)
 
 
 def _with_alpha(image: "Image.Image", transparent: np.ndarray) -> "Image.Image":

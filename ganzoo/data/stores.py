@@ -33,6 +33,7 @@ EXPANSION = 100
 EXPANDED = 2**28
 """Bytes that an archive of any size may hold."""
 _CHUNK = 2**20
+_MOST_READ = 2**30
 _LOCAL_HEADER = 30
 """Smallest size in bytes of what stands before the content of a member of a .zip file."""
 _MOST_HEADER = 2**20
@@ -127,9 +128,9 @@ def tar_store(path: Path) -> Store:
       UserError: the file is no intact .tar file, or holds far more than its own size.
     """
     with _guarded(path, ".tar"):
-        file = _expanded(path)
-        size = file.seek(0, os.SEEK_END)
-        members = list(_members(file, size))
+        with _expanded(path) as file:
+            kept = _Kept(os.dup(file.fileno()))
+            members = list(_members(file, file.seek(0, os.SEEK_END)))
     entries, twice = _by_name((member.name, member) for member in members if _is_plain(member))
     lock = threading.Lock()
 
@@ -138,8 +139,7 @@ def tar_store(path: Path) -> Store:
         if member.size > most:
             raise UserError(f"{member.size:,} bytes, more than {most:,}")
         with lock:
-            file.seek(member.offset_data)
-            content = file.read(member.size)
+            content = kept.read(member.offset_data, member.size)
         if len(content) < member.size:
             raise EOFError("the .tar file is cut off here")
         return content
@@ -253,6 +253,25 @@ def _expanded(path: Path) -> IO[bytes]:
             raise UserError(f"{path}: {where}; unpack it and give the folder, or set TMPDIR") from None
         raise
     return whole
+
+
+class _Kept:
+    """A file, by its descriptor, that is open as long as somebody may read from it; for one thread at a time."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def __del__(self) -> None:
+        os.close(self._descriptor)
+
+    def read(self, start: int, size: int) -> bytes:
+        """Return the bytes from ``start`` on, fewer than ``size`` at the end of the file."""
+        os.lseek(self._descriptor, start, os.SEEK_SET)
+        parts = []
+        while size and (part := os.read(self._descriptor, min(size, _MOST_READ))):
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
 
 
 class _Headers:

@@ -2,12 +2,15 @@
 
 import io
 import json
+import tarfile
 import zipfile
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from ganzoo.data import DataConfig, open_dataset
+from ganzoo.errors import LONGEST, UserError
 
 
 def rainbow(height=12, width=12, channels=3, seed=0):
@@ -41,6 +44,25 @@ def write_zip(path, files, compression=zipfile.ZIP_STORED):
         for name, content in files.items():
             archive.writestr(name, content)
     return path
+
+
+def write_tar(path, files, mode="w"):
+    with tarfile.open(path, mode) as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def refused(data, **options):
+    """The message of the error for a data set: one printable line of bounded length."""
+    with pytest.raises(UserError) as caught:
+        opened(data, **options)
+    message = str(caught.value)
+    assert message.isprintable()
+    assert len(message) <= LONGEST
+    return message
 
 
 def table(labels):
