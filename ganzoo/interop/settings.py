@@ -177,6 +177,13 @@ def count_or_all(value: Any) -> int:
     return value or 0
 
 
+def count_or_one(value: Any) -> int:
+    """Return a group size, where 0 is no grouping at all."""
+    if type(value) is not int or value < 0:
+        raise ValueError("at least 0")
+    return max(value, 1)
+
+
 def taps(*, absent: tuple[float, ...]) -> Callable[[Any], tuple[float, ...]]:
     """Return a function that returns the taps of a separable filter, and ``absent`` for None."""
 

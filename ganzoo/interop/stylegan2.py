@@ -76,12 +76,9 @@ def discriminator(network: Network, generator: Fields) -> Found:
     fields = _discriminator_fields(weights, size)
     rules = settings.DISCRIMINATOR if fields["label_size"] else settings.UNLABELLED
     if kind == "TensorFlow D":
-        rules = settings.TENSORFLOW_DISCRIMINATOR
-        if network.kind.startswith("D_stylegan2"):
-            rules = settings.OLDER_DISCRIMINATOR
-        mapped = fields.get("discriminator_mapping_layers") and network.settings.get("nonlinearity", "lrelu")
-        if mapped not in (None, 0, "lrelu"):
-            raise UserError(f"nonlinearity = {named(mapped)} in the label mapping: must be lrelu")
+        _check_tensorflow(network, fields)
+        is_older = network.kind.startswith("D_stylegan2")
+        rules = settings.OLDER_DISCRIMINATOR if is_older else settings.TENSORFLOW_DISCRIMINATOR
     return _found(network, rules, fields, weights)
 
 
@@ -119,6 +116,15 @@ def arguments(kind: str, fields: Fields) -> dict[str, Any]:
     """
     is_generator = kind == "generator"
     return settings.generator_arguments(fields) if is_generator else settings.discriminator_arguments(fields)
+
+
+def _check_tensorflow(network: Network, fields: Fields) -> None:
+    """Raise ``UserError`` where D_main of NVlabs/stylegan2-ada differs from the discriminator of its PyTorch code."""
+    activation, clamp = network.settings.get("nonlinearity", "lrelu"), network.settings.get("conv_clamp")
+    if fields.get("discriminator_mapping_layers") and activation != "lrelu":
+        raise UserError(f"nonlinearity = {named(activation)}, also in the label mapping: must be lrelu there")
+    if fields["discriminator_architecture"] == "skip" and clamp is not None:
+        raise UserError(f"conv_clamp = {named(clamp)}, also of the smallest image in a skip architecture: must be None")
 
 
 # Config fields from arguments ---------------------------------------------------------------------------------------

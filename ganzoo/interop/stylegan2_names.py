@@ -87,7 +87,7 @@ TF_GENERATOR = Table("StyleGAN2 generator (TensorFlow)", (
     Rule("G_synthesis/noise0",                     "noise.synthesis.b4.conv1.constant",                 TF_NOISE),
     *(Rule(f"G_synthesis/noise{2 * k - 1 + i}",    f"noise.synthesis.b{4 << k}.conv{i}.constant",        TF_NOISE)
       for k in range(1, 10) for i in (0, 1)),
-))
+), constants=("lod",))  # of stylegan2, where only the older architectures grow
 
 _TF_DISCRIMINATOR = (
     Rule("{r}x{r}/FromRGB/weight",                 "params.b{r}.from_rgb.kernel",                       SAME),

@@ -16,6 +16,7 @@ from ganzoo.interop.settings import (
     Unused,
     clamp,
     count_or_all,
+    count_or_one,
     number,
     number_or,
     taps,
@@ -43,7 +44,7 @@ _INNER_GENERATOR: Rules = {
     "fused_modconv_default": FUSED,
 }
 _OUTER_GENERATOR: Rules = {
-    **told("class_name", "z_dim", "c_dim", "w_dim", "img_resolution", "img_channels", "square",
+    **told("class_name", "z_dim", "c_dim", "w_dim", "img_resolution", "img_channels", "square", "init_res",
            "mapping_kwargs.num_layers", "mapping_kwargs.embed_features", "mapping_kwargs.layer_features"),
     "mapping_kwargs.activation":    Becomes("activation", "lrelu"),
     "mapping_kwargs.lr_multiplier": Becomes("mapping_lr_multiplier", 0.01, number),
@@ -64,7 +65,7 @@ LATER_GENERATOR: Rules = {
 
 DISCRIMINATOR: Rules = {
     **told("class_name", "c_dim", "img_resolution", "img_channels", "architecture", "channel_base", "channel_max",
-           "cmap_dim", "square", "mapping_kwargs.num_layers", "mapping_kwargs.embed_features",
+           "cmap_dim", "square", "init_res", "mapping_kwargs.num_layers", "mapping_kwargs.embed_features",
            "mapping_kwargs.layer_features", "epilogue_kwargs.mbstd_num_channels"),
     "num_fp16_res":                     PRECISION,
     "conv_clamp":                       Becomes("discriminator_conv_clamp", None, clamp),
@@ -129,9 +130,9 @@ TENSORFLOW_DISCRIMINATOR: Rules = {
 """Of D_main in stylegan2-ada. A minibatch standard deviation without a group size is of the whole batch."""
 OLDER_DISCRIMINATOR: Rules = {
     **TENSORFLOW_DISCRIMINATOR,
-    "mbstd_group_size": Becomes("minibatch_std_group", 4, count_or_all),
+    "mbstd_group_size": Becomes("minibatch_std_group", 4, count_or_one),
 }
-"""Of D_stylegan2 in stylegan2."""
+"""Of D_stylegan2 in stylegan2, where a group of 0 or 1 leaves the deviation out, which the arrays tell."""
 # fmt: on
 
 POSITIONS: Mapping[str, tuple[str, ...]] = {

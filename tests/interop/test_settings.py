@@ -4,13 +4,14 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pickles
 import pytest
 
 from ganzoo import interop
 from ganzoo.errors import UserError
-from ganzoo.interop import stylegan2_settings, stylegan_settings
-from ganzoo.interop.contents import Contents
+from ganzoo.interop import stylegan2, stylegan2_settings, stylegan_settings
+from ganzoo.interop.contents import Contents, Network
 from ganzoo.interop.settings import Becomes, Must, Told, Unused, flat, interpret
 
 TORCH, TENSORFLOW, FIRST = "sg2_cond", "sg2_legacy_tf", "sg1_legacy_tf"
@@ -200,3 +201,25 @@ def test_tables_are_whole(rules) -> None:
     assert flat(rules, {"mapping_kwargs": None}) == (
         {} if any("." in name for name in rules) else {"mapping_kwargs": None}
     )
+
+
+def test_variables_of_stylegan2_that_are_no_weights(recorded) -> None:
+    """Its G_main has a level of detail, which the networks of config F never use; D_stylegan2 has labels of its own."""
+    networks = dict(recorded[TENSORFLOW].networks)
+    for name in ("G", "Gs"):
+        networks[name] = dataclasses.replace(networks[name], arrays={**networks[name].arrays, "lod": np.float32(0)})
+    networks["D"] = dataclasses.replace(networks["D"], kind="D_stylegan2", settings={"mbstd_group_size": 0})
+    fields = interop.convert(dataclasses.replace(recorded[TENSORFLOW], networks=networks)).fields
+    assert fields["minibatch_std_group"] == 1
+
+
+def test_where_d_main_differs_from_pytorch_s() -> None:
+    given = Network("D_main", {}, {"nonlinearity": "relu", "conv_clamp": 8})
+    for fields, words in {
+        ("resnet", 2): "nonlinearity = relu, also in the label mapping: must be lrelu there",
+        ("skip", 0): "conv_clamp = 8, also of the smallest image in a skip architecture: must be None",
+    }.items():
+        with pytest.raises(UserError, match=words):
+            stylegan2._check_tensorflow(
+                given, {"discriminator_architecture": fields[0], "discriminator_mapping_layers": fields[1]}
+            )
