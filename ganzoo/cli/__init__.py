@@ -15,7 +15,7 @@ from ganzoo.errors import UserError, nearest
 RUNS = {
     "train NAME [--data PATH]": "Train a model into a run folder.",
     "list [--model NAME]": "Show the models and presets that NAME can be.",
-    "evaluate RUN [--metrics fid kid]": "Measure FID and other metrics of a run folder.",
+    "evaluate MODEL [--data SET]": "Measure FID and others of a model, or of images.",
 }
 TOOLS = {
     "inspect FILE": "Show what a file of networks holds.",

@@ -13,6 +13,10 @@ def reading_bar() -> Generator[Callable[[int, int], None]]:
     bar = Progress(*columns, transient=True)
     task = bar.add_task("reading")
 
+    def stop() -> None:
+        if bar.live.is_started:  # otherwise it would print an empty line
+            bar.stop()
+
     def show(done: int, total: int) -> None:
         if not bar.console.is_terminal:
             return
@@ -20,9 +24,9 @@ def reading_bar() -> Generator[Callable[[int, int], None]]:
             bar.start()
             bar.update(task, completed=done, total=total)
         else:
-            bar.stop()
+            stop()
 
     try:
         yield show
     finally:
-        bar.stop()
+        stop()

@@ -142,7 +142,8 @@ def precision_recall(
 def _frechet(real: ImageArray, fake: ImageArray, extractor: Extractor, batch_size: int) -> float:
     sets = (_feature_set(images, extractor, batch_size, keep=False) for images in (real, fake))
     ours, theirs = (each.statistics for each in sets)
-    if warning := suite.rank_warning(["frechet"], extractor, len(ours.mean), ours.count, theirs.count):
+    shape = (real.shape[1], real.shape[2], real.shape[3])
+    if warning := suite.rank_warning(["frechet"], extractor, shape, real=ours.count, fake=theirs.count):
         warnings.warn(warning, stacklevel=3)
     return frechet_distance(ours, theirs)
 

@@ -48,6 +48,8 @@ class MetricsConfig:
         check_fields(self)
         suite.check_names(self.metrics)
         require(self.reals != 1, "reals", self.reals, "be 0 (all) or at least 2")
+        has_paths = bool(suite.pair_metrics(self.metrics))
+        require(has_paths or not self.lpips, "lpips", self.lpips, "be left out: no path length is among the metrics")
         suite.check_counts(self.metrics, real=self.reals or None, fake=self.samples)
         require(self.metric_seed < 2**32, "metric_seed", self.metric_seed, "be in 0 .. 2^32 - 1")
 
@@ -65,6 +67,7 @@ def load_extractor(config: MetricsConfig, log: Callable[[str], None] = lambda li
     needed = config.extractor == INCEPTION or bool(config.inception)
     by_name = [name for name in config.metrics if name in suite.NEED_INCEPTION]
     if config.extractor in OFFLINE:
+        require(not config.inception, "inception", config.inception, f"be left out for {config.extractor} features")
         require(not by_name, "metrics", config.metrics, f"not ask for {by_name} of {config.extractor} features")
         return OFFLINE[config.extractor]()
     path = weights.find(config.inception)

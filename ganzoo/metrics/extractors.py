@@ -42,6 +42,16 @@ class Extractor:
     about: Mapping[str, str] = field(default_factory=dict)
     """Other facts that determine the features (resize, hash of the weights), for results and for the cache."""
 
+    @property
+    def facts(self) -> dict[str, str]:
+        """All that determines the features, as JSON types."""
+        return {"name": self.name, **self.about}
+
+    def length(self, image_shape: tuple[int, int, int]) -> int:
+        """Return d, the number of features of an image [H, W, C], without computing any; raises as ``function``."""
+        image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+        return jax.eval_shape(self.function, self.weights, image).shape[1]
+
 
 def inception_extractor(params: Mapping[str, Any], resize: Resize = "tensorflow", sha256: str = "") -> Extractor:
     """Return the extractor of the 2048 features of FID.

@@ -217,7 +217,9 @@ def check_counts(
                 )
 
 
-def rank_warning(names: Sequence[str], extractor: Extractor, size: int, real: int, fake: int) -> str | None:
+def rank_warning(
+    names: Sequence[str], extractor: Extractor, image_shape: tuple[int, int, int], *, real: int, fake: int
+) -> str | None:
     """Return a warning where a Frechet distance would be of covariances without full rank; None otherwise.
 
     The covariance of n features of length d has the rank n - 1 at most. Where that is less than d, the distance depends
@@ -226,13 +228,15 @@ def rank_warning(names: Sequence[str], extractor: Extractor, size: int, real: in
     Args:
       names: of metrics.
       extractor: of the features.
-      size: d, the length of the features.
+      image_shape: [H, W, C], on which the length d of the features may depend.
       real: n of the real images.
       fake: n of the generated images.
     """
-    wanted = [name for name in names if ALIASES.get(name, name) == "frechet"]
+    if not any(ALIASES.get(name, name) == "frechet" for name in names):
+        return None
+    size = extractor.length(image_shape)
     few = [f"{count} {side}" for side, count in (("generated", fake), ("real", real)) if count <= size]
-    if not wanted or not few:
+    if not few:
         return None
     return (
         f"{title('frechet', extractor)} of {' and '.join(few)} images is far too uncertain to compare:"

@@ -4,24 +4,26 @@ Each result is one line of ``evaluations.jsonl`` in the run folder: the numbers,
 """
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
-from ganzoo.config import from_json
-from ganzoo.data import DataConfig, open_dataset
+from ganzoo.config import from_json, replaced
+from ganzoo.data import DataConfig, Dataset, open_dataset
 from ganzoo.disk import append_line
 from ganzoo.errors import UserError, nearest
-from ganzoo.gan import GAN, Model
+from ganzoo.gan import GAN, Model, generator_variables, named_leaves
 from ganzoo.metrics.config import MetricsConfig
 from ganzoo.models import installed_model, installed_models
-from ganzoo.pretrained import read_record
+from ganzoo.pretrained import load, locate, read_record
 from ganzoo.runs.evaluator import Evaluator
+from ganzoo.runs.features import notes_of
 from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints
 from ganzoo.training.hooks import Evaluate, Hook, Log
@@ -29,18 +31,14 @@ from ganzoo.training.loop import HookContext
 from ganzoo.training.selection import BEST, select
 
 LogLine = Callable[[str], None]
+Reading = Callable[[int, int], None]
 RESULTS = "evaluations.jsonl"
 
 
-def row(images: int, numbers: Mapping[str, float], about: Mapping[str, Any]) -> str:
-    """Return a line of ``evaluations.jsonl``."""
-    return json.dumps({"images": images, "values": dict(numbers), **about})
-
-
-def append(folder: Path, line: str) -> None:
-    """Add a result to the run folder, by one process."""
+def add_result(folder: Path, result: Mapping[str, Any]) -> None:
+    """Add a result to the run folder, by one process; ``UserError`` where it cannot be written."""
     if jax.process_index() == 0:
-        append_line(folder / RESULTS, line)
+        append_line(folder / RESULTS, json.dumps(result))
 
 
 @contextmanager
@@ -66,18 +64,17 @@ def evaluating(
       scalars: also gets the numbers.
     """
 
-    def measure(context: HookContext) -> dict[str, float]:
-        numbers = evaluator(context.state)
-        append(out, row(context.images, numbers, evaluator.about))
-        return numbers
+    def record(context: HookContext, numbers: Mapping[str, float]) -> None:
+        add_result(out, {"images": context.images, "values": dict(numbers), **evaluator.about})
 
     with contextlib.ExitStack() as stack:
         best = stack.enter_context(Checkpoints(out / BEST, keep_best=keep_best)) if keep_best else None
         yield Evaluate(
             every,
-            measure,
+            lambda context: evaluator(context.state),
             log,
             total,
+            record=record,
             rows=out / RESULTS,
             scalars=scalars,
             best=best,
@@ -90,13 +87,13 @@ def evaluate_run(
     config: MetricsConfig,
     *,
     checkpoint: int | str | None = None,
-    data: Mapping[str, str] | None = None,
+    data: Mapping[str, Any] | None = None,
     devices: int = 0,
     model: Model | None = None,
     log: LogLine = print,
-    reading: Callable[[int, int], None] | None = None,
+    reading: Reading | None = None,
 ) -> dict[str, Any]:
-    """Measure a checkpoint of a run folder, and add the result to its ``evaluations.jsonl``.
+    """Measure a checkpoint of a run folder, in which nothing is written: ``add_result`` does that.
 
     Args:
       folder: of a run, or a place in it, such as ``runs/mine/best``, as ``ganzoo.load`` takes it.
@@ -109,7 +106,7 @@ def evaluate_run(
       reading: called with (images read, images in all).
 
     Returns:
-      The result: ``{"images": ..., "values": {name: number}, ...}``.
+      The result: ``{"images": ..., "values": {name: number}, ...}``, with all that it takes to repeat it.
 
     Raises:
       UserError: there is no such run or checkpoint, or something that the metrics need is missing.
@@ -118,12 +115,65 @@ def evaluate_run(
     recorded = read_record(selected.run)["experiment"]
     gan, data_config = _recorded_gan(selected.run, recorded, model), from_json(DataConfig, recorded.get("data", {}))
     mesh = parallel.data_mesh(devices)
-    dataset = open_dataset(replace(data_config, **(data or {})), gan.image_shape, reading)
+    dataset = _opened(replaced(data_config, data or {}), gan, log, reading)
     evaluator = Evaluator(gan, dataset, config, mesh, log)
     state = selected.restore(jax.eval_shape(gan.init, jax.random.key(0)), mesh)
-    line = row(selected.images, evaluator(state), evaluator.about | {"checkpoint": selected.name})
-    append(selected.run, line)
-    return json.loads(line)
+    require_finite(state, f"{selected.run}/{selected.name}")
+    numbers = evaluator(state)
+    return {"images": selected.images, "values": numbers, **evaluator.about, "checkpoint": selected.name}
+
+
+def evaluate_model(
+    source: str,
+    config: MetricsConfig,
+    data: DataConfig,
+    *,
+    devices: int = 0,
+    model: Model | None = None,
+    log: LogLine = print,
+    reading: Reading | None = None,
+) -> dict[str, Any]:
+    """Measure the generator of a file, such as a pickle of NVIDIA's, against a data set.
+
+    Args:
+      source: a ``.safetensors`` file, an original file or ``hf:owner/name``, as ``ganzoo.load`` takes it.
+      config: what is measured.
+      data: the real images.
+      devices: number of devices; 0 for all.
+      model: the ``ganzoo.Model`` of the file, where it is neither one of ganzoo nor of an installed package.
+      log: receives lines about what takes long, and about parts of the file that are not used.
+      reading: called with (images read, images in all).
+
+    Returns:
+      The result: ``{"values": {name: number}, ...}``, with all that it takes to repeat it.
+
+    Raises:
+      UserError: the file or the data set cannot be read, or something that the metrics need is missing.
+    """
+    path, mesh = locate(source), parallel.data_mesh(devices)
+    gan, state = load(path, model=model, log=log)
+    require_finite(state, source)
+    evaluator = Evaluator(gan, _opened(data, gan, log, reading), config, mesh, log)
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"values": evaluator(state), **evaluator.about, "model": {"source": source, "sha256": sha256}}
+
+
+def require_finite(state: Any, where: str) -> None:
+    """Raise ``UserError`` where the generator that is measured has values that are not finite."""
+    for name, leaf in named_leaves(generator_variables(state)):
+        if not bool(jnp.isfinite(leaf).all()):
+            raise UserError(
+                f"{where} has values that are not finite ({name}), so its images mean nothing; give another"
+            )
+
+
+def _opened(config: DataConfig, gan: GAN, log: LogLine, reading: Reading | None) -> Dataset:
+    """Open a data set in the size of a model's images, and say what is to be said of it."""
+    dataset = open_dataset(config, gan.image_shape, reading)
+    for note in notes_of(dataset):
+        log(note)
+    return dataset
 
 
 def _recorded_gan(folder: Path, recorded: Mapping[str, Any], model: Model | None) -> GAN:

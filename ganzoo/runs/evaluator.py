@@ -6,25 +6,21 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ganzoo import __version__
 from ganzoo.config import require
 from ganzoo.data import Dataset
-from ganzoo.data.order import positions
-from ganzoo.data.source import digest
-from ganzoo.disk import recall, remember
-from ganzoo.errors import UserError
+from ganzoo.errors import UserError, printable
 from ganzoo.gan import GAN
 from ganzoo.metrics import suite
 from ganzoo.metrics.config import MetricsConfig, load_extractor
-from ganzoo.metrics.features import extract, index_batches
 from ganzoo.metrics.lpips import lpips_extractor
 from ganzoo.metrics.preprocessing import quantize
-from ganzoo.metrics.statistics import FeatureSet, collect
+from ganzoo.metrics.statistics import FeatureSet
 from ganzoo.ops.collective import AXIS
 from ganzoo.ops.random import for_indices
+from ganzoo.runs.features import DatasetFeatures
 from ganzoo.typing import Key, State
 
 PURPOSE = 0x6D657472
@@ -53,17 +49,31 @@ class Evaluator:
         require(bool(config.metrics), "metrics", config.metrics, f"be some of {', '.join(suite.NAMES)}")
         if gan.label_size not in (0, dataset.label_size):
             raise UserError(
-                f"{dataset.name} has labels of length {dataset.label_size}, the model wants {gan.label_size}"
+                f"{printable(dataset.name)} has labels of length {dataset.label_size}, the model wants"
+                f" {gan.label_size}; give a data set with such labels"
             )
-        self._gan, self._dataset, self._mesh, self._log = gan, dataset, mesh, log
+        self._gan, self._dataset, self._mesh = gan, dataset, mesh
         self.config = config
         suite.check_model(config.metrics, gan)
         self.extractor = load_extractor(config, log)
         self._pair_extractor = lpips_extractor(config.lpips) if config.lpips else self.extractor
         self._pair_programs: dict[str, Callable] = {}
-        self._batch_size = -(-config.metric_batch_size // mesh.size) * mesh.size
-        key = jax.random.fold_in(jax.random.key(config.metric_seed), PURPOSE)
-        self._keys = [jax.random.fold_in(key, part) for part in (LATENTS, LABELS, SUBSETS, PATHS)]
+        self._batch_size = device_batch(config, mesh)
+        keep, _ = suite.keeps_features(config.metrics)
+        self._real = DatasetFeatures(
+            dataset, self.extractor, mesh, self._batch_size, most=config.reals, keep=keep, log=log
+        )
+        self._check(log)
+        self._keys = [metric_key(config, draw) for draw in (LATENTS, LABELS, SUBSETS, PATHS)]
+
+    def _check(self, log: Callable[[str], None]) -> None:
+        """Raise ``UserError`` for what would fail after some work; warn of what would say little."""
+        names, shape, real, fake = self.config.metrics, self._gan.image_shape, self._real, self.config.samples
+        suite.check_counts(names, real=real.count, fake=fake, of_real=real.name)
+        if suite.pair_metrics(names):
+            self._pair_extractor.length(shape)
+        if warning := suite.rank_warning(names, self.extractor, shape, real=real.count, fake=fake):
+            log(f"warning: {warning}")
 
     def __call__(self, state: State) -> dict[str, float]:
         """Return the numbers of a state, by name. The state is not changed or donated."""
@@ -90,39 +100,11 @@ class Evaluator:
     @cached_property
     def reals(self) -> FeatureSet:
         """Features of the real images, from the cache if they were extracted before."""
-        keep, _ = suite.keeps_features(self.config.metrics)
-        key = digest(self._dataset.source.revision, sorted(self.about["real"].items()), self.extractor_about)
-        file = f"metrics/{key}.npz"
-        found = recall(file, partial(FeatureSet.from_bytes, features=keep))
-        if not _everywhere(found is not None):
-            count = len(self._real_indices)
-            self._log(f"features of {count:,} real images ({self.extractor.name}): computed once, then cached")
-            found = collect(extract(self._read(), self.extractor, len(self._real_indices), self._mesh), keep=keep)
-            if jax.process_index() == 0:
-                remember(file, found.to_bytes())
-        assert found is not None
-        return found
-
-    @property
-    def extractor_about(self) -> dict[str, str]:
-        """All that decides on features, as JSON types."""
-        return {"name": self.extractor.name, **self.extractor.about}
+        return self._real.load()
 
     @cached_property
     def about(self) -> dict[str, Any]:
         """All that it takes to repeat a result, as JSON types."""
-        data, target = self._dataset, self._dataset.target
-        real = {
-            "data": data.name,
-            "fingerprint": data.fingerprint,
-            "count": len(self._real_indices),
-            "of": len(data),
-            "shape": list(data.image_shape),
-            "crop": target.crop,
-            "resize": target.resize_filter,
-            "mirror": data.mirror,
-            "dtype": "uint8",
-        }
         fakes = {
             "count": self.config.samples,
             "seed": self.config.metric_seed,
@@ -130,30 +112,14 @@ class Evaluator:
             "dtype": "uint8, but for path lengths",
             "labels": "drawn from the real ones" if self._gan.label_size else "none",
         }
-        how = {"features": "float32", "statistics": "float64", "covariance": "unbiased"}
-        device = self._mesh.devices.flat[0].device_kind
         return {
             "metrics": list(self.config.metrics),
-            "extractor": self.extractor_about,
-            "path_lengths": {"name": self._pair_extractor.name, **self._pair_extractor.about},
-            "real": real,
+            "extractor": self.extractor.facts,
+            "path_lengths": self._pair_extractor.facts,
+            "real": self._real.about,
             "fake": fakes,
-            "precision": how,
-            "ganzoo": __version__,
-            "jax": jax.__version__,
-            "device": device,
+            **circumstances(self._mesh),
         }
-
-    @cached_property
-    def _real_indices(self) -> np.ndarray:
-        """Indices of the real images, sorted so that files are read one after the other."""
-        size = len(self._dataset)
-        return np.sort(positions(0, size, 0, min(self.config.reals or size, size)))
-
-    def _read(self) -> Any:
-        """Yield the real images in batches."""
-        batches = (self._real_indices[places] for places in index_batches(len(self._real_indices), self._batch_size))
-        return (batch["image"] for batch in self._dataset.prefetch(batches))
 
     def _labels(self, indices: np.ndarray) -> np.ndarray | None:
         """Return the labels [n, k] of real images drawn at random, one for each generated image."""
@@ -197,8 +163,21 @@ def _uniform(key: Key, indices: jax.Array) -> jax.Array:
     return for_indices(jax.random.uniform, key, indices)
 
 
-def _everywhere(holds: bool) -> bool:
-    """Return whether a condition holds in all processes, so that all extract features or none does."""
-    if jax.process_count() == 1:
-        return holds
-    return bool(multihost_utils.process_allgather(np.array(holds)).all())
+def metric_key(config: MetricsConfig, draw: int) -> Key:
+    """Return the key of one kind of draws of an evaluation, such as ``SUBSETS``."""
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(config.metric_seed), PURPOSE), draw)
+
+
+def device_batch(config: MetricsConfig, mesh: Mesh) -> int:
+    """Return the images at once over all devices of a mesh, a multiple of their number."""
+    return -(-config.metric_batch_size // mesh.size) * mesh.size
+
+
+def circumstances(mesh: Mesh) -> dict[str, Any]:
+    """Return how and by what numbers are computed, for results, as JSON types."""
+    return {
+        "precision": {"features": "float32", "statistics": "float64", "covariance": "unbiased"},
+        "ganzoo": __version__,
+        "jax": jax.__version__,
+        "device": mesh.devices.flat[0].device_kind,
+    }

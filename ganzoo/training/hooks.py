@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 from ganzoo.disk import append_line, make_own_folder, require_appendable, write_whole
-from ganzoo.errors import UserError
+from ganzoo.errors import UserError, printable
 from ganzoo.grids import enlarged, grid, save_png, save_slides
 from ganzoo.ops.pixels import to_uint8
 from ganzoo.training.checkpoint import Checkpoints
@@ -196,7 +196,8 @@ class Save(Hook):
 class Evaluate(Hook):
     """Metrics of the images that a state makes, and the checkpoints that are best by one of them.
 
-    A metric that fails is reported in one line, and training goes on.
+    A metric that fails is reported in one line, and training goes on; so is a result that cannot be written down, whose
+    numbers are in the log.
     """
 
     def __init__(
@@ -206,6 +207,7 @@ class Evaluate(Hook):
         log: Callable[[str], None],
         total: int,
         *,
+        record: Callable[[HookContext, Mapping[str, float]], None] | None = None,
         rows: Path | None = None,
         scalars: Log | None = None,
         best: Checkpoints | None = None,
@@ -217,14 +219,15 @@ class Evaluate(Hook):
           measure: ``context -> numbers by name``; must leave the state as it is.
           log: receives a line for each evaluation.
           total: images of the whole run; a run that stops before measures nothing that is not due.
-          rows: the file to which ``measure`` adds a row; rows past the start of a resumed run are dropped.
+          record: writes down the numbers.
+          rows: the file to which ``record`` adds a row; rows past the start of a resumed run are dropped.
           scalars: also gets the numbers, as ``metric/NAME``.
           best: keeps the best states by the first number; not closed here.
           lower_is_better: of the first number.
         """
         self.every = (every,)
         self._measure, self._log, self._total = measure, log, total
-        self._rows, self._scalars, self._best = rows, scalars, best
+        self._record, self._rows, self._scalars, self._best = record, rows, scalars, best
         self._sign = 1 if lower_is_better else -1
 
     def start(self, context: HookContext) -> None:
@@ -241,19 +244,29 @@ class Evaluate(Hook):
         start = time.perf_counter()
         try:
             numbers = self._measure(context)
-            if self._scalars:
-                self._scalars.write(context, {f"metric/{name}": number for name, number in numbers.items()})
-            self._keep(context, next(iter(numbers.values())) * self._sign)
         except Exception as error:  # whatever fails, the run is worth more
-            line = next(iter(str(error).splitlines()), "")
-            failed = f"metrics at {context.images} images failed, training goes on"
-            self._log(f"{failed}: {type(error).__name__}: {line[:200]}")
+            self._complain(context, "failed", error)
             return
         found = "  ".join(f"{name} {number:.4g}" for name, number in numbers.items())
         self._log(f"{context.images:>9} images  {found}  ({time.perf_counter() - start:.0f} s)")
+        for keep in (self._record, self._write_scalars, self._save_if_best):
+            try:
+                if keep:
+                    keep(context, numbers)
+            except Exception as error:
+                self._complain(context, "could not be kept", error)
 
-    def _keep(self, context: HookContext, value: float) -> None:
-        """Save the state if it is among the best."""
+    def _complain(self, context: HookContext, what: str, error: Exception) -> None:
+        text = printable(f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}", 240)
+        self._log(f"metrics at {context.images} images {what}, training goes on: {text}")
+
+    def _write_scalars(self, context: HookContext, numbers: Mapping[str, float]) -> None:
+        if self._scalars:
+            self._scalars.write(context, {f"metric/{name}": number for name, number in numbers.items()})
+
+    def _save_if_best(self, context: HookContext, numbers: Mapping[str, float]) -> None:
+        """Save the state if it is among the best by the first number."""
+        value = next(iter(numbers.values())) * self._sign
         is_new = self._best and context.images not in self._best.values  # a resumed run repeats what it had measured
         if self._best and is_new and math.isfinite(value) and self._best.among_best(value):
             self._best.save(context.images, context.state, value)

@@ -16,6 +16,7 @@ from ganzoo.training.parallel import data_mesh
 COUNT = 200
 SMALL = Extractor("small", lambda weights, images: filtered(images, (3, 3), "box").reshape(len(images), -1) / 255)
 NAMES = ["frechet", "precision_recall", "density_coverage"]
+SHAPE = (12, 10, 3)
 PICTURES = np.random.default_rng(0).integers(0, 256, (COUNT, 12, 10, 3), np.uint8)
 
 
@@ -163,9 +164,9 @@ def test_too_few_images(name, real) -> None:
 
 
 def test_a_covariance_without_full_rank_is_told() -> None:
-    assert suite.rank_warning(["kernel"], SMALL, 27, 3, 3) is None
-    assert suite.rank_warning(["frechet"], SMALL, 27, 28, 28) is None
-    assert suite.rank_warning(["frechet"], SMALL, 27, 28, 27) == (
+    assert suite.rank_warning(["kernel"], SMALL, SHAPE, real=3, fake=3) is None
+    assert suite.rank_warning(["frechet"], SMALL, SHAPE, real=28, fake=28) is None
+    assert suite.rank_warning(["frechet"], SMALL, SHAPE, real=28, fake=27) == (
         "small/frechet of 27 generated images is far too uncertain to compare: features of 27 numbers need more than"
         " 27 images on each side (papers take 50,000)"
     )

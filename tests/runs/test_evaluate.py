@@ -12,15 +12,17 @@ from metrics.test_lpips import ARRAYS
 import ganzoo
 from ganzoo.cli import main
 from ganzoo.data import DataConfig, open_dataset
+from ganzoo.data.images import Target
 from ganzoo.errors import UserError
 from ganzoo.metrics import MetricsConfig, weights
-from ganzoo.runs import evaluator as evaluators
 from ganzoo.runs.config import Experiment, experiments
 from ganzoo.runs.evaluate import evaluate_run
 from ganzoo.runs.evaluator import Evaluator
 from ganzoo.runs.run import run
 from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints
+from ganzoo.training.hooks import Evaluate
+from ganzoo.training.loop import Hook, HookContext
 
 METRICS = {"metrics": MetricsConfig(("frechet", "precision_recall"), samples=40, reals=60), "metric_every": 64}
 
@@ -118,23 +120,42 @@ def test_a_resumed_run_measures_the_same(tmp_path, measured) -> None:
     assert results(out) == results(measured)
 
 
-def test_a_failure_is_reported_and_training_goes_on(tmp_path, monkeypatch, plain) -> None:
-    def fail(self, state):
+class Blocker(Hook):
+    """Puts a folder where the results are to be written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.every, self._folder = (64,), folder
+
+    def start(self, context: HookContext) -> None:
+        (self._folder / "evaluations.jsonl").mkdir()
+
+
+def test_a_result_that_cannot_be_written_is_in_the_log_and_training_goes_on(tmp_path, plain) -> None:
+    out, lines = tmp_path / "run", []
+    run(tiny(keep_best=1, **METRICS), out, hooks=[Blocker(out)], log=lines.append)
+    failed = [line for line in lines if "could not be kept" in line]
+    reason = f"UserError: {out}/evaluations.jsonl cannot be written: it is a folder; remove it"
+    assert failed == [
+        f"metrics at {images} images could not be kept, training goes on: {reason}" for images in (64, 128, 192)
+    ]
+    assert sum("random-conv/frechet" in line and "images  " in line for line in lines) == 3
+    assert_same(final(out), final(plain))
+    with Checkpoints(out / "best", read_only=True) as best:
+        assert best.best in (64, 128, 192)
+
+
+def test_a_failure_is_reported() -> None:
+    def fail(context: HookContext) -> dict[str, float]:
         raise RuntimeError("out of memory\nand a long trace")
 
-    monkeypatch.setattr(Evaluator, "__call__", fail)
-    lines = trained(tmp_path / "run", keep_best=1, **METRICS)
-    failed = [line for line in lines if "failed" in line]
-    assert failed == [
-        f"metrics at {images} images failed, training goes on: RuntimeError: out of memory" for images in (64, 128, 192)
-    ]
-    assert_same(final(tmp_path / "run"), final(plain))
+    lines: list[str] = []
+    hook = Evaluate(64, fail, lines.append, 64)
+    hook.start(HookContext(0, 0, None, 0.0, False, []))
+    hook.at(HookContext(64, 4, None, 0.0, True, []))
+    assert lines == ["metrics at 64 images failed, training goes on: RuntimeError: out of memory"]
 
 
 def test_a_run_that_stops_measures_only_what_is_due() -> None:
-    from ganzoo.training.hooks import Evaluate
-    from ganzoo.training.loop import HookContext
-
     asked = []
     hook = Evaluate(64, lambda context: asked.append(context.images) or {"a": 1.0}, lambda line: None, 1000)
     hook.start(HookContext(32, 2, None, 0.0, False, []))
@@ -159,6 +180,8 @@ def test_the_command_finds_what_the_hook_found(measured, tmp_path, capsys) -> No
     assert results(measured) == [*before, result]
     printed = capsys.readouterr().out
     assert f"{result['values']['random-conv/frechet']:.6g}" in printed
+    assert printed.splitlines()[-2:] == [f"-> {tmp_path}/result.json", f"-> {measured}/evaluations.jsonl"]
+    assert "warning: random-conv/frechet of 40 generated and 60 real images is far too uncertain" in printed
     assert "no FID; for FID get https://" in printed
 
 
@@ -230,11 +253,15 @@ def test_real_images_are_looked_at_once(digits, monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("GANZOO_CACHE", str(tmp_path))
     first, _ = evaluator(digits)
     known = first.reals
-    monkeypatch.setattr(evaluators, "extract", None)  # would fail
-    again, _ = evaluator(digits)
+
+    def fail(index: int, target: Target) -> np.ndarray:
+        raise OSError(f"image {index} is gone")
+
+    unreadable = dataclasses.replace(digits, pixels=None, source=dataclasses.replace(digits.source, picture=fail))
+    again, _ = evaluator(unreadable)
     np.testing.assert_array_equal(again.reals.features, known.features)
-    other, _ = evaluator(digits, reals=51)
-    with pytest.raises(TypeError):
+    other, _ = evaluator(unreadable, reals=51)
+    with pytest.raises(UserError, match="cannot be read any more"):
         _ = other.reals
 
 
@@ -275,14 +302,21 @@ def test_styles_of_a_model_without(digits) -> None:
 
 
 WORDS = {
-    "evaluate": ("run", "ganzoo evaluate --help"),
-    "evaluate nowhere": ("nowhere holds no run", "ganzoo train"),
+    "evaluate": ("what is to be measured? ganzoo evaluate RUN,", "ganzoo evaluate --help"),
+    "evaluate nowhere": ("there is no nowhere; give a run folder",),
+    "evaluate .": (". is no run folder",),
     "evaluate nowhere --metrics fud": ("unknown metric 'fud'; did you mean 'fid'?",),
-    "evaluate nowhere --samples 1": ("samples = 1: must be at least 2",),
+    "evaluate nowhere --metrics FID": ("unknown metric 'FID'; did you mean 'fid'?",),
+    "evaluate nowhere --samples 1": ("samples = 1: must be 2 to 1e+09",),
+    "evaluate nowhere --samples 3": ("precision_recall needs at least 4 generated images, not 3",),
     "evaluate nowhere --reals 1": ("reals = 1: must be 0 (all) or at least 2",),
+    "evaluate nowhere --reals 5 --metrics density_coverage": ("needs at least 6 real images, not 5",),
+    "evaluate nowhere --metrics inception_score --samples 19": ("needs at least 20 generated images",),
+    "evaluate nowhere --lpips x.pth": ("lpips = ('x.pth',): must be left out: no path length",),
     "evaluate nowhere --extractor incepton": ("'incepton'", "'inception'"),
     "evaluate nowhere --sampels 3": ("unknown option --sampels", "did you mean '--samples'?"),
-    "evaluate nowhere --json nowhere/x.json": ("there is no folder nowhere",),
+    "evaluate nowhere --json nowhere/x.json": ("nowhere/x.json cannot be written: there is no folder nowhere",),
+    "evaluate nowhere --json .": (". cannot be written: Is a directory",),
     "train dcgan-tiny --metrics fud": ("unknown metric 'fud'",),
     "train dcgan-tiny --keep-best 2": ("keep_best = 2: must be 0, or metrics be given",),
     "train dcgan-tiny --metrics fid --devices 1": ("fid needs weights; get https://",),
@@ -302,5 +336,5 @@ def test_one_line_of_complaint(typed, capsys, tmp_path, monkeypatch) -> None:
 
 
 def test_a_run_without_best_checkpoints(plain) -> None:
-    with pytest.raises(UserError, match="holds no best checkpoint; train with --metrics and --keep-best"):
+    with pytest.raises(UserError, match="holds no best checkpoint; train with --metrics fid --keep-best 1"):
         evaluate_run(plain, MetricsConfig(), checkpoint="best")
