@@ -17,6 +17,8 @@ def drawn_state(gan: ganzoo.GAN, noise_strength: float = 0.5) -> TrainState:
         name, seed = jax.tree_util.keystr(path), sum(map(ord, jax.tree_util.keystr(path)))
         if "bias" in name:
             return jnp.full(leaf.shape, 1.0 if "affine" in name else 0.0)
+        if "['var']" in name:
+            return 1 + jnp.abs(jnp.asarray(draw(seed, *leaf.shape)))
         if "noise_strength" in name:
             return jnp.full(leaf.shape, noise_strength)
         return jnp.asarray(draw(seed, *leaf.shape) * (100 if "mapping" in name and "kernel" in name else 1))

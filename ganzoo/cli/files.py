@@ -3,7 +3,7 @@
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import tyro
 
@@ -80,23 +80,53 @@ class Convert:
         return ()
 
 
+Format = Literal["jax", "onnx"]
+
+
 @dataclass(frozen=True)
 class Export:
-    """Write the generator as a jax.export artefact, which any program with JAX can run on CPU, GPU and TPU."""
+    """Write the generator as one file that runs without ganzoo: a jax.export artefact, or an ONNX file."""
 
     source: ModelOptions
     psi: float = 1.0
-    """Truncation in the exported program, in [-1, 1]; 1 does not truncate."""
+    """Truncation in the exported program, in [-1, 1]; 1 does not truncate. An ONNX file has it as an input instead."""
     cutoff: int | None = None
     """Truncate only the first CUTOFF style inputs; None: all."""
-    out: Path = Path("generator.jax")
-    """The file to write."""
+    format: Format | None = None
+    """"jax": for any program with JAX and flatbuffers, on CPU, GPU and TPU; "onnx": for ONNX runtimes; None: by the end
+    of the file's name."""
+    out: Path | None = None
+    """The file to write; None: generator.jax or generator.onnx, by the format."""
 
     def run(self) -> None:
         """Export, and print the shapes of the program."""
+        form, out = self._target()
+        if form == "onnx":
+            interop.onnx.library()  # complains where it is missing, before the model is read
+            require(self.psi == 1, "psi", self.psi, "be left out: it is an input of an ONNX file")
         sampler = self.source.sampler()
-        content = interop.export(sampler.gan, sampler.state, ema=self.source.ema, psi=self.psi, cutoff=self.cutoff)
-        write_file(self.out, content)
-        label = f", labels [n, {sampler.gan.label_size}]" if sampler.gan.label_size else ""
-        shape = ", ".join(map(str, sampler.gan.image_shape))
-        print(f"latents [n, z]{label} -> images [n, {shape}] in [-1, 1]: {len(content):,} bytes -> {self.out}")
+        gan, ema, notes = sampler.gan, self.source.ema, []
+        if form == "onnx":
+            content, notes = interop.export_onnx(gan, sampler.state, ema=ema, cutoff=self.cutoff)
+        else:
+            content = interop.export(gan, sampler.state, ema=ema, psi=self.psi, cutoff=self.cutoff)
+        write_file(out, content)
+        label = f", labels [n, {gan.label_size}]" if gan.label_size else ""
+        psi = ", psi []" if form == "onnx" and gan.styles is not None else ""
+        shape = ", ".join(map(str, gan.image_shape))
+        for note in notes:
+            print(f"note: {note}")
+        print(f"latents [n, z]{label}{psi} -> images [n, {shape}] in [-1, 1]: {len(content):,} bytes -> {out}")
+
+    def _target(self) -> tuple[Format, Path]:
+        """Return the format and the file, each of which may decide on the other."""
+        endings: dict[str, Format] = {".jax": "jax", ".onnx": "onnx"}
+        if self.out is None:
+            form = self.format or "jax"
+            return form, Path(f"generator.{form}")
+        ending = endings.get(self.out.suffix)
+        if self.format is None:
+            require(ending is not None, "out", str(self.out), "end in .jax or .onnx, unless --format names the format")
+        fits = self.format is None or ending in (None, self.format)
+        require(fits, "out", str(self.out), f"end in .{self.format}, the ending of --format {self.format}")
+        return cast("Format", self.format or ending), self.out

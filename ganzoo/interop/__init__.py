@@ -1,10 +1,11 @@
 """Reading and writing other people's weights, without running what is in their files."""
 
+from ganzoo.interop import onnx
 from ganzoo.interop.contents import Contents, Network, read, read_tensors
 from ganzoo.interop.convert import Converted, convert, mirror_generator
 from ganzoo.interop.describe import describe, list_arrays
 from ganzoo.interop.exchange import from_exchange, is_exchange, originals, save, save_originals, write_arrays
-from ganzoo.interop.export import export
+from ganzoo.interop.export import export, export_onnx
 
 __all__ = [
     "Contents",
@@ -13,10 +14,12 @@ __all__ = [
     "convert",
     "describe",
     "export",
+    "export_onnx",
     "from_exchange",
     "is_exchange",
     "list_arrays",
     "mirror_generator",
+    "onnx",
     "originals",
     "read",
     "read_tensors",
