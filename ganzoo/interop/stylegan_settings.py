@@ -102,7 +102,7 @@ def _both(fields: Fields) -> dict[str, Any]:
         "num_channels": fields["channels"],
         "resolution": size if isinstance(size, int) else size[0],
         "label_size": fields["label_size"],
-        "fmap_base": fields["channel_base"] // 2,
+        "fmap_base": fields["channel_base"] / 2,
         "fmap_max": fields["channel_max"],
         "nonlinearity": fields["activation"],
         "blur_filter": list(fields["blur_filter"]) or None,

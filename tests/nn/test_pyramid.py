@@ -76,6 +76,17 @@ def test_sizes_that_are_not_made(size: int | tuple[int, int], message: str) -> N
         pyramid(size, 512, 64)
 
 
+def test_a_smallest_size_may_be_given() -> None:
+    """StyleGAN-Human starts from 4 x 2; its channels follow from the height."""
+    levels = pyramid((1024, 512), 32768, 512, (4, 2))
+    assert [(level.resolution, level.height, level.width) for level in levels[:2]] == [(4, 4, 2), (8, 8, 4)]
+    assert (levels[-1].resolution, levels[-1].height, levels[-1].features) == (1024, 1024, 32)
+    assert pyramid(16, 64, 8, 4) == pyramid(16, 64, 8)
+    for smallest in ((4, 4), 3, (0, 0), (32, 16)):
+        with pytest.raises(UserError, match=r"smallest_size = .*: must be \(16, 8\), halved a number of times"):
+            pyramid((16, 8), 64, 8, smallest)
+
+
 def test_one_number_stands_for_both() -> None:
     assert size_of(64) == (64, 64)
     assert size_of((48, 64)) == (48, 64)
