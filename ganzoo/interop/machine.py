@@ -163,6 +163,11 @@ def _push(machine: Machine, argument: Any) -> None:
     machine.stack.append(argument)
 
 
+def _pop(machine: Machine, argument: Any) -> None:
+    del argument
+    machine.taken(1)
+
+
 def _push_number(machine: Machine, argument: int) -> None:
     if argument.bit_length() > MAX_NUMBER_BITS:
         raise UserError(f"refused: a whole number of {argument.bit_length()} bits")
@@ -294,7 +299,7 @@ OPERATIONS: Mapping[str, Callable[[Machine, Any], None]] = {
     "FRAME": _nothing,
     # values
     "NONE": _push,
-    "POP": lambda machine, argument: machine.taken(1),
+    "POP": _pop,
     "NEWTRUE": _constant(lambda: True),
     "NEWFALSE": _constant(lambda: False),
     **dict.fromkeys(("BININT", "BININT1", "BININT2", "BINFLOAT"), _push),
