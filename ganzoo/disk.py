@@ -172,14 +172,15 @@ def _opened(path: Path, flags: int) -> Generator[tuple[int, int]]:
 
 
 def _require_replaceable(path: Path) -> None:
-    """Raise ``OSError`` for what is there and is no regular file, and for a link to such a thing."""
+    """Raise ``OSError`` for what is there and is no regular file, and for a link to such a thing or of the system."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
         return
     if stat.S_ISDIR(mode) and not path.is_symlink():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if not stat.S_ISREG(mode):
+    is_of_system = path.is_symlink() and str(path.absolute()).startswith(("/dev/", "/proc/"))  # such as /dev/stdout
+    if not stat.S_ISREG(mode) or is_of_system:
         raise OSError(errno.EINVAL, "it is no regular file", str(path))
 
 

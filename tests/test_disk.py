@@ -104,6 +104,7 @@ def test_what_can_be_known_before(tmp_path) -> None:
         "to-folder": "no regular file",
         "folder": "Is a directory",
         "a" * 250: "name too long",
+        "/dev/stdout": "no regular file",
     }
     for name, words in wrong.items():
         with pytest.raises(UserError, match=f"cannot be written: .*{words}"):

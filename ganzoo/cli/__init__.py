@@ -34,11 +34,10 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code: 0, 2 for bad input, 130 for a run that was stopped."""
     args = list(sys.argv[1:] if args is None else args)
     if not args or args[0] in ("-h", "--help"):
-        print(usage())
-        return 0 if args else USAGE
+        printed = guarded(lambda: print(usage()))
+        return printed if args else USAGE
     if args[0] == "--version":
-        print(__version__)
-        return 0
+        return guarded(lambda: print(__version__))
     return guarded(lambda: _find(args[0])(args[1:]))
 
 

@@ -3,6 +3,7 @@
 Nothing heavy is imported with this module.
 """
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -11,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ganzoo.disk import cache_folder
-from ganzoo.errors import UserError
+from ganzoo.errors import UserError, printable
 
 USAGE, INTERRUPTED = 2, 130
 """Exit codes."""
@@ -21,9 +22,15 @@ LARGEST = 2**31 - 1
 
 
 def guarded(command: Callable[[], Any]) -> int:
-    """Call a function; print a ``UserError`` or an interruption as one line; return the exit code."""
+    """Call a function; print an error of the user's or of the system's, or an interruption, as one line.
+
+    Returns:
+      The exit code.
+    """
     try:
         command()
+        if sys.stdout:
+            sys.stdout.flush()
     except UserError as error:
         print(f"ganzoo: error: {error}", file=sys.stderr)
         return USAGE
@@ -31,10 +38,21 @@ def guarded(command: Callable[[], Any]) -> int:
         print(f"ganzoo: {str(stop) or 'stopped'}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # whoever reads the output, such as ``head``, has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
+    except OSError as error:  # a full disk, a folder that is closed meanwhile: whatever has no message of its own
+        where = f"{printable(error.filename, 200)}: " if error.filename else ""
+        print(f"ganzoo: error: {where}{printable(error.strerror or error, 200)}", file=sys.stderr)
+        _forget_output()
+        return USAGE
     except SystemExit as leaving:
         return int(leaving.code or 0)
     return 0
+
+
+def _forget_output() -> None:
+    """Let what was printed and cannot be written go nowhere, so that Python does not try again at the end."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def prepare() -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -47,4 +48,21 @@ def test_exit_codes(capsys: pytest.CaptureFixture) -> None:
     assert raising(ganzoo.UserError("seeds = 'a'")) == 2
     assert raising(KeyboardInterrupt()) == 130
     assert raising(SystemExit(3)) == 3
-    assert capsys.readouterr().err == "ganzoo: error: seeds = 'a'\nganzoo: stopped\n"
+    assert raising(OSError(28, "No space left on device")) == 2
+    assert raising(PermissionError(13, "Permission denied", "a\nb")) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "ganzoo: error: seeds = 'a'",
+        "ganzoo: stopped",
+        "ganzoo: error: No space left on device",
+        "ganzoo: error: a\\nb: Permission denied",
+    ]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_an_output_that_is_full() -> None:
+    with Path("/dev/full").open("w") as full:
+        program = "import sys; from ganzoo.cli import main; sys.exit(main(['--version']))"
+        command = [sys.executable, "-c", program]
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.stderr == "ganzoo: error: No space left on device\n"
+    assert ended.returncode == 2
