@@ -109,7 +109,7 @@ def _open_sources(config: DataConfig) -> Source:
     """Open the data set of a config, or several joined by commas unless there is a path of that name."""
     names = [config.data]
     if "," in config.data and kind_of(user_path(config.data)) == "nothing":
-        names = [name for part in config.data.split(",") if (name := part.strip())]
+        names = [name for part in config.data.split(",") if (name := part.strip())] or names
     source = joined([_open_source(name, config) for name in names])
     if config.labels == "none" and not source.why_unlabelled:
         return replace(source, why_unlabelled="leave out --labels none to use those of the data set")

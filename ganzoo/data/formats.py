@@ -32,6 +32,7 @@ LARGE = 2**24
 """Number of pixels from which on images are decoded one at a time."""
 BYTES_PER_PIXEL = 4
 """Largest number of bytes of a file for each pixel that an image may have."""
+_BEGINNING = 2**17
 _PPM = tuple(b"P%d" % kind for kind in range(1, 7))
 _alone = threading.RLock()
 
@@ -56,7 +57,7 @@ def opened(data: bytes, max_pixels: int) -> Generator["ImageFile"]:
         data = png.cleaned(data)
     size = _early_size(data)
     _require_small(size, max_pixels)
-    with _turn(data, size, max_pixels), _factory(data)(io.BytesIO(data)) as image:
+    with _turn(data, size, max_pixels), _head(data) as image:
         _require_small(image.size, max_pixels)
         with _turn(data, image.size, max_pixels):
             yield image
@@ -103,11 +104,12 @@ def reason(error: BaseException) -> str:
     return text if text and isinstance(error, OSError | SyntaxError | ValueError) else f"{type(error).__name__}: {text}"
 
 
-def _factory(data: bytes) -> Callable[[io.BytesIO], "ImageFile"]:
-    """Return the reader of a file; Pillow's own search would also try programs outside, such as Ghostscript."""
+def _head(data: bytes) -> "ImageFile":
+    """Open a file by the reader of its format; Pillow's own search would also try programs, such as Ghostscript."""
     for is_format, reader in _readers():
         if is_format(data):
-            return reader
+            with _quiet() if b"Exif" in data[:_BEGINNING] else contextlib.nullcontext():
+                return reader(io.BytesIO(data))
     raise UserError("a HEIF image, which is not read" if data[4:8] == b"ftyp" else f"not a {FORMATS} image")
 
 

@@ -127,10 +127,9 @@ def tar_store(path: Path) -> Store:
     Raises:
       UserError: the file is no intact .tar file, or holds far more than its own size.
     """
-    with _guarded(path, ".tar"):
-        with _expanded(path) as file:
-            kept = _Kept(os.dup(file.fileno()))
-            members = list(_members(file, file.seek(0, os.SEEK_END)))
+    with _guarded(path, ".tar"), _expanded(path) as file:
+        kept = _Kept(os.dup(file.fileno()))
+        members = list(_members(file, file.seek(0, os.SEEK_END)))
     entries, twice = _by_name((member.name, member) for member in members if _is_plain(member))
     lock = threading.Lock()
 

@@ -1,4 +1,5 @@
 import io
+import json
 import sys
 
 import numpy as np
@@ -157,3 +158,84 @@ def test_broken_pictures_are_found(tmp_path):
     prepare(tmp_path, features(), [*examples()[:2], {"image": b"text", "label": 0}])
     assert "train record 2" in refused("tfds:tiny", tmp_path)
     assert len(opened("tfds:tiny", data_dir=str(tmp_path), on_bad_file="skip")) == 2
+
+
+def info_of(root):
+    return root / "tiny" / "1.0.0"
+
+
+@pytest.mark.parametrize("form", ["pythonClassName", "python_class_name", "type"])
+def test_no_module_that_the_files_name_is_imported(tmp_path, monkeypatch, form):
+    prepare(tmp_path, features(), examples())
+    (tmp_path / "payload.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    file = info_of(tmp_path) / "features.json"
+    own = "tensorflow_datasets.core.features.image_feature.Image"
+    content = file.read_text()
+    assert own in content
+    file.write_text(content.replace(own, "payload.Image").replace("pythonClassName", form))
+    message = refused("tfds:tiny", tmp_path)
+    assert "class payload.Image, which is none of TFDS itself and is not imported" in message
+    assert "payload" not in sys.modules
+
+
+DAMAGE = {
+    "info": ("dataset_info.json", b"{"),
+    "no info": ("dataset_info.json", b"\xff\xfe"),
+    "features": ("features.json", b"{"),
+    "deep features": ("features.json", b"[" * 100_000),
+    "empty features": ("features.json", b"{}"),
+    "no splits": ("dataset_info.json", b'{"name": "tiny", "version": "1.0.0", "fileFormat": "array_record"}'),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_damaged_metadata_are_one_line(tmp_path, what, capfd):
+    prepare(tmp_path, features(), examples())
+    name, content = DAMAGE[what]
+    (info_of(tmp_path) / name).write_bytes(content)
+    capfd.readouterr()
+    message = refused("tfds:tiny", tmp_path)
+    assert message.startswith("tfds:tiny")
+    assert message.isprintable()
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("size", [0, 100, 4000])
+def test_records_that_are_cut_off_are_one_line(tmp_path, size, capfd):
+    prepare(tmp_path, features(), examples())
+    (file,) = info_of(tmp_path).glob("*train.array_record*")
+    file.write_bytes(file.read_bytes()[:size])
+    capfd.readouterr()
+    assert refused("tfds:tiny", tmp_path).startswith("tfds:tiny")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_more_records_than_the_files_can_hold(tmp_path):
+    prepare(tmp_path, features(), examples())
+    file = info_of(tmp_path) / "dataset_info.json"
+    file.write_text(file.read_text().replace('"7"', '"4000000000000"'))
+    assert refused("tfds:tiny", tmp_path).startswith("tfds:tiny")
+
+
+def test_more_classes_than_anybody_has(tmp_path):
+    prepare(tmp_path, features(), examples())
+    file = info_of(tmp_path) / "features.json"
+    content = json.loads(file.read_text())
+    content["featuresDict"]["features"]["label"]["classLabel"]["numClasses"] = "900000000000"
+    file.write_text(json.dumps(content))
+    (info_of(tmp_path) / "label.labels.txt").unlink()
+    assert "900000000000 classes; pass --labels none" in refused("tfds:tiny", tmp_path)
+
+
+def test_class_names_with_control_characters_are_escaped(tmp_path):
+    prepare(tmp_path, features(), examples())
+    (info_of(tmp_path) / "label.labels.txt").write_text("a\x1b[2J\u202e\nb\nc\n")
+    text = opened("tfds:tiny", data_dir=str(tmp_path)).describe()
+    assert all(line.isprintable() for line in text.splitlines())
+    assert r"a\x1b[2J\u202e" in text
+
+
+def test_a_folder_of_data_sets_that_cannot_be(tmp_path):
+    assert "write the whole path" in refused("tfds:tiny", "~nobodyknows/x")
+    assert "File name too long" in refused("tfds:tiny", "a" * 300)
