@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
 import ganzoo
@@ -56,6 +57,13 @@ def test_exit_codes(capsys: pytest.CaptureFixture) -> None:
         "ganzoo: error: No space left on device",
         "ganzoo: error: a\\nb: Permission denied",
     ]
+
+
+def test_without_a_home_nothing_is_kept(monkeypatch) -> None:
+    monkeypatch.setenv("GANZOO_CACHE", "~nobody-of-that-name")
+    before = jax.config.jax_compilation_cache_dir
+    process.cache_compilations()
+    assert jax.config.jax_compilation_cache_dir == before
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
