@@ -129,22 +129,27 @@ def convert(contents: Contents) -> Converted:
         fields = {**implied, **fields}
         weights.update({state_name(name, key): array for key, array in arrays.items()})
     fields = {**fields, **(settings["config"] if settings.get("model") == model else {})}
-    facts = {name: fact for name, fact in contents.facts.items() if name != SETTINGS}
+    facts = {name: fact for name, fact in contents.facts.items() if name != SETTINGS} | settings.get("facts", {})
     return Converted(model, fields, weights, facts, (*left_out, *remarks))
 
 
 # Settings in files of original names --------------------------------------------------------------------------------
 
 
-def settings_of(model: str, fields: Fields, networks: tuple[str, ...]) -> dict[str, Any]:
+def settings_of(converted: Converted, networks: tuple[str, ...]) -> dict[str, Any]:
     """Return what a file of original names keeps beside its arrays, under the name ``SETTINGS``.
 
+    Args:
+      converted: the model, with all fields of its config.
+      networks: the networks in the file, by original names.
+
     Returns:
-      The ``model``, all fields of its ``config``, and for each of the ``networks`` the arguments of its constructor.
+      The ``model``, all fields of its ``config``, its ``facts``, and for each of the ``networks`` the arguments of its
+      constructor.
     """
-    arguments = FAMILIES[model].arguments
-    known = {} if arguments is None else {name: arguments(KIND_OF[NETWORK_OF[name]], fields) for name in networks}
-    return {"model": model, "networks": known, "config": fields}
+    arguments, config = FAMILIES[converted.model].arguments, dict(converted.fields)
+    known = {} if arguments is None else {name: arguments(KIND_OF[NETWORK_OF[name]], config) for name in networks}
+    return {"model": converted.model, "networks": known, "config": config, "facts": dict(converted.facts)}
 
 
 def _settings(contents: Contents) -> Mapping[str, Any]:
@@ -158,7 +163,7 @@ def _settings(contents: Contents) -> Mapping[str, Any]:
             raise UserError(f"damaged: {SETTINGS} is not JSON ({named(error)})") from error
     else:
         return {}
-    if type(found) is not dict or not {type(found.get(name)) for name in ("networks", "config")} <= {dict}:
+    if type(found) is not dict or {type(found.get(name)) for name in ("networks", "config", "facts")} != {dict}:
         raise UserError(f"damaged: {SETTINGS} is not as ganzoo writes it")
     return found
 

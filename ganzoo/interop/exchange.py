@@ -123,7 +123,7 @@ def save_originals(path: Path, converted: Converted) -> tuple[str, ...]:
         converted = replace(converted, weights=mirror_generator(converted.weights))
     arrays = originals(converted)
     names = tuple(name for name in ("G", "D", "G_ema") if any(key.startswith(f"{name}.") for key in arrays))
-    settings = settings_of(converted.model, dict(converted.fields), names)
+    settings = settings_of(converted, names)
     if path.suffix != ".pkl":
         write_arrays(path, arrays, {SETTINGS: json.dumps(settings)})
         return ()

@@ -61,8 +61,10 @@ def snapshot(arrays: Weights, settings: Mapping[str, Any]) -> bytes:
         prefix, given = f"{name}.", dict(arguments)
         own = {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
         networks[name] = Module(given.pop("class_name"), given, own)
-    own = {name: settings[name] for name in ("model", "config")} | {"networks": {}}
-    return dumps({"training_set_kwargs": None, **networks, "augment_pipe": None, SETTINGS: own})
+    data_set = settings["facts"].get("training_set_kwargs")
+    known = data_set if type(data_set) is dict else None
+    beside = {**settings, "networks": {}}  # whose arguments the modules have
+    return dumps({"training_set_kwargs": known, **networks, "augment_pipe": None, SETTINGS: beside})
 
 
 def dumps(content: Mapping[str, Any]) -> bytes:

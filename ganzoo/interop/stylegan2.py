@@ -231,7 +231,7 @@ def _synthesis_fields(weights: Weights) -> Fields:
     is_residual = any(name.endswith(".skip.kernel") for name in weights)
     features = [weights[f"params.synthesis.b{size}.conv1.kernel"].shape[-1] for size in sizes]
     return {
-        **_size_fields(height, width, len(sizes) - 1),
+        **_size_fields(height, width, sizes),
         "channels": last.shape[-1],
         **widths(sizes, features),
         "generator_architecture": "resnet" if is_residual else "skip" if colours == len(sizes) > 1 else "orig",
@@ -250,7 +250,7 @@ def _discriminator_fields(weights: Weights, size: tuple[int, int]) -> Fields:
     colours = count(weights, r"params\.b(\d+)\.from_rgb\.kernel")
     is_residual = any(name.endswith(".skip.kernel") for name in weights)
     fields = {
-        **_size_fields(*size, len(sizes) - 1),
+        **_size_fields(*size, sizes),
         "channels": needed(weights, f"params.b{sizes[-1]}.from_rgb.kernel").shape[2],
         "label_size": 0 if embed is None else embed.shape[0],
         **widths(sizes, features),
@@ -262,9 +262,12 @@ def _discriminator_fields(weights: Weights, size: tuple[int, int]) -> Fields:
     return fields
 
 
-def _size_fields(height: int, width: int, doublings: int) -> Fields:
+def _size_fields(height: int, width: int, sizes: list[int]) -> Fields:
     """Return ``image_size``, and ``smallest_size`` where the image's size does not lead to it."""
-    image, smallest = (height << doublings, width << doublings), (height, width)
+    image, smallest = (height << len(sizes) - 1, width << len(sizes) - 1), (height, width)
+    expected = pyramid(image, 1, 1, smallest)[0].resolution
+    if sizes[0] != expected:
+        raise UserError(f"a block b{sizes[0]} of {height} x {width} pixels: must be named b{expected}")
     try:
         level = pyramid(image, 1, 1)[0]
         is_default = (level.height, level.width) == smallest

@@ -51,8 +51,10 @@ def create(case: str, **changes) -> ganzoo.GAN:
 @pytest.mark.parametrize("case", CASES)
 def test_a_stylegan2_survives(case: str, suffix: str, tmp_path: Path) -> None:
     gan, path = create(case), tmp_path / f"model{suffix}"
-    assert interop.save_originals(path, converted_of(gan)) == ()
+    facts = {"augment_p": 0.5, "training_set_kwargs": {"path": "a.zip", "xflip": True}}
+    assert interop.save_originals(path, dataclasses.replace(converted_of(gan), facts=facts)) == ()
     back = pretrained.read_model(path)
+    assert {name: back.facts[name] for name in facts} == facts
     assert pretrained.build(back).config == gan.config
     assert back.notes == ()
     assert_same(dict(back.weights), weights_of(gan))
@@ -123,6 +125,21 @@ def test_what_a_plain_file_does_not_tell_is_noted(tmp_path: Path) -> None:
     assert "minibatch_std_group is not in the file: 4 is assumed" in notes
     assert not any("resample_filter" in note for note in notes)  # which the constants tell
     assert len(set(notes)) == len(notes)
+
+
+def test_a_constant_of_another_size_than_its_block_is_refused() -> None:
+    arrays = interop.originals(converted_of(create("plain")))
+    own = {name.removeprefix("G_ema."): array for name, array in arrays.items() if name.startswith("G_ema.")}
+    own["synthesis.b4.const"] = np.ones((8, 8, 8), np.float32)
+    with pytest.raises(UserError, match="a block b4 of 8 x 8 pixels: must be named b8"):
+        interop.convert(Contents("", {"G_ema": Network("", own)}))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"networks": 3, "config": {}, "facts": {}}'])
+def test_damaged_settings_are_refused(text: str, tmp_path: Path) -> None:
+    interop.write_arrays(tmp_path / "m.npz", interop.originals(converted_of(create("plain"))), {SETTINGS: text})
+    with pytest.raises(UserError, match=r"damaged: ganzoo\.original"):
+        pretrained.read_model(tmp_path / "m.npz")
 
 
 # Filters ------------------------------------------------------------------------------------------------------------
