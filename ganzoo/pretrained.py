@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ from ganzoo import interop
 from ganzoo.config import from_json, require, to_json
 from ganzoo.errors import UserError, nearest
 from ganzoo.gan import GAN, Model, Network, TrainState, named_leaves
-from ganzoo.interop import Converted, hub
+from ganzoo.interop import Contents, Converted, hub
 from ganzoo.interop.machine import named
 from ganzoo.models import installed_model, installed_models
 from ganzoo.typing import PyTree
@@ -128,7 +128,7 @@ def read_model(path: Path, checkpoint: int | str | None = None) -> Converted:
     """
     if path.is_file():
         require(checkpoint is None, "checkpoint", checkpoint, f"be left out: {path} is a file, not a run folder")
-        return _read_file(path)
+        return _converted(path, interop.read(path))
     from ganzoo.training.selection import select  # Orbax takes long to import
 
     selected = select(path, checkpoint)
@@ -136,8 +136,7 @@ def read_model(path: Path, checkpoint: int | str | None = None) -> Converted:
     return Converted(str(experiment.get("model")), experiment.get("gan") or {}, _without_optimizers(selected.read()))
 
 
-def _read_file(path: Path) -> Converted:
-    contents = interop.read(path)
+def _converted(path: Path, contents: Contents) -> Converted:
     try:
         return interop.from_exchange(contents) if interop.is_exchange(contents) else interop.convert(contents)
     except UserError as error:
@@ -163,8 +162,20 @@ def read_record(folder: Path) -> dict[str, Any]:
     return record
 
 
-def read_start(source: str, log: Callable[[str], None] = print) -> dict[str, np.ndarray]:
-    """Return the weights [...] that a run can start from, by their names in a train state.
+@dataclass(frozen=True)
+class Start:
+    """What a run can start from."""
+
+    weights: dict[str, np.ndarray]
+    """Weights [...] by their names in a train state."""
+    model: str = ""
+    """The model's name; empty where the source does not tell."""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the model's config that the source tells."""
+
+
+def read_start(source: str, log: Callable[[str], None] = print) -> Start:
+    """Read what a run can start from.
 
     Args:
       source: as ``load`` takes it; or a file of arrays that have their names in a train state, without a config.
@@ -175,26 +186,26 @@ def read_start(source: str, log: Callable[[str], None] = print) -> dict[str, np.
     """
     path = locate(source)
     if path.is_file():
-        arrays, origin = _read_arrays(path, log), source
+        contents = interop.read(path)
+        found, origin = _named_arrays(contents) or _converted(path, contents), source
     else:
         from ganzoo.training.selection import select  # Orbax takes long to import
 
         selected = select(path)
-        arrays, origin = selected.read(), selected.run / selected.name
-    log(f"start: the weights of {origin}")
-    return interop.mirror_generator({name: array for name, array in arrays.items() if name.startswith(WEIGHTS)})
+        experiment = read_record(selected.run)["experiment"] if (selected.run / "config.json").is_file() else {}
+        found = Converted(str(experiment.get("model", "")), experiment.get("gan") or {}, selected.read())
+        origin = selected.run / selected.name
+    for line in (f"start: the weights of {origin}", *(f"note: {note}" for note in found.notes)):
+        log(line)
+    weights = {name: array for name, array in found.weights.items() if name.startswith(WEIGHTS)}
+    return Start(interop.mirror_generator(weights), found.model, found.fields)
 
 
-def _read_arrays(path: Path, log: Callable[[str], None]) -> dict[str, np.ndarray]:
-    """Return the arrays of a file by their names in a train state, which they have already or are given."""
-    contents = interop.read(path)
+def _named_arrays(contents: Contents) -> Converted | None:
+    """Return a file without a config whose arrays have their names in a train state; None for another file."""
     arrays = {f"{network}.{name}": a for network, part in contents.networks.items() for name, a in part.arrays.items()}
-    if not interop.is_exchange(contents) and any(name.startswith(WEIGHTS) for name in arrays):
-        return arrays
-    converted = _read_file(path)
-    for note in converted.notes:
-        log(f"note: {note}")
-    return dict(converted.weights)
+    has_names = any(name.startswith(WEIGHTS) for name in arrays)
+    return Converted("", {}, arrays) if has_names and not interop.is_exchange(contents) else None
 
 
 def _without_optimizers(arrays: Mapping[str, T]) -> dict[str, T]:

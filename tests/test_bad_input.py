@@ -133,7 +133,7 @@ WORDS = {  # what is typed -> what the answer must contain
     "train stylegan2-tiny --image-size 33 64": ("image_size = (33, 64)", "the nearest is (32, 64)"),
     "train stylegan2-tiny --batch-size 6 --devices 1": ("minibatch_std_group = 4: must divide",),
     "train stylegan2-tiny --micro-batch 3 --devices 1": ("micro_batch = 3: must divide the batch of 16 images",),
-    "train stylegan2-tiny --init-from nowhere --devices 1": ("no weights at nowhere", "run folder"),
+    "train stylegan2-tiny --init-from nowhere --devices 1": ("there is no nowhere", "run folder"),
     "train stylegan2-tiny --style-mixing 2": ("style_mixing = 2.0: must be in [0, 1]",),
     "train stylegan2-tiny --label-size 7 --devices 1": ("of length 10, the model wants 7", "--label-size 10"),
     # the data

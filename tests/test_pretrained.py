@@ -206,7 +206,7 @@ def test_the_checkpoint_that_was_meant(run: Path, inside: str, checkpoint) -> No
     assert_loaded(state, dataclasses.replace(trained(gan, images), images=jnp.uint32(images)))
     if checkpoint is None:
         told: list[str] = []
-        start = pretrained.read_start(str(run / inside), told.append)
+        start = pretrained.read_start(str(run / inside), told.append).weights
         assert start
         for name, array in start.items():
             np.testing.assert_array_equal(array, by_name(state)[name], err_msg=name)

@@ -36,7 +36,7 @@ from ganzoo.pretrained import read_record, read_start
 from ganzoo.runs.config import Experiment, TrainingConfig, resolve
 from ganzoo.runs.evaluate import Evaluator, evaluating
 from ganzoo.runs.folder import begin_folder, check_fingerprint, check_folder, writing
-from ganzoo.runs.transfer import matches, table, transfer, unused
+from ganzoo.runs.transfer import matches, other_settings, table, transfer, unused
 from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints, require_space, size_of
 from ganzoo.training.hooks import PATIENCE, FiniteGuard, Hook, LeakWarning, Log, Progress, Samples, Save
@@ -178,7 +178,7 @@ def prepare(
             size = segment.batch_size
             require(size % mesh.size == 0, "batch_size", size, f"be a multiple of {mesh.size} devices")
             gan.check_batch_size(size)
-        weights, started = start_weights(settings.init_from, shapes, out, old)
+        weights, started = start_weights(experiment, shapes, out, old)
         dataset = open_dataset(experiment.data, gan.image_shape, reading)
         dataset.check_labels(gan.label_size)
         measures = bool(settings.metrics.metrics)
@@ -209,12 +209,12 @@ def with_recorded_start(
 
 
 def start_weights(
-    init_from: str, shapes: State, out: Path, old: Mapping[str, Any] | None
+    experiment: Experiment[Any], shapes: State, out: Path, old: Mapping[str, Any] | None
 ) -> tuple[dict[str, np.ndarray] | None, list[str]]:
     """Return the weights that a run starts from, and lines about them for its log and its record.
 
     Args:
-      init_from: as in ``TrainingConfig``.
+      experiment: names the weights in its ``init_from``.
       shapes: the train state.
       out: the run folder.
       old: the record there; None for a new run.
@@ -222,11 +222,17 @@ def start_weights(
     Returns:
       The weights, None where the run starts without any or goes on from a checkpoint; and the lines.
     """
+    init_from = experiment.training.init_from
     if not init_from or (old and any(file.name.isdecimal() for file in (out / "checkpoints").glob("*"))):
         return None, list(old.get("start", [])) if old else []
     lines: list[str] = []
-    weights = read_start(init_from, lines.append)
-    return weights, [*lines, *table(matches(shapes, weights)), *unused(shapes, weights)]
+    start = read_start(init_from, lines.append)
+    lines += [*table(matches(shapes, start.weights)), *unused(shapes, start.weights)]
+    if start.model == experiment.model.name:
+        lines += other_settings(experiment.gan, start.fields)
+    elif start.model:
+        lines.append(f"note: the source is of {start.model}, whose settings may mean other functions")
+    return start.weights, lines
 
 
 def advance(run: Run, state: State, hooks: Sequence[Hook]) -> State:

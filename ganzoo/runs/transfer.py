@@ -8,16 +8,18 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import groupby
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ganzoo.config import differences, to_json
 from ganzoo.errors import UserError
 from ganzoo.gan import named_leaves
+from ganzoo.models.config import ImageConfig
 from ganzoo.pretrained import WEIGHTS
 from ganzoo.typing import State
 
@@ -116,6 +118,25 @@ def unused(shapes: State, weights: Mapping[str, np.ndarray]) -> list[str]:
         lines += textwrap.wrap(text, COLUMNS, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
     more = len(lines) - MAX_LINES
     return lines if more <= 0 else [*lines[:MAX_LINES], f"  ... and {more} more lines"]
+
+
+def other_settings(config: Any, found: Mapping[str, Any]) -> list[str]:
+    """Return lines about settings of the networks that the weights were trained with, and that are others now.
+
+    Args:
+      config: of the new model; its networks' settings are those of its base that is an ``ImageConfig``.
+      found: fields of the source's config; what is missing or None there is not compared.
+    """
+    networks = next((base for base in type(config).__bases__ if issubclass(base, ImageConfig)), None)
+    if networks is None:
+        return []
+    now = to_json(config)
+    names = [each.name for each in fields(networks) if found.get(each.name) is not None and now[each.name] is not None]
+    changed = differences({name: found[name] for name in names}, {name: now[name] for name in names})
+    text = (
+        f"other settings than the source's: {', '.join(f'{each.field} {each.old} -> {each.new}' for each in changed)}"
+    )
+    return textwrap.wrap(text, COLUMNS, subsequent_indent="  ", break_on_hyphens=False)[:MAX_LINES] if changed else []
 
 
 def _spans(groups: Sequence[str], blocks: Counter[str], lost: Counter[str]) -> list[str]:

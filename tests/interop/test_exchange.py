@@ -90,7 +90,7 @@ def test_a_run_starts_from_a_pickle(tmp_path: Path) -> None:
     only = interop.convert(interop.Contents("", {"G_ema": contents.networks["G_ema"]}))
     interop.save(tmp_path / "g.safetensors", only)
     for source in ("sg2_uncond.pkl", "g.safetensors"):
-        start = pretrained.read_start(str(tmp_path / source))
+        start = pretrained.read_start(str(tmp_path / source)).weights
         assert any(name.startswith("discriminator.") for name in start) == (source == "sg2_uncond.pkl")
         name = "params.mapping.dense0.kernel"
         assert start[f"generator.{name}"].shape == start[f"ema.{name}"].shape == (64, 64)

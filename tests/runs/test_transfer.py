@@ -1,5 +1,6 @@
 """Starting from other weights: what is copied, resized and left fresh, what the table says, and what is refused."""
 
+import json
 from pathlib import Path
 
 import jax
@@ -8,9 +9,10 @@ import pytest
 import safetensors.numpy
 
 import ganzoo
+from ganzoo.config import to_json
 from ganzoo.errors import UserError
 from ganzoo.pretrained import read_start
-from ganzoo.runs.transfer import COLUMNS, MAX_LINES, matches, table, transfer, unused
+from ganzoo.runs.transfer import COLUMNS, MAX_LINES, matches, other_settings, table, transfer, unused
 from ganzoo.training.checkpoint import Checkpoints, named_leaves
 
 
@@ -105,6 +107,19 @@ def test_odd_weights_without_a_place_are_no_flood(source) -> None:
     assert unused(state_of(0), {**source, **single}) == ["unused: generator: part of synthesis.b8 (1 array)"]
 
 
+def test_settings_of_the_networks_that_are_others_now_are_named() -> None:
+    """Of the networks only: not how they are trained. A list of JSON is as good as a tuple."""
+    config = ganzoo.create("stylegan2", "tiny", mapping_layers=2).config
+    same = json.loads(json.dumps(to_json(config)))
+    assert other_settings(config, same) == []
+    found = {**same, "mapping_layers": 8, "conv_clamp": 0.0, "r1_gamma": 99.0, "channel_base": None, "unknown": 1}
+    assert other_settings(config, found) == [
+        "other settings than the source's: mapping_layers 8 -> 2, conv_clamp 0.0 -> 256.0"
+    ]
+    many = other_settings(config, dict.fromkeys(same, "x" * 70))
+    assert 1 < len(many) <= MAX_LINES
+
+
 def test_a_run_folder_and_files_of_arrays_are_read(source, tmp_path: Path) -> None:
     with Checkpoints(tmp_path / "run" / "checkpoints") as checkpoints:
         checkpoints.save(100, state_of(7))
@@ -113,7 +128,7 @@ def test_a_run_folder_and_files_of_arrays_are_read(source, tmp_path: Path) -> No
     np.savez(tmp_path / "ema.npz", **{name: array for name, array in source.items() if name.startswith("ema.")})
     wanted = {name for name in source if name.startswith(("generator.p", "generator.c", "discriminator.p", "ema"))}
     for name in ("run", "weights.npz", "weights.safetensors", "ema.npz"):
-        weights = read_start(str(tmp_path / name), lambda line: None)
+        weights = read_start(str(tmp_path / name), lambda line: None).weights
         is_half = name == "ema.npz"
         assert set(weights) == {name for name in wanted if not (is_half and name.startswith("discriminator"))}
         for key in ("ema", "generator"):
