@@ -36,11 +36,10 @@ class Convert:
     model: ModelArgument
     """A run folder, a file that `ganzoo inspect` can read, or hf:owner/name."""
     out: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="FILE")]
-    """The file to write: .safetensors; with original names also .npz or .pkl; or hf:owner/name to upload it."""
+    """The file to write: .safetensors; hf:owner/name to upload it; with original names also .npz, or .pkl of StyleGAN2,
+    which opens where the repository stylegan2-ada-pytorch is on Python's path (without its CUDA extensions)."""
     names: Literal["ganzoo", "original"] = "ganzoo"
-    """Names of the arrays: this library's, with the config in the header of the file, or those of the original code,
-    such as G.mapping.fc0.weight. A .pkl is of StyleGAN2, and opens where the repository stylegan2-ada-pytorch is on the
-    path of Python (without its CUDA extensions)."""
+    """Names of the arrays: this library's, or those of the original code, such as G.mapping.fc0.weight."""
     checkpoint: Checkpoint = None
     """Which checkpoint of a run folder: best, latest, or a number of images; None: the latest."""
     generator_only: bool = False
