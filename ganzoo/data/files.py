@@ -7,7 +7,7 @@ and `ganzoo.data.metadata`.
 import lzma
 import zipfile
 import zlib
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from ganzoo.data.config import DataConfig
 from ganzoo.data.formats import BYTES_PER_PIXEL
 from ganzoo.data.images import Look, Target, decode, look
 from ganzoo.data.labels import Labels, from_folders, from_json
-from ganzoo.data.layout import LABELS_FILE, METADATA_FILES, PARQUET, Layout, arrange, counted, refusal
+from ganzoo.data.layout import LABELS_FILE, METADATA_FILES, PARQUET, Layout, arrange, base_name, counted, refusal
 from ganzoo.data.metadata import Table, from_metadata
 from ganzoo.data.parquet import open_parquet
 from ganzoo.data.source import Source, digest
@@ -98,14 +98,14 @@ def _labels(store: Store, layout: Layout) -> tuple[Labels | None, list[str]]:
     notes = [
         f"{table} is not used: not all images lie in its folder"
         for table in layout.tables
-        if PurePosixPath(table).name == LABELS_FILE and table != root + LABELS_FILE
+        if base_name(table) == LABELS_FILE and table != root + LABELS_FILE
     ]
     if root + LABELS_FILE in layout.tables:
         return _from_json(store, layout, names, notes)
     tables = [
-        Table(table.removesuffix(PurePosixPath(table).name), f"{store.path}/{table}", _text(store, table, len(names)))
+        Table(table.removesuffix(base_name(table)), f"{store.path}/{table}", _text(store, table, len(names)))
         for table in layout.tables
-        if PurePosixPath(table).name in METADATA_FILES
+        if base_name(table) in METADATA_FILES
     ]
     if tables:
         labels, said = from_metadata(tables, layout.images)

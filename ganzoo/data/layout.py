@@ -15,7 +15,7 @@ from ganzoo.errors import UserError, printable
 LABELS_FILE = "dataset.json"
 METADATA_FILES = ("metadata.jsonl", "metadata.csv")
 PARQUET = ".parquet"
-_SYSTEM = ("__MACOSX", "Thumbs.db", "desktop.ini")
+_MACOS, _SYSTEM = "__MACOSX", ("Thumbs.db", "desktop.ini")
 _SHOWN = 4
 _TFRECORDS = "TFRecords, which only TensorFlow reads: write their images into a folder or a .zip"
 _ARCHIVE = "an archive of a kind that is not read: unpack it and give the folder"
@@ -60,7 +60,7 @@ def arrange(store: Store) -> Layout:
     names = sorted(name for name in store.stamps if not _is_left_behind(name))
     seen = [name for name in names if not _is_hidden(name)]
     images = [name for name in seen if name.lower().endswith(ENDINGS)]
-    tables = [name for name in seen if PurePosixPath(name).name in (LABELS_FILE, *METADATA_FILES)]
+    tables = [name for name in seen if base_name(name) in (LABELS_FILE, *METADATA_FILES)]
     parquets = [] if images else [name for name in seen if name.lower().endswith(PARQUET)]
     used = {*images, *tables, *parquets}
     others = [name for name in seen if name not in used]
@@ -75,6 +75,11 @@ def arrange(store: Store) -> Layout:
     ]
     folder = _common_folder(images) if images else ""
     return Layout(images, tables, parquets, folder, _root(folder, tables), tuple(notes))
+
+
+def base_name(name: str) -> str:
+    """Return the last part of a name with ``/`` between its parts."""
+    return name.rpartition("/")[2]
 
 
 def counted(names: Sequence[str], thing: str) -> str:
@@ -136,13 +141,13 @@ def _note(what: str, names: Iterable[str], thing: str) -> list[str]:
 
 
 def _is_hidden(name: str) -> bool:
-    return any(part.startswith(".") for part in name.split("/"))
+    return name.startswith(".") or "/." in name
 
 
 def _is_left_behind(name: str) -> bool:
     """Say whether a file is one that operating systems make: ``__MACOSX/``, ``._a.png``, ``Thumbs.db``."""
-    parts = name.split("/")
-    return any(part in _SYSTEM for part in parts) or parts[-1].startswith("._") or parts[-1] == ".DS_Store"
+    last = base_name(name)
+    return last.startswith(("._", ".DS_Store")) or last in _SYSTEM or (_MACOS in name and _MACOS in name.split("/"))
 
 
 def _common_folder(images: Sequence[str]) -> str:
@@ -157,5 +162,5 @@ def _common_folder(images: Sequence[str]) -> str:
 
 def _root(folder: str, tables: Sequence[str]) -> str:
     """Return ``folder``, or the first one above it that holds a `LABELS_FILE`."""
-    holders = [table.removesuffix(LABELS_FILE) for table in tables if PurePosixPath(table).name == LABELS_FILE]
+    holders = [table.removesuffix(LABELS_FILE) for table in tables if base_name(table) == LABELS_FILE]
     return min((holder for holder in holders if folder.startswith(holder)), key=len, default=folder)

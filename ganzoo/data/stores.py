@@ -10,6 +10,7 @@ import gzip
 import itertools
 import lzma
 import os
+import re
 import tarfile
 import tempfile
 import threading
@@ -32,6 +33,7 @@ EXPANSION = 100
 """Largest size of what an archive holds, relative to the archive itself; images themselves hardly compress."""
 EXPANDED = 2**28
 """Bytes that an archive of any size may hold."""
+_untidy = re.compile(r"\\|/(?:\.?/|\.?$)|^\.?/|^\.$").search
 _CHUNK = 2**20
 _MOST_READ = 2**30
 _LOCAL_HEADER = 30
@@ -100,7 +102,7 @@ def zip_store(path: Path) -> Store:
     with _guarded(path, ".zip"):
         archive = zipfile.ZipFile(path)
         size = path.stat().st_size
-    infos = [info for info in archive.infolist() if not info.is_dir()]
+    infos = [info for info in archive.infolist() if not info.filename.endswith("/")]
     entries, twice = _by_name((info.filename, info) for info in infos)
     if any(info.flag_bits & 1 for info in infos):
         archive.close()
@@ -116,7 +118,7 @@ def zip_store(path: Path) -> Store:
         with lock, archive.open(info) as file:  # all threads share one file handle; decoding happens outside
             return file.read(info.file_size)
 
-    folders = {_tidy(info.filename) for info in archive.infolist() if info.is_dir()}
+    folders = {_tidy(info.filename) for info in archive.infolist() if info.filename.endswith("/")}
     stamps = {name: (info.file_size, info.CRC) for name, info in entries.items()}
     return Store(path, "zip", stamps, read, frozenset(folders), twice)
 
@@ -180,6 +182,8 @@ def _stamp(file: Path) -> tuple[int, int]:
 
 def _tidy(name: str) -> str:
     """Return the name of an archive's member without ``./`` and with ``/`` between its parts."""
+    if name.isascii() and not _untidy(name):  # a shortcut for millions of names
+        return name
     parts = unicodedata.normalize("NFC", name).replace("\\", "/").split("/")
     return "/".join(part for part in parts if part not in ("", "."))
 
@@ -190,6 +194,8 @@ def _by_name(entries: Iterable[tuple[str, Entry]]) -> tuple[dict[str, Entry], tu
     twice = []
     for raw, entry in entries:
         name = _tidy(raw)
+        if not name:
+            continue
         if name in found and found[name][0] != raw:  # two names that only look the same
             name = raw
         if name in found:

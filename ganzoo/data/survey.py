@@ -7,6 +7,8 @@ import numpy as np
 from ganzoo.data.images import CHANNELS, Look
 from ganzoo.data.source import Source
 
+_LEAST, _SMALLEST = 4, 15
+"""Limits of the smaller side of the first feature map, from which sizes double (`ganzoo.nn.pyramid`)."""
 LOOKED_AT = 64
 """Number of files that are looked at, evenly spaced."""
 
@@ -35,6 +37,16 @@ class Found:
         """The largest power of two, 4 to 1024, that most smaller sides of images reach: a size to train at."""
         sides = [min(look.height, look.width) for look in self.looks] or [4]
         return int(2 ** np.clip(np.floor(np.log2(np.median(sides))), 2, 10))
+
+    @property
+    def image_size(self) -> int | tuple[int, int]:
+        """A size to train at, as models take it: that of all files where it can be halved often enough, else `side`."""
+        height, width = self.size or (0, 0)
+        while height % 2 == width % 2 == 0 < height and min(height, width) > _SMALLEST:
+            height, width = height // 2, width // 2
+        if self.size is None or not _LEAST <= min(height, width) <= _SMALLEST:
+            return self.side
+        return self.size[0] if self.size[0] == self.size[1] else self.size
 
     @property
     def channels(self) -> int:

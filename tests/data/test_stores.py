@@ -74,6 +74,15 @@ def test_a_large_picture_or_table_is_not_read(tmp_path, monkeypatch):
     assert opened(folder, labels="none").label_size == 0
 
 
+def test_members_without_a_name_are_left_out(tmp_path):
+    path = write_zip(tmp_path / "set.zip", FILES | {"x": b"x"})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.filelist[-1].filename = ""
+        archive.filelist[-1].orig_filename = ""
+        archive._didModify = True
+    assert len(opened(path)) == 6
+
+
 def test_members_of_a_zip_that_overlap(tmp_path):
     path = write_zip(tmp_path / "set.zip", FILES)
     with zipfile.ZipFile(path, "a") as archive:

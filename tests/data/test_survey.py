@@ -2,8 +2,10 @@
 
 import pytest
 
-from ganzoo.data import DataConfig, inspect
+from ganzoo.data import DataConfig, Found, inspect
+from ganzoo.data.images import Look
 from ganzoo.errors import UserError
+from ganzoo.nn.pyramid import pyramid
 
 from .pictures import encode, opened, rainbow, refused, table, write_folder
 
@@ -60,6 +62,17 @@ def test_a_data_set_is_inspected_without_decoding_it(classes):
     assert str(found) == "64 x 48 grey, 3 classes"
     digits = inspect(DataConfig())
     assert (digits.count, digits.size, digits.channels, digits.label_size) == (1797, (8, 8), 1, 10)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((64, 64), 64), ((28, 28), 28), ((64, 48), (64, 48)), ((8, 8), 8), ((100, 100), 64), ((250, 180), 128),
+     ((3, 3), 4), ((96, 160), (96, 160)), ((1024, 1024), 1024), ((17, 17), 16)],
+)  # fmt: skip
+def test_a_size_to_train_at_is_one_that_models_take(size, expected):
+    found = Found(1, (Look(*size, 3),), 0, is_classes=False)
+    assert found.image_size == expected
+    assert pyramid(found.image_size, 64, 8)
 
 
 def test_sizes_that_differ_have_none_in_common(tmp_path):
