@@ -227,7 +227,7 @@ def test_a_checkpoint_that_is_not_there(run: Path, tmp_path: Path) -> None:
         (run, "bset"): "checkpoint = 'bset': must be best, latest or a number of images; did you mean 'best'",
         (run, -1): "checkpoint = -1: must be best",
         (run / "best", "latest"): "must be left out, because .*/best says which one",
-        (tmp_path / "plain", "best"): "holds no best checkpoint; train with --metrics and --keep-best 1 .* are 100$",
+        (tmp_path / "plain", "best"): "holds no best checkpoint; train with --metrics fid --keep-best 1 .* are 100$",
         (tmp_path / "plain" / "best", None): "holds no best checkpoint; train with --metrics",
         (tmp_path / "young", None): "holds no checkpoint yet",
         (tmp_path / "empty", None): "is no run folder",

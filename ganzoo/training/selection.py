@@ -77,7 +77,7 @@ def select(path: Path, checkpoint: Which | None = None) -> Selected:
         return Selected(run, found, images)
     if folder == BEST:
         if best is None:
-            remedy = "train with --metrics and --keep-best 1 to keep one"
+            remedy = "train with --metrics fid --keep-best 1 to keep one"
             raise UserError(f"{run} holds no best checkpoint; {remedy}; there are {_listed(there)}")
         return Selected(run, BEST, best)
     newest = max((images, each == FOLDERS[0], each) for each in FOLDERS for images in there[each])
