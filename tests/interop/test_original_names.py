@@ -245,6 +245,22 @@ def test_a_pickle_is_converted_and_sampled(tmp_path: Path, capsys: pytest.Captur
     assert "--names original" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (b"Module.eval", b"Module.cuda", "the name 'torch.nn.Module.cuda'|the name torch.nn.Module.cuda"),
+        (b"training.networks", b"training.netwarks", "training.netwarks.Generator"),
+        (b"_init_kwargs", b"_init_kwords", "refused: a Generator with"),
+        (b"from_numpy", b"from_humpy", "torch.from_humpy"),
+    ],
+)
+def test_such_a_pickle_names_nothing_else(old: bytes, new: bytes, words: str, tmp_path: Path) -> None:
+    interop.save_originals(tmp_path / "m.pkl", converted_of(create("plain")))
+    (tmp_path / "m.pkl").write_bytes((tmp_path / "m.pkl").read_bytes().replace(old, new))
+    with pytest.raises(UserError, match=words):
+        interop.read(tmp_path / "m.pkl")
+
+
 def test_only_stylegan2_has_pickles(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="pickles of original stylegan are not written"):
         interop.save_originals(tmp_path / "m.pkl", converted_of(ganzoo.create("stylegan", "tiny")))
