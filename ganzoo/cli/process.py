@@ -66,15 +66,16 @@ def prepare() -> None:
 def cache_compilations() -> None:
     """Keep compiled programs between runs, in the cache of ``ganzoo.disk``, unless JAX was given a place.
 
-    Where there is no home folder to keep them in, they are compiled each time.
+    Where there is no home folder to keep them in, or no permission, they are compiled each time.
     """
     import jax
 
     try:
         folder = cache_folder() / "xla"
-    except RuntimeError:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
         return
-    if jax.config.jax_compilation_cache_dir is None:  # ty: ignore[missing-attribute]
+    if os.access(folder, os.W_OK | os.X_OK) and jax.config.jax_compilation_cache_dir is None:  # ty: ignore[missing-attribute]
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 

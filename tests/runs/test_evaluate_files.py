@@ -1,6 +1,7 @@
 """The command ganzoo evaluate of what people have: files of models, sets of images, runs that are not theirs."""
 
 import json
+import lzma
 import os
 import shutil
 from collections.abc import Callable
@@ -96,6 +97,14 @@ def test_a_run_and_its_file_have_the_same_numbers(run, capsys) -> None:
     of_run, _ = evaluated(capsys, run, "--checkpoint", "32", *FEW)
     assert of_file["values"] == of_run["values"]
     assert of_run["checkpoint"] == "checkpoints/32"
+
+
+def test_a_pickle_of_the_original_code(capsys) -> None:
+    packed = Path(__file__).parents[1] / "golden" / "pkl" / "sg2_uncond.pkl.xz"
+    Path("original.pkl").write_bytes(lzma.decompress(packed.read_bytes()))
+    result, _ = evaluated(capsys, "original.pkl", "--data", "digits", *FEW)
+    assert list(result["values"]) == NAMES
+    assert result["model"]["source"] == "original.pkl"
 
 
 @pytest.mark.parametrize(
