@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 import safetensors.numpy
+from latent_states import drawn_state
 from metrics.test_lpips import ARRAYS
 from PIL import Image
 
@@ -224,6 +225,17 @@ def test_edit(model: str, run, options) -> None:
 def test_convert_the_generator_alone(model: str, run) -> None:
     files = run("convert", model, "g.safetensors", "--generator-only")
     assert set(interop.read(files["g.safetensors"]).networks) == {"ema"}
+
+
+def test_a_generator_alone_keeps_its_level_of_detail(run, tmp_path: Path) -> None:
+    """Without it a StyleGAN that still grows would make other images."""
+    gan = ganzoo.create("stylegan", "tiny")
+    state = drawn_state(gan)
+    arrays = {f"ema.{name}": np.asarray(leaf) for name, leaf in named_leaves(state.ema)}
+    growing = interop.Converted("stylegan", to_json(gan.config), {**arrays, "level_of_detail": np.float32(0.4)})
+    interop.save(tmp_path / "growing.safetensors", growing)
+    run("convert", "growing.safetensors", "g.safetensors", "--generator-only")
+    assert float(ganzoo.load("g.safetensors")[1].level_of_detail) == np.float32(0.4)
 
 
 def test_spectrum(plain: str, run) -> None:
