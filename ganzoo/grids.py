@@ -3,6 +3,7 @@
 import importlib
 import io
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from ganzoo.disk import write_whole
+from ganzoo.disk import read_regular, write_whole
 from ganzoo.errors import UserError, install
 from ganzoo.ops.pixels import to_uint8
+
+MOST_PIXELS, MOST_BYTES = 2**26, 2**28
+"""Largest number of pixels and of bytes of a picture that is read back."""
 
 
 def grid(images: UInt8[np.ndarray, "n h w c"], columns: int, *, gap: int = 2) -> UInt8[np.ndarray, "gh gw c"]:
@@ -61,26 +65,37 @@ def save_slides(path: Path, frames: Sequence[Path], *, longest: int = 120, large
 
     Args:
       path: file of the animation, which appears only when complete.
-      frames: PNG files of the same size, in order; unreadable files are skipped.
+      frames: PNG files in order; those that cannot be read, or differ from the last one in size, are left out.
       longest: largest number of frames; a longer sequence is reduced to this many at equal distances.
       largest: largest longer side in pixels; larger frames are shrunk.
     """
-    from PIL import Image
-
     if len(frames) > longest:
         frames = [frames[round(i * (len(frames) - 1) / (longest - 1))] for i in range(longest)]
-    pictures = []
-    for frame in frames:
-        try:
-            with Image.open(frame) as picture:
-                small = picture.convert("RGBA" if picture.mode in ("LA", "RGBA") else "RGB")
-        except OSError:
-            continue
-        small.thumbnail((largest, largest))
-        pictures.append(np.asarray(small))
+    read = [picture for frame in frames if (picture := _png(frame, largest)) is not None]
+    pictures = [picture for picture in read if picture.shape == read[-1].shape]
     if pictures:
         durations = [100] * (len(pictures) - 1) + [2000]
         _save(path, pictures, format="webp", save_all=True, duration=durations, loop=0)
+
+
+def _png(path: Path, largest: int) -> UInt8[np.ndarray, "h w c"] | None:
+    """Return a PNG file as an array [H, W, 3 or 4] of at most ``largest`` pixels a side; None where that fails.
+
+    No other format is tried, whatever the name of the file: some are read by programs that Pillow would start.
+    """
+    from PIL import Image
+
+    try:
+        content = read_regular(path, MOST_BYTES)
+        with warnings.catch_warnings(), Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
+            warnings.simplefilter("error")
+            if picture.width * picture.height > MOST_PIXELS:
+                return None
+            small = picture.convert("RGBA" if picture.mode in ("LA", "RGBA") else "RGB")
+            small.thumbnail((largest, largest))
+            return np.asarray(small)
+    except Exception:  # Pillow raises errors of many types for broken files
+        return None
 
 
 def _write(path: Path, content: bytes) -> None:

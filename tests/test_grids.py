@@ -131,6 +131,24 @@ def test_a_film_is_reduced_and_leaves_out_what_is_broken(tmp_path) -> None:
         assert (film.n_frames, film.size) == (2, (16, 16))
 
 
+def test_a_film_of_what_others_have_put_there(tmp_path, monkeypatch) -> None:
+    """PostScript by the name of a PNG starts no program; pipes are not waited for; other sizes are left out."""
+    paths = frames(tmp_path, 5)
+    program = tmp_path / "bin" / "gs"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/canary\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    paths[1].write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n")
+    paths[2].unlink()
+    os.mkfifo(paths[2])
+    save_png(paths[3], np.zeros((9, 8, 1), np.uint8))
+    save_slides(tmp_path / "film.webp", paths)
+    with Image.open(tmp_path / "film.webp") as film:
+        assert (film.n_frames, film.size) == (2, (8, 8))
+    assert not (tmp_path / "canary").exists()
+
+
 def test_no_frames_make_no_film(tmp_path) -> None:
     save_slides(tmp_path / "film.webp", [])
     assert not list(tmp_path.iterdir())
