@@ -27,7 +27,7 @@ _TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2")
 ARCHIVES = (".zip", *_TAR_ENDINGS, PARQUET)
 """Endings of files that hold many images."""
 _BEGINNING = 512
-_TABLE_BYTES, _TABLE_BYTES_PER_IMAGE = 2**26, 2**10
+_TABLE_BYTES, _TABLE_BYTES_PER_IMAGE = 2**24, 2**10
 """Largest size of a table of labels: of any, and for each image more."""
 
 

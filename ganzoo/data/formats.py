@@ -32,6 +32,8 @@ LARGE = 2**24
 """Number of pixels from which on images are decoded one at a time."""
 BYTES_PER_PIXEL = 4
 """Largest number of bytes of a file for each pixel that an image may have."""
+_ORIENTED = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
+"""Keys under which Pillow keeps what may hold an orientation."""
 _BEGINNING = 2**17
 _PPM = tuple(b"P%d" % kind for kind in range(1, 7))
 _alone = threading.RLock()
@@ -86,6 +88,8 @@ def orientation(image: "Image.Image") -> int:
     """Return the EXIF orientation of an image, 1 to 8; 1 where its EXIF block is absent or malformed."""
     from PIL import ExifTags
 
+    if not any(key in image.info for key in _ORIENTED):
+        return 1  # Pillow would decode a whole PNG to find that out
     try:
         with _quiet():
             number = image.getexif().get(ExifTags.Base.Orientation, 1)

@@ -8,7 +8,7 @@ classes, or vectors. All other columns are named as not used.
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,13 +46,12 @@ def from_metadata(tables: Sequence[Table], names: Sequence[str]) -> tuple[Labels
     values: dict[str, Any] = {}
     notes = []
     for table in tables:
-        rows = _rows(table)
-        columns = list(dict.fromkeys(name for row in rows for name in row))
+        found, columns = _read(table)
         if not {FILE, LABEL} <= set(columns):
             absent = " and ".join(name for name in (FILE, LABEL) if name not in columns)
             notes.append(f"{table.where} gives no labels: it has no column {absent}, but {_listed(columns)}")
             continue
-        values |= {table.folder + str(row[FILE]): row.get(LABEL, MISSING) for row in rows if FILE in row}
+        values |= {table.folder + name: label for name, label in found.items()}
         if unused := [name for name in columns if name not in (FILE, LABEL)]:
             notes.append(f"{table.where}: columns that are not used: {_listed(unused)}")
     if not values:
@@ -73,18 +72,36 @@ def _of(values: list[Any], names: Sequence[str], where: str) -> Labels:
     return of_values(values, names, where)
 
 
-def _rows(table: Table) -> list[dict[str, Any]]:
+def _read(table: Table) -> tuple[dict[str, Any], list[str]]:
+    """Return the labels in a table by the names of the images, and its columns."""
+    found: dict[str, Any] = {}
+    columns: dict[str, None] = {}
     try:
-        text = table.text.decode("utf-8-sig")
-        if table.where.endswith(".csv"):
-            reader = csv.DictReader(io.StringIO(text), restkey="")
-            return [{name: value for name, value in row.items() if value is not None} for row in reader]
-        rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+        for row in _rows(table):
+            columns |= dict.fromkeys(row)
+            name, label = str(row.get(FILE, "")), row.get(LABEL, MISSING)
+            if found.setdefault(name, label) != label:
+                raise UserError(f"{table.where}: two different labels for {printable(name, 60)}; keep one of them")
+    except UserError:
+        raise
     except (ValueError, RecursionError, MemoryError, csv.Error) as error:
         raise UserError(f"{table.where}: damaged ({error}); rewrite the file, or pass --labels none") from None
-    if not all(isinstance(row, dict) for row in rows):
-        raise UserError(f"{table.where}: every line must be a JSON object; rewrite the file, or pass --labels none")
-    return rows
+    return found, list(columns)
+
+
+def _rows(table: Table) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a table by their columns, without the values that are absent."""
+    text = io.TextIOWrapper(io.BytesIO(table.text), "utf-8-sig", newline="")
+    if table.where.endswith(".csv"):
+        for row in csv.DictReader(text, restkey=""):
+            yield {name: value for name, value in row.items() if value is not None}
+        return
+    for line in text:
+        if line.strip():
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise ValueError("every line must be a JSON object")
+            yield row
 
 
 def _listed(columns: Sequence[str]) -> str:

@@ -15,10 +15,8 @@ from jaxtyping import Bool
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHECKED = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 """Chunks that decide on the pixels: their checksums must be right."""
-_KEPT = (*_CHECKED, b"eXIf")
-"""Chunks that are handed to the decoder; of the texts only those of `_TEXTS`."""
 _TEXTS = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
-"""Beginnings of texts that may hold the orientation of the image."""
+"""Beginnings of texts that may hold the orientation of the image, as a chunk eXIf does."""
 _LONGEST_TEXT = 2**20
 _ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 """First row, first column, and the steps of both, of the seven passes of an interlaced image (section 8.1)."""
@@ -40,20 +38,23 @@ class Header(NamedTuple):
 
 
 def cleaned(data: bytes) -> bytes:
-    """Return a PNG file without the chunks that do not decide on its pixels, such as long texts.
+    """Return a PNG file without the chunks that do not decide on its pixels, and with the orientation at the front.
 
     Raises:
       ValueError: a chunk that decides on the pixels has a wrong checksum.
     """
-    kept = [SIGNATURE]
+    kept, oriented = [], []
     for kind, start, stop in _chunks(data):
         if kind in _CHECKED and stop + 4 <= len(data):
             (stored,) = struct.unpack(">I", data[stop : stop + 4])
             if zlib.crc32(memoryview(data)[start - 4 : stop]) != stored:
                 raise ValueError(f"damaged: the checksum of the chunk {kind.decode()} at byte {start - 8:,} is wrong")
-        if kind in _KEPT or (data[start : start + 32].startswith(_TEXTS) and stop - start <= _LONGEST_TEXT):
-            kept.append(data[start - 8 : stop + 4])
-    return b"".join(kept)
+        chunk = data[start - 8 : stop + 4]
+        if kind in _CHECKED:
+            kept.append(chunk)
+        elif kind == b"eXIf" or (data[start : start + 32].startswith(_TEXTS) and stop - start <= _LONGEST_TEXT):
+            oriented.append(chunk)
+    return b"".join((SIGNATURE, *kept[:1], *oriented, *kept[1:]))
 
 
 def header(data: bytes) -> Header | None:

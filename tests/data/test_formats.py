@@ -106,6 +106,16 @@ def test_long_texts_are_no_attack(compressed):
     assert np.array_equal(decode(encode(rainbow(), pnginfo=info), Target(12, 12, 3)), np.asarray(rainbow()))
 
 
+def test_the_orientation_after_the_pixels_is_found():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encode(rainbow(5, 7))
+    place = data.index(b"IEND") - 4
+    data = data[:place] + chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")) + data[place:]
+    assert look(data, LIMIT) == Look(7, 5, 3)
+    assert np.array_equal(decode(data, Target(7, 5, 3)), np.rot90(np.asarray(rainbow(5, 7)), -1))
+
+
 def test_the_orientation_in_xmp_is_kept():
     info = PngImagePlugin.PngInfo()
     info.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="3"/>')

@@ -192,6 +192,7 @@ def test_a_table_without_labels(packed):
         ("metadata.csv", b"file_name,label\n\xff,1\n", "metadata.csv: damaged"),
         ("metadata.csv", b"file_name,label\n" + b"x" * 200_000, "metadata.csv: damaged"),
         ("metadata.csv", b"file_name,label\n1.png,1\n", "no label for '0.png'"),
+        ("metadata.csv", b"file_name,label\n0.png,1\n0.png,2\n", "two different labels for 0.png"),
         ("metadata.jsonl", b'{"file_name": "0.png", "label": 1.5}', "whole number"),
     ],
 )
