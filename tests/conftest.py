@@ -1,6 +1,7 @@
 """Eight devices, strict numerics and checked shapes for every test; must run before ganzoo is imported."""
 
 import importlib
+import importlib.metadata
 import os
 import pkgutil
 from collections.abc import Iterator
@@ -11,7 +12,12 @@ import pytest
 from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).parent.parent
+QUICKLY = "--xla_backend_optimization_level=0"
+"""Flags that halve compilation, which is most of the time of the tests; they do not change what a program computes."""
+if tuple(map(int, importlib.metadata.version("jax").split(".")[:2])) < (0, 11):
+    QUICKLY += " --xla_cpu_use_fusion_emitters=false"  # later versions have no such flag, and refuse to start with it
 
+os.environ.setdefault("XLA_FLAGS", QUICKLY)
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".jax_cache")))
