@@ -92,8 +92,7 @@ class Export:
     cutoff: int | None = None
     """Truncate only the first CUTOFF style inputs; None: all."""
     format: Format | None = None
-    """"jax": for any program with JAX and flatbuffers, on CPU, GPU and TPU; "onnx": for ONNX runtimes; None: by the end
-    of the file's name."""
+    """"jax" for programs with JAX and flatbuffers, "onnx" for ONNX runtimes; None: by the ending of --out."""
     out: Path | None = None
     """The file to write; None: generator.jax or generator.onnx, by the format."""
 

@@ -11,6 +11,7 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 from jax import lax
 from latent_states import drawn_state
 
@@ -158,6 +159,33 @@ def test_images_are_transposed_once() -> None:
 )
 def test_axis_groups(old, new, expected) -> None:
     assert [(tuple(before), tuple(after)) for before, after in axis_groups(old, new)] == expected
+
+
+class Foreign(nn.Module):
+    """A generator of Flax's own layers: what a model of somebody else may be made of."""
+
+    @nn.compact
+    def __call__(self, z: Any) -> Any:
+        x = nn.Dense(16 * 8)(z).reshape(-1, 16, 8)
+        x = x + nn.MultiHeadDotProductAttention(2)(nn.LayerNorm()(x))
+        x = nn.BatchNorm(use_running_average=True)(x.reshape(-1, 4, 4, 8))
+        x = nn.swish(nn.GroupNorm(2)(nn.ConvTranspose(8, (4, 4), (2, 2))(x)))
+        x = x.reshape(-1, 8, 8, 2, 2, 2).transpose(0, 1, 3, 2, 4, 5).reshape(-1, 16, 16, 2)  # sub-pixel upsampling
+        x = jnp.pad(
+            jax.image.resize(x, (x.shape[0], 24, 24, 2), "bilinear"), ((0, 0), (1, 1), (1, 1), (0, 0)), "reflect"
+        )
+        return jnp.tanh(nn.Conv(3, (3, 3), padding="VALID")(x))
+
+
+def test_a_network_of_other_layers() -> None:
+    network, z = Foreign(), np.random.default_rng(0).normal(size=(2, 5)).astype(np.float32)
+    with jax.numpy_rank_promotion("allow"):
+        images, variables = network.init_with_output(jax.random.key(0), z)
+        graph = graph_of(lambda z: network.apply(variables, z), (N, 5))
+    content = onnx.to_bytes(
+        graph, {"x0": jax.ShapeDtypeStruct((N, 5), jnp.float32)}, {"y": (N, 24, 24, 3)}, {"model": "foreign"}
+    )
+    np.testing.assert_allclose(session(content).run(None, {"x0": z})[0], images, atol=1e-5)
 
 
 # Rules --------------------------------------------------------------------------------------------------------------

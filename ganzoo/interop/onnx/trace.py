@@ -17,16 +17,7 @@ from ganzoo.interop.onnx.shapes import SHAPES
 RULES: Mapping[str, Rule] = {**ELEMENTWISE, **SHAPES, "conv_general_dilated": convolution}
 INLINED = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 """Parameters with the program of a primitive that only calls it."""
-CALLS = (
-    "jit",
-    "pjit",
-    "closed_call",
-    "core_call",
-    "checkpoint",
-    "remat",
-    "custom_jvp_call",
-    "custom_vjp_call",
-)
+CALLS = ("jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "custom_jvp_call", "custom_vjp_call")
 """Primitives that only call a program."""
 
 
@@ -47,7 +38,7 @@ def trace(function: Callable[..., jax.Array], inputs: Mapping[str, jax.ShapeDtyp
     given = [Tensor(name, spec.shape, tuple(range(len(spec.shape)))) for name, spec in inputs.items()]
     (result,) = _run(graph, program, given)
     shape = program.out_avals[0].shape
-    return finished(graph, graph.plain(result, shape).name, output)
+    return _finished(graph, graph.plain(result, shape).name, output)
 
 
 def _run(graph: Graph, program: Any, values: Sequence[Any]) -> list[Any]:
@@ -96,7 +87,7 @@ def _fold(equation: Any, values: Sequence[Any]) -> list[Any]:
     name = equation.primitive.name
     if name in ELEMENTWISE:
         shape = joint_shape(values)
-        full = [np.broadcast_to(value, shape) if value.shape else value for value in values]
+        full = [np.broadcast_to(value, shape) for value in values]
     else:
         shapes = [variable.aval.shape for variable in equation.invars]
         full = [_expanded(value, shape) for value, shape in zip(values, shapes, strict=True)]
@@ -116,7 +107,7 @@ def _expanded(value: Any, shape: tuple[int, ...]) -> Any:
     return value if value.shape == shape else np.broadcast_to(value, shape)
 
 
-def finished(graph: Graph, result: str, output: str) -> Graph:
+def _finished(graph: Graph, result: str, output: str) -> Graph:
     """Return the graph with only what the result needs, which is renamed to ``output``."""
     needed, nodes = {result}, []
     for node in reversed(graph.nodes):
