@@ -66,7 +66,7 @@ def usage() -> str:
 {tools}
 
 NAME is a model, a model with its preset, or path/to/file.py:VARIABLE for a model of your own.
-MODEL is a run folder, a .safetensors file, a pickle of NVIDIA's, or hf:owner/name.
+MODEL is a run folder or RUN/best, a .safetensors file, a pickle of NVIDIA's, or hf:owner/name.
 ganzoo COMMAND --help explains every option.
 """
 
