@@ -147,7 +147,8 @@ ganzoo.show(sampler.synthesise(np.concatenate(moved)), columns=9)
 # ## Export
 #
 # `ganzoo convert` writes `.safetensors`, for this library or under the names of the originals. `interop.export` makes
-# one file that any program with JAX can run, without this library, for any batch size, on CPU, GPU and TPU.
+# one file that any program with JAX and flatbuffers can run, without this library, for any batch size, on CPU, GPU and
+# TPU; `interop.export_onnx` makes one for ONNX runtimes.
 
 # %%
 artefact = interop.export(gan, state, psi=0.7)

@@ -26,7 +26,7 @@ TOOLS = {
     "project MODEL --images PATH": "Find the styles of given images.",
     "edit MODEL [--direction 0]": "Write images moved along a direction of the styles.",
     "spectrum MODEL [--real PATH]": "Write average power spectra.",
-    "export MODEL [--out FILE]": "Write the generator for any program with JAX.",
+    "export MODEL [--out FILE]": "Write the generator for JAX or ONNX.",
 }
 
 
