@@ -96,6 +96,7 @@ def kid(
 
     Binkowski et al. 2018, arXiv:1801.01401, section 4.
     """
+    suite.check_counts(["kid"], real=len(real), fake=len(fake))
     ours, theirs = (_features(images, inception_of(weights, resize), batch_size) for images in (real, fake))
     return kernel_distance(ours, theirs, jax.random.key(seed))[0]
 
@@ -107,6 +108,7 @@ def inception_score(
 
     The arguments are as in ``fid``. Salimans et al. 2016, arXiv:1606.03498, section 4.
     """
+    suite.check_counts(["inception_score"], fake=len(fake))
     extractor = inception_of(weights, resize)
     return score_from_logits(_features(fake, extractor, batch_size) @ extractor.classifier)[0]
 
@@ -130,6 +132,7 @@ def precision_recall(
 
     Kynkaanniemi et al. 2019, arXiv:1904.06991, eq. 2, where the features are those of VGG-16.
     """
+    suite.check_counts(["precision_recall"], real=len(real), fake=len(fake))
     chosen = _extractor(extractor, weights)
     ours, theirs = (_features(images, chosen, batch_size) for images in (real, fake))
     (found,) = manifolds(ours, theirs, (suite.PRECISION_K,))

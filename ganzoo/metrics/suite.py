@@ -213,7 +213,7 @@ def check_counts(
             if count is not None and count < least:
                 raise UserError(
                     f"{name} needs at least {least} {side} images, not {count}{f' of {where}' if where else ''};"
-                    " take more, or leave it out of --metrics"
+                    " take more, or leave it out"
                 )
 
 

@@ -91,8 +91,9 @@ class DatasetFeatures:
 
 def notes_of(dataset: Dataset) -> list[str]:
     """Return what is to be said of the images of a data set, a line each: what was left out, and what is odd."""
-    skipped = f"{len(dataset.skipped):,} images that cannot be decoded are left out"
-    notes = [*dataset.source.notes, *dataset.found.notes, *([skipped] if dataset.skipped else [])]
+    count = len(dataset.skipped)
+    skipped = f"left out because they cannot be decoded: {count:,} of {count + len(dataset.kept):,} images"
+    notes = [*dataset.source.notes, *dataset.found.notes, *([skipped] if count else [])]
     return [f"note: {printable(dataset.name)}: {printable(note, 300)}" for note in notes]
 
 

@@ -77,6 +77,15 @@ def test_weights_that_are_not_finite(random_inception) -> None:
         inception.parameters(tensors)
 
 
+def test_too_few_images() -> None:
+    with pytest.raises(UserError, match="inception_score needs at least 20 generated images, not 19; take more"):
+        ganzoo.metrics.inception_score(FAKE[:19])
+    with pytest.raises(UserError, match="precision_recall needs at least 4 real images, not 3; take more"):
+        ganzoo.metrics.precision_recall(REAL[:3], FAKE, SMALL)
+    with pytest.raises(UserError, match="kid needs at least 2 real images, not 1; take more"):
+        ganzoo.metrics.kid(REAL[:1], FAKE)
+
+
 def test_fewer_images_than_features() -> None:
     with pytest.warns(UserWarning, match=r"random-conv/frechet of 40 real images is far too uncertain .* 224 images"):
         ganzoo.metrics.frechet(REAL, RANDOM.integers(0, 256, (225, 8, 8, 3), np.uint8))
