@@ -49,6 +49,13 @@ def test_an_error_survives_a_trip_to_another_process():
     assert str(pickle.loads(pickle.dumps(UserError("a\nb")))) == r"a\nb"
 
 
+def test_letters_that_a_terminal_lacks_are_escaped():
+    code = "from ganzoo.cli.process import guarded; guarded(lambda: print('f\\xfcr \\u753b'))"
+    settings = {**os.environ, "PYTHONIOENCODING": "ascii:strict"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=settings, check=True, timeout=60)
+    assert done.stdout.strip() == rb"f\xfcr \u753b"
+
+
 @pytest.mark.parametrize("settings", [{"PYTHONIOENCODING": "utf-8:strict"}, {"LANG": "C", "LC_ALL": "C"}])
 def test_a_terminal_of_any_kind_shows_it(settings):
     code = f"import sys; from ganzoo.errors import UserError; print(UserError({HOSTILE!r}), file=sys.stderr)"

@@ -5,6 +5,7 @@ Nothing heavy is imported with this module.
 
 import contextlib
 import ctypes
+import io
 import logging
 import os
 import sys
@@ -27,6 +28,9 @@ def guarded(command: Callable[[], Any]) -> int:
     Returns:
       The exit code.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # letters that the terminal lacks are escaped
+            stream.reconfigure(errors="backslashreplace")
     try:
         command()
         if sys.stdout:
