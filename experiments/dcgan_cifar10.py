@@ -6,8 +6,8 @@
 
 `--data` is a folder or a zip of images, or a TFDS data set. `--help` explains every field.
 
-Hardware and time: 270-360 images/s on two CPU cores, so 600,000 images (12 epochs, `--images 600000`, the grid in the
-README) take half an hour and the default 2,000,000 two hours. No FID is claimed.
+Hardware and time: 38 minutes on two CPU cores, beside other work, for 600,000 images (12 epochs, `--images 600000`, the
+grid in the README); so about two hours for the default 2,000,000. No FID is claimed.
 """
 
 import sys

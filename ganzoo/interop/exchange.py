@@ -124,6 +124,8 @@ def save_originals(path: Path, converted: Converted) -> tuple[str, ...]:
     arrays = originals(converted)
     names = tuple(name for name in ("G", "D", "G_ema") if any(key.startswith(f"{name}.") for key in arrays))
     settings = settings_of(converted, names)
+    if path.suffix not in (".pkl", ".safetensors", ".npz"):
+        raise UserError(f"{path}: the name must end in .safetensors or .npz, or in .pkl for a StyleGAN2")
     if path.suffix != ".pkl":
         write_arrays(path, arrays, {SETTINGS: json.dumps(settings)})
         return ()
