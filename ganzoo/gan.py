@@ -283,6 +283,8 @@ class Preset:
     """Fields of ``ganzoo.data.DataConfig`` that differ from ``DataConfig(data="")``."""
     training: Mapping[str, Any] = field(default_factory=dict)
     """Fields of ``ganzoo.runs.TrainingConfig`` that differ from its defaults."""
+    from_data: tuple[str, ...] = ()
+    """Fields of the config, of image_size, channels and label_size, that a run reads from its data unless given."""
 
 
 @dataclass(frozen=True)

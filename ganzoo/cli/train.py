@@ -81,7 +81,8 @@ def train_experiment(experiment: Experiment[Any], args: Sequence[str], program: 
     chosen = parse_groups(groups_of(experiment), args, program, description)
     options = _rebuilt(RunOptions(), chosen, "run.")
     changed = {name: _rebuilt(getattr(experiment, name), chosen, f"{name}.") for name in ("gan", "data", "training")}
-    experiment = replace(experiment, **changed)
+    typed = {arg.partition("=")[0].lstrip("-").replace("-", "_") for arg in args if arg.startswith("--")}
+    experiment = replace(experiment.given(typed), **changed)
     prepare()
     if options.distributed:
         join_cluster(os.environ)

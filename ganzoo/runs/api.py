@@ -79,7 +79,7 @@ def with_fields(experiment: Experiment[Any], fields: Mapping[str, Any]) -> Exper
         chosen[home][name] = value
     metrics = replaced(configs["metrics"], chosen["metrics"])
     return replace(
-        experiment,
+        experiment.given(chosen["gan"]),
         gan=replaced(experiment.gan, chosen["gan"]),
         data=replaced(experiment.data, chosen["data"]),
         training=replaced(experiment.training, {**chosen["training"], "metrics": metrics}),

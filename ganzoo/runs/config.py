@@ -1,13 +1,13 @@
 """What can be run: a model's config with data and run settings, as experiments by name."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from ganzoo import augment
 from ganzoo.augment import controller
 from ganzoo.config import Count, CountOrZero, Difference, check_fields, differences, replaced, require, to_json
-from ganzoo.data import DataConfig
+from ganzoo.data import DataConfig, inspect
 from ganzoo.errors import UserError, nearest
 from ganzoo.gan import Model
 from ganzoo.metrics.config import MetricsConfig
@@ -79,6 +79,12 @@ class Experiment(Generic[M]):
     """The model's config."""
     data: DataConfig = field(default_factory=DataConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    from_data: tuple[str, ...] = ()
+    """Fields of the model's config that are read from the data, as in ``ganzoo.Preset``."""
+
+    def given(self, names: Collection[str]) -> "Experiment[M]":
+        """Return the experiment for a user who gives the fields ``names``, which are then not read from the data."""
+        return replace(self, from_data=tuple(name for name in self.from_data if name not in names))
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as plain dicts, lists and numbers, the model by its name."""
@@ -90,7 +96,8 @@ def experiment_of(model: Model, preset: str | None = None, *, name: str | None =
     """Return a preset of a model, the default one when absent, with its data and run settings."""
     found = find_preset(model, preset)
     data, training = replaced(DataConfig(data=""), found.data), replaced(TrainingConfig(), found.training)
-    return Experiment(name or f"{model.name}-{preset or model.default}", model, found.config, data, training)
+    name = name or f"{model.name}-{preset or model.default}"
+    return Experiment(name, model, found.config, data, training, found.from_data)
 
 
 def experiments() -> Mapping[str, Experiment[Any]]:
@@ -138,9 +145,11 @@ def resolve(
       recorded: the "experiment" of the run that is resumed; what was chosen there is not chosen again.
 
     Raises:
-      UserError: the model has no rule for the batch size.
+      UserError: the model has no rule for the batch size, or the data, where they are asked, cannot be read.
     """
     config, training = experiment.gan, experiment.training
+    if experiment.from_data and experiment.data.data:
+        config = replaced(config, _of_data(experiment, recorded))
     if recorded:
         old, open_fields = recorded.get("gan", {}), [name for name, value in to_json(config).items() if value is None]
         known = {name: old[name] for name in open_fields if name in old}
@@ -157,3 +166,14 @@ def resolve(
     require(training.batch_size >= 1, "batch_size", training.batch_size, "be at least 1: this model has no rule for 0")
     whole = replace(experiment, gan=config, training=training)
     return whole, differences(experiment.to_json(), whole.to_json())
+
+
+def _of_data(experiment: Experiment[Any], recorded: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the fields that are read from the data; those of the run that is resumed stay."""
+    if recorded:
+        old = recorded.get("gan", {})
+        values = {name: old[name] for name in experiment.from_data if name in old}
+        return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    found = inspect(experiment.data)
+    known = {"image_size": found.image_size, "channels": found.channels, "label_size": found.label_size}
+    return {name: known[name] for name in experiment.from_data}

@@ -16,6 +16,7 @@ from ganzoo.data import DataConfig, open_dataset
 from ganzoo.errors import UserError
 from ganzoo.metrics import MetricsConfig
 from ganzoo.models import dcgan
+from ganzoo.runs.api import with_fields
 from ganzoo.runs.config import Experiment, TrainingConfig, experiments, find_experiment, resolve
 from ganzoo.runs.evaluate import evaluate_run
 from ganzoo.runs.folder import FREE_ON_RESUME, begin_folder
@@ -153,6 +154,32 @@ def test_what_was_left_open_is_returned_as_values() -> None:
     assert fields["gan.r1_gamma"] == (None, whole.gan.r1_gamma)
     again, same = resolve(whole, devices=8)
     assert (again, same) == (whole, [])
+
+
+def on_digits() -> Experiment:
+    experiment = find_experiment("stylegan2-auto")
+    return replace(experiment, data=replace(experiment.data, data="digits"))
+
+
+def test_an_auto_preset_reads_size_channels_and_labels_from_the_data() -> None:
+    whole, chosen = resolve(on_digits(), devices=1)
+    assert (whole.gan.image_size, whole.gan.channels, whole.gan.label_size) == (8, 1, 10)
+    assert {"gan.image_size", "gan.channels", "gan.label_size"} <= {each.field for each in chosen}
+    without = replace(on_digits(), data=DataConfig(labels="none"))
+    assert resolve(without, devices=1)[0].gan.label_size == 0
+
+
+def test_what_is_given_is_not_read_from_the_data() -> None:
+    given = with_fields(on_digits(), {"image_size": 32, "label_size": 0, "images": 64})
+    gan = resolve(given, devices=1)[0].gan
+    assert (gan.image_size, gan.channels, gan.label_size) == (32, 1, 0)
+
+
+def test_a_resumed_run_keeps_what_was_read_from_the_data() -> None:
+    old, _ = resolve(on_digits(), devices=1)
+    other = replace(on_digits(), data=DataConfig(data="nowhere"))
+    recorded = json.loads(json.dumps(old.to_json()))
+    assert resolve(other, devices=1, recorded=recorded)[0].gan == old.gan
 
 
 def test_a_folder_of_another_format_is_named(tmp_path) -> None:

@@ -204,11 +204,12 @@ PRESETS: Mapping[str, Preset] = {
     "paper1024": Preset(_published(  1024, 32768, 2.0e-3,  2.00,    10_000,     4), training=PUBLISHED_RUN),
     "cifar": Preset(_cifar(_published(32, 32768, 2.5e-3, 0.01,     500_000,    32,       2)), _CIFAR10,
                     {**PUBLISHED_RUN, "images": 100_000_000, "batch_size": 64}),
-    "auto": Preset(_AUTO, training={**PUBLISHED_RUN, "batch_size": 0}),
+    "auto": Preset(_AUTO, training={**PUBLISHED_RUN, "batch_size": 0},
+                   from_data=("image_size", "channels", "label_size")),
     "faces64": Preset(_SMALL, training=_FACES_RUN),
     "tiny": Preset(_TINY, _DIGITS, TINY_RUN),
 }
 # fmt: on
-"""The first five are the published rows of NVlabs/stylegan2-ada-pytorch, train.py:154-161; ``auto`` computes what is
-None from the image and the batch by ``fill_defaults``; ``faces64`` is this library's setting for small grey images on a
-CPU; ``tiny`` is for tests."""
+"""The first five are the published rows of NVlabs/stylegan2-ada-pytorch, train.py:154-161; ``auto`` reads sizes and
+labels from the data, and computes what is None from these and the batch by ``fill_defaults``; ``faces64`` is this
+library's setting for small grey images on a CPU; ``tiny`` is for tests."""
