@@ -252,7 +252,7 @@ def check_weights(model: str, shapes: TrainState, weights: Mapping[str, np.ndarr
     others = {name: tuple(leaf.shape) for name, leaf in named_leaves(_others(shapes))}
     there = tuple(f"{network}." for network in NETWORKS if any(name.startswith(f"{network}.") for name in weights))
     if "ema." not in there:
-        raise UserError("the file holds no generator")
+        raise UserError("the file holds no generator; a discriminator alone is for --init-from of a run")
     for name, array in weights.items():
         if name not in expected and name not in others:
             raise UserError(f"{named(name)} is no weight of this {model}")

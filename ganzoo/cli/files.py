@@ -38,8 +38,9 @@ class Convert:
     out: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="FILE")]
     """The file to write: .safetensors; hf:owner/name to upload it; with original names also .npz, or .pkl of StyleGAN2,
     which opens where the repository stylegan2-ada-pytorch is on Python's path (without its CUDA extensions)."""
-    names: Literal["ganzoo", "original"] = "ganzoo"
-    """Names of the arrays: this library's, or those of the original code, such as G.mapping.fc0.weight."""
+    names: Literal["ganzoo", "original", "rosinality"] = "ganzoo"
+    """Names of the arrays: this library's; those of the original code, such as G.mapping.fc0.weight (a DCGAN also as
+    .pth of netG, or of netD by its name); or those of rosinality/stylegan2-pytorch, in a .pt."""
     checkpoint: Checkpoint = None
     """Which checkpoint of a run folder: best, latest, or a number of images; None: the latest."""
     generator_only: bool = False
@@ -71,9 +72,11 @@ class Convert:
 
     def _write(self, path: Path, converted: interop.Converted) -> tuple[str, ...]:
         """Write the model, and return notes on what the file lacks."""
+        if self.names == "rosinality" or (self.names == "original" and path.suffix in interop.TORCH_SUFFIXES):
+            return interop.save_torch(path, converted, self.names)
         if self.names == "original":
             return interop.save_originals(path, converted)
-        must = "end in .safetensors; .npz and .pkl are for --names original"
+        must = "end in .safetensors; .npz and .pkl are for --names original, .pt for --names rosinality"
         require(path.suffix == ".safetensors", "out", str(path), must)
         interop.save(path, converted)
         return ()

@@ -6,8 +6,10 @@ from ganzoo.interop.convert import Converted, convert, mirror_generator
 from ganzoo.interop.describe import describe, list_arrays
 from ganzoo.interop.exchange import from_exchange, is_exchange, originals, save, save_originals, write_arrays
 from ganzoo.interop.export import export, export_onnx
+from ganzoo.interop.foreign import TORCH_SUFFIXES, save_torch
 
 __all__ = [
+    "TORCH_SUFFIXES",
     "Contents",
     "Converted",
     "Network",
@@ -25,5 +27,6 @@ __all__ = [
     "read_tensors",
     "save",
     "save_originals",
+    "save_torch",
     "write_arrays",
 ]

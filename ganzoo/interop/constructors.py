@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo.errors import UserError
-from ganzoo.interop.machine import Built, Constructor, Meter, checked_key, named
+from ganzoo.interop.machine import Built, Constructor, Foreign, Meter, checked_key, foreign, named, refusal
 
 NUMPY_TYPE = re.compile(r"(?:[fiu][1248]|b1)$")
 MAX_DIMENSIONS = 32
@@ -174,9 +174,10 @@ class BuiltModule(PersistentObject, Built):
 
 @dataclass
 class TensorFlowNetwork(Built):
-    """A ``dnnlib.tflib.network.Network``."""
+    """A ``dnnlib.tflib.network.Network``, or the ``tfutil.Network`` of 2017."""
 
     state: dict[str, Any] = field(default_factory=dict)
+    class_name: str = "dnnlib.tflib.network.Network"
 
     def build(self, state: Any) -> None:
         """Set the version, name, static arguments, components and variables."""
@@ -185,9 +186,28 @@ class TensorFlowNetwork(Built):
         self.state.update(state)
 
 
+@dataclass
+class Namespace(Built):
+    """An ``argparse.Namespace``: the options of a program by name."""
+
+    state: dict[str, Any] = field(default_factory=dict)
+
+    def build(self, state: Any) -> None:
+        """Set the options."""
+        if type(state) is not dict:
+            raise UserError(f"refused: options in {named(state)}")
+        self.state.update(state)
+
+
+ARRAYS = (NumpyArray, Tensor, Parameter)
+"""Records of arrays."""
+MODULES = (PersistentObject, Foreign)
+"""Records of modules: both have a ``class_name`` and a ``state``."""
+
+
 def as_array(thing: Any) -> np.ndarray | None:
     """Return the array [...] of an array record; None for anything else."""
-    return thing.array() if isinstance(thing, NumpyArray | Tensor | Parameter) else None
+    return thing.array() if isinstance(thing, ARRAYS) else None
 
 
 def sizes(shape: Any) -> int:
@@ -221,6 +241,14 @@ def constructors(meter: Meter, load_storage: Callable[[Any], Storage] | None = N
         "collections.OrderedDict": _dictionary,
         "dnnlib.util.EasyDict": _dictionary,
         "dnnlib.EasyDict": _dictionary,
+        "easydict.EasyDict": _dictionary,
+        "pytorch_lightning.utilities.parsing.AttributeDict": _dictionary,
+        "lightning_fabric.utilities.data.AttributeDict": _dictionary,
+        "collections.defaultdict": _default_dictionary,
+        "argparse.Namespace": Namespace,
+        "copyreg._reconstructor": _reconstructed,
+        "copy_reg._reconstructor": _reconstructed,
+        "torch.device": _device,
         "builtins.set": _set,
         "__builtin__.set": _set,
         "_codecs.encode": _encoded,
@@ -232,6 +260,7 @@ def constructors(meter: Meter, load_storage: Callable[[Any], Storage] | None = N
         "torch.Size": _size,
         "torch_utils.persistence._reconstruct_persistent_obj": _persistent_object,
         "dnnlib.tflib.network.Network": TensorFlowNetwork,
+        "tfutil.Network": partial(TensorFlowNetwork, class_name="tfutil.Network"),
     }
     calls.update(_module_calls())
     for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
@@ -240,7 +269,7 @@ def constructors(meter: Meter, load_storage: Callable[[Any], Storage] | None = N
     if load_storage:
         calls["torch.storage._load_from_bytes"] = load_storage
     made = [Constructor(name, call) for name, call in calls.items()]
-    made.append(Constructor("numpy.ndarray"))
+    made += [Constructor(name) for name in ("numpy.ndarray", "builtins.object", "__builtin__.object")]
     made += [Constructor(f"torch.{name}", value=_dtype(kind)) for name, kind in STORAGES.items()]
     return {constructor.name: constructor for constructor in made}
 
@@ -250,6 +279,27 @@ def _dictionary(items: Any = ()) -> dict[Any, Any]:
         raise UserError(f"refused: a dictionary of {named(items)}")
     pairs = items.items() if type(items) is dict else items
     return {checked_key(key): value for key, value in pairs}
+
+
+def _default_dictionary(factory: Any = None, items: Any = ()) -> dict[Any, Any]:
+    if factory is not None and not isinstance(factory, Constructor):
+        raise UserError(f"refused: a dictionary whose default is {named(factory)}")
+    return _dictionary(items)
+
+
+def _reconstructed(kind: Any, base: Any, state: Any) -> Foreign:
+    """Return an object without attributes, as pickles of protocols 0 and 1 make it."""
+    if not isinstance(kind, Constructor) or kind.is_known:
+        raise UserError(f"refused: an object of the class {named(kind)}")
+    if not isinstance(base, Constructor) or base.name.rpartition(".")[2] != "object" or state is not None:
+        raise refusal(kind.name)
+    return foreign(kind, ())
+
+
+def _device(kind: Any, index: Any = None) -> str:
+    if not isinstance(kind, str) or type(index) not in (int, type(None)):
+        raise UserError(f"refused: a device {named(kind)}")
+    return kind if index is None else f"{kind}:{index}"
 
 
 def _set(items: Any = ()) -> set[Any]:

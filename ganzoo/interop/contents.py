@@ -14,20 +14,29 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ganzoo.errors import UserError
-from ganzoo.interop.constructors import PersistentObject, Storage, TensorFlowNetwork, as_array, constructors
-from ganzoo.interop.machine import Machine, Meter, Source, named
+from ganzoo.interop import state_dicts, strangers
+from ganzoo.interop.constructors import (
+    MODULES,
+    Namespace,
+    PersistentObject,
+    Storage,
+    TensorFlowNetwork,
+    as_array,
+    constructors,
+)
+from ganzoo.interop.machine import Constructor, Foreign, Machine, Meter, Source, named
 from ganzoo.interop.torch_files import check_directory, nested_storage, read_legacy, read_zip
 
 LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """First bytes of legacy files of ``torch.save``: the pickle of the magic number."""
+URLS = ("http:", "https:", "ftp:", "s3:", "gs:")
+MODULES_PICKLED = "pickle of PyTorch modules"
 SPARE = 16 * 2**20
 """Bytes that the arrays of a file may take beyond four times the size of the file."""
 MAX_DEPTH = 16
 """Largest depth of nested modules and of nested facts."""
 MAX_PARTS = 50_000
 MAX_TEXT = 500
-PREFIXES = ("G", "D", "G_ema", "generator", "discriminator", "ema")
-"""How the names of arrays of several networks begin, at the originals and here."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,8 @@ class Contents:
     """Other facts in the file, such as ``training_set_kwargs`` and ``augment_p``."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """Metadata in the header of a ``.safetensors`` file, or texts in an ``.npz`` file."""
+    notes: tuple[str, ...] = ()
+    """What in the file is not used, one line each."""
 
 
 def read(path: Path) -> Contents:
@@ -63,6 +74,8 @@ def read(path: Path) -> Contents:
     Raises:
       UserError: the file cannot be read, is damaged, or asks for anything but data; the message names what was refused.
     """
+    if path.parts[:1] and path.parts[0] in URLS:
+        raise UserError(f"{path}: an address, not a file; download it first")
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -86,61 +99,76 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read(path: Path, file: BinaryIO, size: int) -> Contents:
-    start = file.read(16)
+    start = file.read(512)
     file.seek(0)
     meter = Meter(bytes=4 * size + SPARE)
     if start[:2] == b"PK":
         check_directory(file, size)
-        if (expanded := _npz_size(path)) is not None:
+        members = _members(path)
+        if members and all(name.endswith(".npy") for name in members):
+            expanded = sum(members.values())
             if expanded > 4 * size + SPARE:
                 raise UserError(f"refused: arrays of {expanded} bytes, compressed into {size}")
             arrays = _npz(path)
             texts = {name: str(arrays.pop(name)) for name in list(arrays) if arrays[name].dtype.kind == "U"}
             return replace(_state_dicts("arrays of numpy.savez", arrays), metadata=texts)
-        return _state_dicts("file of torch.save", read_zip(file, size, meter))
+        if what := strangers.archive_of(name for name in members if not name.endswith("data.pkl")):
+            raise UserError(f"no file of networks, but {what}")
+        return _torch_file("file of torch.save", read_zip(file, size, meter))
     if start[8:9] == b"{":
         return _safetensors(path)
     if start.startswith(LEGACY_START):
-        return _state_dicts("file of torch.save (legacy format)", read_legacy(file, size, meter))
+        return _torch_file("file of torch.save (legacy format)", read_legacy(file, size, meter))
     if start[:1] != b"\x80":
-        raise UserError("neither a pickle, nor a file of torch.save, safetensors or numpy.savez")
+        what = strangers.format_of(start)
+        but = f", but {what}" if what else ""
+        raise UserError(f"neither a pickle, nor a file of torch.save, safetensors or numpy.savez{but}")
     return _snapshot(Machine(Source(file, size), constructors(meter, nested_storage(meter)), meter).run())
 
 
 # Pickles ------------------------------------------------------------------------------------------------------------
 
 
-def _snapshot(content: Any) -> Contents:
+def _snapshot(content: Any, kind: str = MODULES_PICKLED) -> Contents:
     """Return the networks of a pickle: a dictionary of networks, a sequence (G, D, Gs), or a single network."""
     if isinstance(content, TensorFlowNetwork):
         content = (content,)
     if type(content) in (tuple, list) and content and all(isinstance(item, TensorFlowNetwork) for item in content):
         names = ("G", "D", "Gs") if len(content) == 3 else [str(item.state.get("name")) for item in content]
         networks = {name: _tensorflow_network(item) for name, item in zip(names, content, strict=True)}
-        return Contents("pickle of TensorFlow networks", networks)
-    if isinstance(content, PersistentObject):
-        content = {"G_ema" if content.class_name == "Generator" else content.class_name: content}
+        of = "" if content[0].class_name == TensorFlowNetwork.class_name else f" of {content[0].class_name}"
+        return Contents(f"pickle of TensorFlow networks{of}", networks)
+    if isinstance(content, MODULES):
+        content = {_name_of(content): content}
     if type(content) is not dict:
         raise UserError(f"the file holds no networks, but {named(content)}")
-    modules = {name: item for name, item in content.items() if isinstance(item, PersistentObject)}
-    if not modules:
-        return _state_dicts("pickle of arrays", content)
-    networks = {str(name): _module(item) for name, item in modules.items()}
-    facts = {str(name): plain(item) for name, item in content.items() if name not in modules}
+    found = state_dicts.sort(content)
+    if not found.modules:
+        return _sorted("pickle of arrays" if kind == MODULES_PICKLED else kind, found)
+    networks = {name: _module(item) for name, item in found.modules.items()}
+    networks |= {name: Network("", arrays) for name, arrays in found.networks.items()}
+    facts = {name: plain(item) for name, item in found.facts.items()}
     pipe = networks.pop("augment_pipe", None)
     if pipe and pipe.arrays.get("p") is not None and pipe.arrays["p"].size == 1:
         facts["augment_p"] = float(pipe.arrays["p"].reshape(()))
-    return Contents("pickle of PyTorch modules", networks, facts)
+    return Contents(kind, networks, facts, notes=tuple(found.notes))
 
 
-def _module(module: PersistentObject) -> Network:
+def _name_of(module: PersistentObject | Foreign) -> str:
+    """Return the name of a network that is the whole file."""
+    if module.class_name in ("Generator", "Discriminator"):
+        return {"Generator": "G_ema", "Discriminator": "D"}[module.class_name]
+    return module.class_name if isinstance(module, PersistentObject) else state_dicts.whose(_module(module).arrays)
+
+
+def _module(module: PersistentObject | Foreign) -> Network:
     arrays: dict[str, np.ndarray] = {}
     _gather(module, "", 0, arrays, [0])
     settings, unnamed = _settings(module.state.get("_init_kwargs")), plain(module.state.get("_init_args"))
     return Network(module.class_name, arrays, {**settings, **({"*": unnamed} if unnamed else {})}, _attributes(module))
 
 
-def _attributes(module: PersistentObject, prefix: str = "") -> dict[str, Any]:
+def _attributes(module: PersistentObject | Foreign, prefix: str = "") -> dict[str, Any]:
     """Return the numbers and texts of a module and its submodules, whose depth and number ``_gather`` has limited."""
     public = {name: item for name, item in module.state.items() if not str(name).startswith("_")}
     found = {f"{prefix}{name}": item for name, item in public.items() if type(item) in (int, float, str, type(None))}
@@ -157,7 +185,7 @@ def _settings(arguments: Any) -> dict[str, Any]:
 def _gather(module: Any, prefix: str, depth: int, arrays: dict[str, np.ndarray], visited: list[int]) -> None:
     """Add the parameters and buffers of a module and its submodules to ``arrays``, named as in a state dict."""
     visited[0] += 1
-    if not isinstance(module, PersistentObject):
+    if not isinstance(module, MODULES):
         raise UserError(f"refused: {named(module)} where a module should be ({named(prefix)})")
     if depth > MAX_DEPTH or visited[0] > MAX_PARTS:
         raise UserError(f"refused: modules nested more than {MAX_DEPTH} deep, or more than {MAX_PARTS} of them")
@@ -170,7 +198,7 @@ def _gather(module: Any, prefix: str, depth: int, arrays: dict[str, np.ndarray],
             _gather(item, f"{prefix}{name}.", depth + 1, arrays, visited)
 
 
-def _attribute(module: PersistentObject, name: str) -> dict[str, Any]:
+def _attribute(module: PersistentObject | Foreign, name: str) -> dict[str, Any]:
     found = module.state.get(name, {})
     if type(found) is not dict:
         raise UserError(f"refused: {name} of a {named(module.class_name)} must be a dictionary, not {named(found)}")
@@ -220,41 +248,28 @@ def _gather_variables(network: Any, prefix: str, depth: int, arrays: dict[str, n
 # State dicts --------------------------------------------------------------------------------------------------------
 
 
+def _torch_file(kind: str, content: Any) -> Contents:
+    """Return the networks of a file of ``torch.save``: of state dicts, or of whole modules."""
+    is_module = isinstance(content, MODULES)
+    return _snapshot(content, kind) if is_module or type(content) is dict else _state_dicts(kind, content)
+
+
 def _state_dicts(kind: str, content: Any) -> Contents:
-    """Return the networks of a dictionary: of its arrays, grouped by prefix, and of each inner dictionary of arrays."""
+    """Return the networks of a dictionary: of its arrays, grouped by prefix, and of the dictionaries in it."""
     if type(content) is not dict:
         raise UserError(f"the file holds no networks, but {named(content)}")
-    arrays = {str(name): array for name, item in content.items() if (array := _as_array(item)) is not None}
-    networks = {name: Network("", found) for name, found in _by_network(arrays).items()}
-    rest = {name: item for name, item in content.items() if str(name) not in arrays}
-    for name, item in rest.items():
-        if type(item) is dict:
-            inner = {str(key): array for key, part in item.items() if (array := _as_array(part)) is not None}
-            if inner and len(inner) == len(item):
-                networks[str(name)] = Network("", inner)
-    facts = {str(name): plain(item) for name, item in rest.items() if str(name) not in networks}
-    if not networks:
-        raise UserError(
-            f"the file holds no networks, only {', '.join(named(str(name)) for name in facts) or 'nothing'}"
-        )
-    return Contents(kind, networks, facts)
+    return _sorted(kind, state_dicts.sort(content))
 
 
-def _as_array(item: Any) -> np.ndarray | None:
-    return item if isinstance(item, np.ndarray) else as_array(item)
-
-
-def _by_network(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
-    """Group arrays by the prefixes ``NETWORKS``; arrays without a prefix are one network, G_ema or D by their names."""
-    groups: dict[str, dict[str, np.ndarray]] = {}
-    for name, array in arrays.items():
-        first, dot, rest = name.partition(".")
-        known = bool(dot) and first in PREFIXES
-        groups.setdefault(first if known else "", {})[rest if known else name] = array
-    if "" in groups:
-        whose = "D" if any(name.startswith(("b4.out", "b4.fc")) for name in groups[""]) else "G_ema"
-        groups.setdefault(whose, {}).update(groups.pop(""))
-    return groups
+def _sorted(kind: str, found: state_dicts.Sorted) -> Contents:
+    if not found.networks:
+        names = [*found.facts, *found.notes]
+        raise UserError(f"the file holds no networks, only {', '.join(map(named, names)) or 'nothing'}")
+    options = found.facts.get("args")
+    settings = _settings(options.state) if isinstance(options, Namespace) else {}
+    networks = {name: Network("", arrays, settings) for name, arrays in found.networks.items()}
+    facts = {name: plain(item) for name, item in found.facts.items() if not isinstance(item, Namespace)}
+    return Contents(kind, networks, facts, notes=tuple(found.notes))
 
 
 def _safetensors(path: Path) -> Contents:
@@ -266,19 +281,17 @@ def _safetensors(path: Path) -> Contents:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
     except (SafetensorError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"damaged: not a valid .safetensors file ({named(error, 120)})") from error
-    networks = {name: Network("", found) for name, found in _by_network(arrays).items()}
+    networks = {name: Network("", found) for name, found in state_dicts.by_network(arrays).items()}
     return Contents("file of safetensors", networks, {}, metadata)
 
 
-def _npz_size(path: Path) -> int | None:
-    """Return the expanded size in bytes of an ``.npz`` file; None for other archives."""
+def _members(path: Path) -> dict[str, int]:
+    """Return the expanded sizes in bytes of the members of a zip archive by name; nothing of a damaged one."""
     try:
         with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
+            return {member.filename: member.file_size for member in archive.infolist()}
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError):
-        return None
-    is_npz = members and all(member.filename.endswith(".npy") for member in members)
-    return sum(member.file_size for member in members) if is_npz else None
+        return {}
 
 
 def _npz(path: Path) -> dict[str, np.ndarray]:
@@ -302,10 +315,14 @@ def plain(thing: Any, depth: int = 0, left: list[int] | None = None) -> Any:
         return thing
     if isinstance(thing, str):
         return thing if len(thing) <= MAX_TEXT else thing[:MAX_TEXT] + "..."
+    if isinstance(thing, Namespace):
+        return plain(thing.state, depth + 1, left)
     if type(thing) is dict:
         return {str(key): plain(item, depth + 1, left) for key, item in thing.items() if left[0] > 0}
     if type(thing) in (list, tuple, set):
         return [plain(item, depth + 1, left) for item in thing if left[0] > 0]
+    if isinstance(thing, Constructor):
+        return thing.name[:MAX_TEXT]
     if isinstance(thing, Storage):
         return f"<{thing.count} x {thing.kind}>"
     array = as_array(thing)

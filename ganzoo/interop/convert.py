@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo.errors import UserError
-from ganzoo.interop import stylegan, stylegan2
+from ganzoo.interop import pytorch_dcgan, rosinality, strangers, stylegan, stylegan2
 from ganzoo.interop.contents import Contents, Network, plain
 from ganzoo.interop.machine import named
 from ganzoo.interop.shapes import Fields, Found, Weights
@@ -21,6 +21,11 @@ NETWORK_OF: Mapping[str, str] = {
     "D": "discriminator",
     "G_ema": "ema",
     "Gs": "ema",
+    "g": "generator",
+    "d": "discriminator",
+    "g_ema": "ema",
+    "netG": "generator",
+    "netD": "discriminator",
 }
 """Networks of a train state by the original names."""
 KIND_OF: Mapping[str, str] = {
@@ -49,6 +54,8 @@ class Family:
     """Config fields that both networks imply."""
     arguments: Callable[[str, Fields], dict[str, Any]] | None = None
     """Function ``arguments(kind, fields)`` that returns the arguments of the original constructor."""
+    model: str = ""
+    """The model here, where the family has another name: its networks are written by other people."""
 
 
 FAMILIES: Mapping[str, Family] = {
@@ -67,6 +74,21 @@ FAMILIES: Mapping[str, Family] = {
         stylegan2.originals,
         stylegan2.SHARED,
         stylegan2.arguments,
+    ),
+    "dcgan": Family(
+        pytorch_dcgan.recognise,
+        pytorch_dcgan.generator,
+        pytorch_dcgan.discriminator,
+        pytorch_dcgan.originals,
+        pytorch_dcgan.SHARED,
+    ),
+    "rosinality": Family(
+        rosinality.recognise,
+        rosinality.generator,
+        rosinality.discriminator,
+        rosinality.originals,
+        rosinality.SHARED,
+        model="stylegan2",
     ),
 }
 
@@ -95,25 +117,32 @@ def convert(contents: Contents) -> Converted:
     """Convert the networks of a file to a model of this library.
 
     A discriminator that the library's model does not support, or whose ``shared`` config fields differ from the
-    generator's, is left out and noted.
+    generator's, is left out and noted. A discriminator alone is converted, too: a run can start from it.
 
     Raises:
-      UserError: the file holds no generator of a known model, or the generator has unsupported features.
+      UserError: the file holds no network of a known model, or the generator has unsupported features.
     """
     settings = _settings(contents)
     networks = {NETWORK_OF.get(name, name): network for name, network in _completed(contents, settings).items()}
     families = {name: family_of(network) for name, network in networks.items()}
-    first = next((name for name in ("ema", "generator") if families.get(name)), None)
+    known = [name for name in KIND_OF if families.get(name)]
+    is_alone = not {"ema", "generator"} & set(networks)
+    first = next((name for name in known if name != "discriminator" or is_alone), None)
     if first is None:
+        pairs = [(name, key) for name, network in contents.networks.items() for key in network.arrays]
+        names = [name for pair in pairs for name in (".".join(pair), pair[1])]
+        if what := strangers.network_of([contents.format.rpartition(" of ")[2], *names]):
+            raise UserError(f"{what}: not supported; ganzoo reads networks of {', '.join(FAMILIES)}")
         found = ", ".join(f"{named(name)} ({named(network.kind)})" for name, network in contents.networks.items())
         raise UserError(f"no generator of a known model ({', '.join(FAMILIES)}); the file holds {found}")
-    model = families[first] or ""
-    family, weights, fields, remarks = FAMILIES[model], {}, {}, []
+    lineage = families[first] or ""
+    family, weights, fields, remarks = FAMILIES[lineage], {}, {}, list(contents.notes)
+    model = family.model or lineage
     left_out = [f"{named(name)} is left out: unknown to ganzoo" for name in networks if name not in KIND_OF]
     for name in (name for name in KIND_OF if name in networks):
         try:
-            if families[name] != model:
-                raise UserError(f"not of {model}, but of {families[name] or 'an unknown model'}")
+            if families[name] != lineage:
+                raise UserError(f"not of {lineage}, but of {families[name] or 'an unknown model'}")
             implied, arrays, notes = _guarded(family, KIND_OF[name], networks[name], fields)
             differing = [
                 key for key in family.shared if key in implied and implied[key] != fields.get(key, implied[key])
@@ -121,7 +150,7 @@ def convert(contents: Contents) -> Converted:
             if differing:
                 raise UserError(f"different from the generator in {', '.join(differing)}")
         except UserError as error:
-            if name != "discriminator" and families[name] == model:
+            if families[name] == lineage and (name == first or name != "discriminator"):
                 raise
             left_out.append(f"the {name} is left out: {error}")
             continue

@@ -2,7 +2,8 @@
 
 A pickle is a program for a stack machine, and Python's own machine calls whatever the program names: loading a file
 runs its code. The machine of this module executes only opcodes that carry data. A name in the program must be one of
-the given constructors, which are functions of this library; any other name is refused, and nothing is ever imported.
+the given constructors, which are functions of this library. Any other name is only a name: it may be kept as data, and
+it may be the class of a module, which becomes a record of its state. A call of it is refused; nothing is ever imported.
 
 Time and memory are bounded by the size of the file: every operation adds at most as much as it read.
 """
@@ -34,6 +35,8 @@ class Constructor:
     """Function to call instead of the named object; None if the object may be named but not called."""
     value: Any = None
     """Value of the name itself, such as the element type of a storage."""
+    is_known: bool = True
+    """Whether the name is among the given ones."""
 
 
 class Built:
@@ -42,6 +45,38 @@ class Built:
     def build(self, state: Any) -> None:
         """Set the object's state."""
         raise NotImplementedError
+
+
+@dataclass
+class Foreign(Built):
+    """Module of a class that is not among the given names: the name of its class and its attributes."""
+
+    name: str
+    """``module.name``, as in the pickle."""
+    state: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def class_name(self) -> str:
+        """The name of the class without its module."""
+        return self.name.rpartition(".")[2]
+
+    def build(self, state: Any) -> None:
+        """Set the attributes, which must be those of a module; refuse any other object."""
+        if type(state) is not dict or type(state.get("_modules")) is not dict or "_parameters" not in state:
+            raise refusal(self.name)
+        self.state.update(state)
+
+
+def refusal(name: str) -> UserError:
+    """Return the error of a name that may not be called."""
+    return UserError(f"refused: the name {named(name)}, which is not among those that carry data")
+
+
+def foreign(constructor: Any, arguments: Any) -> Foreign:
+    """Return an object without attributes of a class whose name is unknown; refuse arguments."""
+    if type(arguments) is not tuple or arguments:
+        raise refusal(constructor.name)
+    return Foreign(constructor.name)
 
 
 @dataclass
@@ -101,6 +136,8 @@ class Machine:
     stack: list[Any] = field(default_factory=list)
     marks: list[int] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
+    foreign: list[Foreign] = field(default_factory=list)
+    """All modules of unknown classes so far."""
 
     def run(self) -> Any:
         """Return the object of the pickle, made of plain Python objects and results of the constructors.
@@ -113,9 +150,10 @@ class Machine:
             for operation, argument, at in self._operations():
                 position = at or 0
                 if operation == "STOP":
-                    return self.stack.pop()
+                    return self._finished(self.stack.pop())
                 self.meter.spend(operations=1)
                 if operation not in OPERATIONS:
+                    self._check_names(self.stack)
                     raise UserError(f"refused: the opcode {operation} at byte {position}")
                 OPERATIONS[operation](self, argument)
         except UserError:
@@ -128,6 +166,19 @@ class Machine:
     def _operations(self) -> Iterator[tuple[str, Any, int | None]]:
         for operation, argument, position in pickletools.genops(self.source):  # ty: ignore[invalid-argument-type]
             yield operation.name, argument, position
+
+    def _finished(self, result: Any) -> Any:
+        """Return the result; refuse names and objects of which only their class is known."""
+        self._check_names([result])
+        for each in self.foreign:
+            if not each.state:
+                raise refusal(each.name)
+        return result
+
+    def _check_names(self, things: list[Any]) -> None:
+        for thing in things:
+            if isinstance(thing, Constructor) and not thing.is_known:
+                raise refusal(thing.name)
 
     def closed(self) -> list[Any]:
         """Pop the items that were pushed since the last mark."""
@@ -150,6 +201,8 @@ class Machine:
 
 def named(thing: Any, length: int = 80) -> str:
     """Return a printable name of an object in a file, on one line and of limited length, for messages."""
+    if isinstance(thing, Foreign) or (isinstance(thing, Constructor) and not thing.is_known):
+        return printable(thing.name, length)
     is_shape = type(thing) is tuple and len(thing) <= 8 and set(map(type, thing)) <= {int}
     text = str(thing) if isinstance(thing, str | int | Exception) or is_shape else type(thing).__name__
     return printable(text, length)
@@ -249,25 +302,37 @@ def _stack_global(machine: Machine, argument: Any) -> None:
 
 
 def _constructor(machine: Machine, name: str) -> Constructor:
-    if name not in machine.constructors:
-        raise UserError(f"refused: the name {named(name)}, which is not among those that carry data")
-    return machine.constructors[name]
+    return machine.constructors.get(name) or Constructor(name, is_known=False)
 
 
 def _call(machine: Machine, argument: Any) -> None:
     del argument
     constructor, arguments = machine.taken(2)
+    if isinstance(constructor, Constructor) and not constructor.is_known:
+        raise refusal(constructor.name)
     if not isinstance(constructor, Constructor) or constructor.call is None:
         name = constructor.name if isinstance(constructor, Constructor) else named(constructor)
         raise UserError(f"refused: a call of {name}")
     if type(arguments) is not tuple:
         raise UserError(f"refused: a call of {constructor.name} with {named(arguments)} as arguments")
     try:
-        machine.stack.append(constructor.call(*arguments))
+        made = constructor.call(*arguments)
+        machine.foreign += [made] if isinstance(made, Foreign) else []
+        machine.stack.append(made)
     except (ValueError, TypeError, LookupError, ArithmeticError) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(f"refused: a call of {constructor.name} with unusual arguments ({named(error)})") from error
+
+
+def _new(machine: Machine, argument: Any) -> None:
+    constructor = machine.stack[-2]
+    if not isinstance(constructor, Constructor) or constructor.is_known:
+        return _call(machine, argument)
+    made = foreign(*machine.taken(2))
+    machine.foreign.append(made)
+    machine.stack.append(made)
+    return None
 
 
 def _build(machine: Machine, argument: Any) -> None:
@@ -330,7 +395,7 @@ OPERATIONS: Mapping[str, Callable[[Machine, Any], None]] = {
     "GLOBAL": _global,
     "STACK_GLOBAL": _stack_global,
     "REDUCE": _call,
-    "NEWOBJ": _call,
+    "NEWOBJ": _new,
     "BUILD": _build,
     "BINPERSID": _persistent,
 }

@@ -26,8 +26,13 @@ TAIL = 2**16 + 22
 class Storages(dict[str, Storage]):
     """Storages of one file by key, created when the pickle first refers to them."""
 
-    def __call__(self, name: Any) -> Storage:
-        """Return the storage of the persistent id ``("storage", type, key, device, elements)``."""
+    def __call__(self, name: Any) -> Storage | Constructor:
+        """Return the storage of the persistent id ``("storage", type, key, device, elements)``.
+
+        Legacy files name the class of a module with its source, which is never read: ``("module", class, path, text)``.
+        """
+        if type(name) is tuple and len(name) == 4 and name[0] == "module" and isinstance(name[1], Constructor):
+            return name[1]
         if type(name) is not tuple or not 5 <= len(name) <= 6 or name[0] != "storage":
             raise UserError(f"refused: a persistent id of {named(name)}")
         _, kind, key, _, count, *view = name

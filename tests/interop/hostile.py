@@ -82,6 +82,17 @@ def numpy_array(code: str, sizes: bytes, content: bytes, order: str = "<") -> by
     return made + b"(" + number(1) + sizes + kind + b"\x89" + content + b"tb"
 
 
+def foreign(state: bytes, name: str = "networks.Generator") -> bytes:
+    """A module of a class that is nobody's, with its attributes."""
+    home, _, last = name.rpartition(".")
+    return f"c{home}\n{last}\n".encode() + b")\x81" + state + b"b"
+
+
+def plain_module(parameters: bytes = b"}", modules: bytes = b"}", **more: bytes) -> bytes:
+    """A module as PyTorch's own pickles have it."""
+    return foreign(dictionary(_parameters=parameters, _buffers=b"}", _modules=modules, **more))
+
+
 def storage_file(count: int, content: bytes, kind: str = "FloatStorage", *, declared: int | None = None) -> bytes:
     """A storage as a file of ``torch.save``, of the older kind."""
     magic = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -156,6 +167,14 @@ def files() -> dict[str, tuple[bytes, str]]:
         deep = persistent(dictionary(_modules=dictionary(m=deep)))
     large = nested(storage_file(100_000, bytes(400_000))) + b"\x94"
     views = dictionary(**{f"w{i}": tensor(b"h\x00" if i else large, 0, shape(100_000), shape(1)) for i in range(60)})
+    deep_modules = plain_module()
+    for _ in range(40):
+        deep_modules = plain_module(modules=dictionary(m=deep_modules))
+    shared = plain_module(parameters=dictionary(w=numpy_array("f4", shape(1), raw(bytes(4)))))
+    for level in range(14):  # 4^14 modules by name, few in the file
+        kept = shared + b"r" + struct.pack("<I", 1000 + level)
+        again = b"j" + struct.pack("<I", 1000 + level)
+        shared = plain_module(modules=dictionary(a=kept, b=again, c=again, d=again))
     object_array = io.BytesIO()
     np.save(object_array, np.array([Call(os.system, f"touch {CANARY}")], dtype=object), allow_pickle=True)
     zeros = io.BytesIO()
@@ -185,6 +204,50 @@ def files() -> dict[str, tuple[bytes, str]]:
         "call-of-a-type": (program(b"cnumpy\nndarray\n)R"), "a call of numpy.ndarray"),
         "state-of-a-list": (program(b"]}b"), "attributes for list"),
         "state-of-a-name": (program(b"cnumpy\nndarray\n}b"), "attributes for Constructor"),
+        # modules of unknown classes
+        "class-alone": (program(b"cos\nsystem\n"), "os.system"),
+        "class-as-data-called": (
+            program(dictionary(f=b"cos\nsystem\n") + b"0cos\nsystem\n" + text("x") + b"\x85R"),
+            "os.system",
+        ),
+        "class-with-arguments": (
+            program(b"csubprocess\nPopen\n" + text(f"touch {CANARY}") + b"\x85\x81"),
+            "subprocess.Popen",
+        ),
+        "object-without-state": (program(dictionary(G=b"cnetworks\nGenerator\n)\x81")), "networks.Generator"),
+        "object-that-is-no-module": (program(dictionary(G=foreign(dictionary(x=number(1))))), "networks.Generator"),
+        "object-of-a-list": (program(dictionary(G=foreign(b"]"))), "networks.Generator"),
+        "object-with-items": (program(b"cnetworks\nGenerator\n)\x81" + text("k") + b"Ns"), "networks.Generator"),
+        "object-as-key": (program(b"}" + plain_module() + b"Ns"), "key"),
+        "object-by-copyreg": (
+            program(call("copyreg._reconstructor", b"cos\nsystem\n", b"c__builtin__\nint\n", number(1))),
+            "os.system",
+        ),
+        "copyreg-of-known": (
+            program(call("copyreg._reconstructor", b"ctorch\nSize\n", b"c__builtin__\nobject\n", b"N")),
+            "object",
+        ),
+        "default-of-text": (program(call("collections.defaultdict", text("os.system"))), "os.system"),
+        "partial": (program(call("functools.partial", b"cos\nsystem\n", text("x"))), "functools.partial"),
+        "deep-modules": (program(dictionary(G=deep_modules)), "deep"),
+        "shared-modules": (program(dictionary(G=shared)), "more than"),
+        "cyclic-foreign": (
+            program(
+                dictionary(
+                    G=b"cnetworks\nGenerator\n)\x81\x94"
+                    + dictionary(_parameters=b"}", _modules=dictionary(m=b"h\x00"))
+                    + b"b"
+                )
+            ),
+            "deep",
+        ),
+        "module-of-text": (program(dictionary(G=plain_module(modules=dictionary(m=text("m"))))), "a module should be"),
+        "parameter-of-text": (
+            program(dictionary(G=plain_module(parameters=dictionary(w=text("m"))))),
+            "an array should be",
+        ),
+        "parameters-of-a-list": (program(dictionary(G=plain_module(parameters=b"]"))), "_parameters"),
+        "deep-dictionaries": (program(b"}" + text("a") + (b"}" + text("a")) * 90 + b"N" + b"s" * 91), "networks"),
         # code in what is nested
         "source-in-source": (program(deep), "deep"),
         "source-of-no-class": (program(persistent(b"}", kind="module")), "persistent object"),

@@ -144,8 +144,8 @@ def test_commands_refuse_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
         ("inspect", "none.pkl"): "No such file",
         ("inspect",): "--help",
         ("inspect", path, "--arays"): "did you mean '--arrays'",
-        ("sample", path): "no generator of a known model",
-        ("convert", path, "x.pkl"): "no generator of a known model",
+        ("sample", path): "a StyleGAN3 of NVlabs",
+        ("convert", path, "x.pkl"): "a StyleGAN3 of NVlabs",
         ("sample", "hf:somebody"): "must be hf:owner/name",
     }.items():
         assert main(list(args)) == 2

@@ -150,7 +150,7 @@ def test_a_part_is_missing(tmp_path: Path) -> None:
 
 
 def test_other_models_are_read_but_not_loaded(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no generator of a known model"):
+    with pytest.raises(UserError, match="a StyleGAN3 of NVlabs/stylegan3: not supported"):
         ganzoo.load(pickles.written("sg3_r", tmp_path))
 
 

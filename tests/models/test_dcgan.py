@@ -7,11 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import traverse_util
 
 import ganzoo
 from ganzoo import losses, objectives, phases
 from ganzoo.errors import UserError
 from ganzoo.gan import Network
+from ganzoo.interop import pytorch_dcgan
 from ganzoo.models import dcgan
 from ganzoo.ops import pixels
 from ganzoo.testing import assert_near, quick_jit
@@ -21,36 +23,14 @@ ITERATIONS = 3
 
 
 # The original's names -----------------------------------------------------------------------------------------------
-# G.main: 0 project, 1 norm0, then (3 up1, 4 norm1), (6 up2, 7 norm2), (9 up3, 10 norm3), 12 up4
-# D.main: 0 down0, then (2 down1, 3 norm1), (5 down2, 6 norm2), (8 down3, 9 norm3), 11 head
-
-
-def torch_names(network: str) -> dict[str, str]:
-    """Layer name here -> index in the original's ``main``."""
-    if network == "G":
-        names = {"project": "0", "norm0": "1", "up4": "12"}
-        return names | {f"up{i}": str(3 * i) for i in (1, 2, 3)} | {f"norm{i}": str(3 * i + 1) for i in (1, 2, 3)}
-    names = {"down0": "0", "head": "11"}
-    return names | {f"down{i}": str(3 * i - 1) for i in (1, 2, 3)} | {f"norm{i}": str(3 * i) for i in (1, 2, 3)}
 
 
 def from_torch(golden, prefix: str, network: str) -> tuple[dict, dict]:
     """(params, collections) in our names and layouts from a state dict (or gradients) of the original."""
-    params, stats = {}, {}
-    for name, index in torch_names(network).items():
-        weight = golden[f"{prefix}/main.{index}.weight"]
-        if name == "project":  # [z, C, 4, 4] -> [z, 4 * 4 * C]
-            params[name] = weight.transpose(0, 2, 3, 1).reshape(weight.shape[0], -1)
-        elif name == "head":  # [1, C, 4, 4] -> [4, 4, C]
-            params[name] = weight[0].transpose(1, 2, 0)
-        elif name.startswith(("up", "down")):  # IOHW -> [h, w, out, in]
-            params[name] = {"kernel": weight.transpose(2, 3, 1, 0)}
-        else:
-            params[name] = {"scale": weight, "bias": golden[f"{prefix}/main.{index}.bias"]}
-            if f"{prefix}/main.{index}.running_mean" in golden:
-                mean, var = (golden[f"{prefix}/main.{index}.running_{moment}"] for moment in ("mean", "var"))
-                stats[name] = {"mean": mean, "var": var}
-    return jax.tree.map(jnp.asarray, (params, {"batch_stats": stats}))
+    table = pytorch_dcgan.table("generator" if network == "G" else "discriminator")
+    own = {name.removeprefix(f"{prefix}/"): golden[name] for name in golden if name.startswith(f"{prefix}/main.")}
+    tree = traverse_util.unflatten_dict({tuple(name.split(".")): a for name, a in table.to_ours(own).items()})
+    return jax.tree.map(jnp.asarray, (tree["params"], {"batch_stats": tree.get("batch_stats", {})}))
 
 
 def start(gan: ganzoo.GAN, seed: int = 0):
