@@ -16,6 +16,7 @@ from flax import linen as nn
 from flax import serialization
 from jaxtyping import Array, Float
 
+from ganzoo.augment import AugmentState
 from ganzoo.errors import UserError
 from ganzoo.typing import AnyArray, Images, Key, Labels, Latents, Params, PyTree, Step, Styles
 
@@ -46,6 +47,9 @@ def serializable(kind: type[T]) -> type[T]:
 
     serialization.register_serialization_state(kind, to_state_dict, from_state_dict)
     return kind
+
+
+serializable(AugmentState)  # whose own layer knows no Flax
 
 
 @serializable

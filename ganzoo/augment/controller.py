@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 
 from ganzoo.config import require
-from ganzoo.gan import serializable
 from ganzoo.ops import collective
 from ganzoo.typing import Count, Logits, Scalar
 
@@ -20,7 +19,6 @@ FRESH, TRANSFERRED = 500_000, 100_000
 """Images in which p can go from 0 to 1: in a run from scratch, and in one that starts with other weights."""
 
 
-@serializable
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class AugmentState:
