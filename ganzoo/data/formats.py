@@ -6,6 +6,7 @@ of threads, so that memory is bounded by the largest image and not by the larges
 
 import contextlib
 import io
+import logging
 import os
 import struct
 import threading
@@ -35,6 +36,7 @@ BYTES_PER_PIXEL = 4
 _ORIENTED = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
 """Keys under which Pillow keeps what may hold an orientation."""
 _BEGINNING = 2**17
+_GIF = (b"GIF87a", b"GIF89a")
 _PPM = tuple(b"P%d" % kind for kind in range(1, 7))
 _alone = threading.RLock()
 
@@ -112,7 +114,8 @@ def _head(data: bytes) -> "ImageFile":
     """Open a file by the reader of its format; Pillow's own search would also try programs, such as Ghostscript."""
     for is_format, reader in _readers():
         if is_format(data):
-            with _quiet() if b"Exif" in data[:_BEGINNING] else contextlib.nullcontext():
+            warns = data.startswith(_GIF) or b"Exif" in data[:_BEGINNING]
+            with _quiet() if warns else contextlib.nullcontext():
                 return reader(io.BytesIO(data))
     raise UserError("a HEIF image, which is not read" if data[4:8] == b"ftyp" else f"not a {FORMATS} image")
 
@@ -134,7 +137,7 @@ def _readers() -> Sequence[tuple[Callable[[bytes], bool], Callable[[io.BytesIO],
         (lambda data: data.startswith(png.SIGNATURE), PngImagePlugin.PngImageFile),
         (lambda data: data.startswith(b"\xff\xd8\xff"), JpegImagePlugin.JpegImageFile),
         (lambda data: data.startswith(b"RIFF") and data[8:12] == b"WEBP", WebPImagePlugin.WebPImageFile),
-        (lambda data: data.startswith((b"GIF87a", b"GIF89a")), GifImagePlugin.GifImageFile),
+        (lambda data: data.startswith(_GIF), GifImagePlugin.GifImageFile),
         (lambda data: data.startswith(b"BM"), BmpImagePlugin.BmpImageFile),
         (_is_tiff, TiffImagePlugin.TiffImageFile),
         (lambda data: data.startswith(_PPM), PpmImagePlugin.PpmImageFile),
@@ -146,7 +149,9 @@ def _is_tiff(data: bytes) -> bool:
 
 
 def _early_size(data: bytes) -> tuple[int, int]:
-    """Return (width, height) of a WebP file, whose decoder takes memory as soon as it is made; (0, 0) of others."""
+    """Return (width, height) of a GIF or WebP file, which take memory as soon as they are opened; (0, 0) of others."""
+    if data.startswith(_GIF) and len(data) >= 10:
+        return int.from_bytes(data[6:8], "little"), int.from_bytes(data[8:10], "little")
     if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or len(data) < 30:
         return 0, 0
     if data[12:16] == b"VP8X":
@@ -183,9 +188,15 @@ def _turn(data: bytes, size: tuple[int, int], max_pixels: int) -> Generator[None
 @contextlib.contextmanager
 def _quiet() -> Generator[None]:
     """Keep Pillow's warnings, which are about damage that viewers ignore as well, from stderr; one thread at a time."""
+    logger = logging.getLogger("PIL")
     with _alone, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
+        usual = logger.level
+        logger.setLevel(logging.CRITICAL + 1)
+        try:
+            yield
+        finally:
+            logger.setLevel(usual)
 
 
 @contextlib.contextmanager

@@ -243,6 +243,7 @@ def test_12_bits_in_16_are_seen(channels, top, dim):
 
 
 DAMAGED = {
+    "GIF": encode(rainbow(40, 40), "GIF"),
     "TIFF": encode(rainbow(40, 40), "TIFF", compression="tiff_adobe_deflate"),
     "LZW": encode(rainbow(40, 40), "TIFF", compression="tiff_lzw"),
     "JPEG": encode(rainbow(40, 40), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x05garbage"),
@@ -251,7 +252,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("kind", DAMAGED)
-def test_damage_is_silent_on_stderr_and_one_line(kind, capfd):
+def test_damage_is_silent_on_stderr_and_one_line(kind, capfd, caplog):
     data, whys = DAMAGED[kind], []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -263,7 +264,19 @@ def test_damage_is_silent_on_stderr_and_one_line(kind, capfd):
                 whys.append(reason(error))
     assert all(why and "\n" not in why for why in whys)
     assert caught == []
+    assert caplog.records == []
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_gif_whose_first_frame_is_larger_than_its_screen():
+    data = bytearray(encode(flat((9, 9, 9)), "GIF"))
+    place = data.index(b",\0\0\0\0\x08\0\x08\0")
+    data[place + 5 : place + 9] = struct.pack("<HH", 12_000, 13_000)
+    data[place:place] = b"\x21\xf9\4\x0c\0\0\0\0"  # disposed of, which is where Pillow warns
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(formats.TooLarge, match="12000 x 13000"):
+            look(bytes(data), LIMIT)
 
 
 def test_the_reasons_of_all_kinds_of_errors():

@@ -82,7 +82,7 @@ def damaged(content, rng):
 
 @pytest.mark.parametrize("make", [archives, pictures, tables])
 @pytest.mark.parametrize("seed", range(2))
-def test_damage_gives_a_data_set_or_the_users_error(tmp_path, make, seed, capfd):
+def test_damage_gives_a_data_set_or_the_users_error(tmp_path, make, seed, capfd, caplog):
     rng, paths = random.Random(seed), make(tmp_path)
     whole = {path: path.read_bytes() for path in paths}
     began, tried, messages = time.perf_counter(), 0, []
@@ -103,4 +103,5 @@ def test_damage_gives_a_data_set_or_the_users_error(tmp_path, make, seed, capfd)
             path.write_bytes(whole[path])
     assert all(message.isprintable() and len(message) <= LONGEST for message in messages)
     assert [str(each.message) for each in caught] == []
+    assert caplog.records == []
     assert capfd.readouterr() == ("", "")
