@@ -14,7 +14,7 @@ import numpy as np
 from ganzoo.data.config import DataConfig
 from ganzoo.data.formats import BYTES_PER_PIXEL
 from ganzoo.data.images import Look, Target, decode, look
-from ganzoo.data.labels import Labels, from_folders, from_json
+from ganzoo.data.labels import Labels, are_parts, from_folders, from_json
 from ganzoo.data.layout import LABELS_FILE, METADATA_FILES, PARQUET, Layout, arrange, base_name, counted, refusal
 from ganzoo.data.metadata import Table, from_metadata
 from ganzoo.data.parquet import open_parquet
@@ -115,7 +115,7 @@ def _labels(store: Store, layout: Layout) -> tuple[Labels | None, list[str]]:
     labels, said = from_folders(names)
     if labels is None:
         return None, [*notes, *said]
-    taken = [f"the classes are the folders in {root}"] if root else []
+    taken = [f"the classes are the folders in {root}"] if root and not are_parts(names) else []
     return labels, [*notes, *taken, *said, *_empty_folders(store, root, names)]
 
 

@@ -106,12 +106,17 @@ def from_folders(names: Sequence[str]) -> tuple[Labels | None, list[str]]:
         Labels and what is to be said of them. Labels are None unless every image is in a sub-folder and there are at
         least two sub-folders.
     """
-    if not all("/" in name and name.split("/", 1)[0].lower() in _PARTS for name in names):
+    if not are_parts(names):
         return _by_folder(names)
     labels, notes = _by_folder([name.split("/", 1)[1] for name in names])
     parts = ", ".join(sorted({name.split("/", 1)[0] for name in names}))
     what = "the folders in them are the classes" if labels else "they are no classes"
     return labels, [f"parts of the set, read together: {parts}; {what}", *notes]
+
+
+def are_parts(names: Sequence[str]) -> bool:
+    """Say whether all first-level folders of images are parts of a set, such as train and val."""
+    return all("/" in name and name.split("/", 1)[0].lower() in _PARTS for name in names)
 
 
 def from_json(text: bytes, names: Sequence[str], where: str, others: Sequence[Sequence[str]] = ()) -> Labels | None:

@@ -104,6 +104,12 @@ def test_parts_of_a_set_are_no_classes(packed, parts):
     ]
 
 
+def test_parts_in_a_wrapper_folder(packed):
+    dataset = packed({"set/train/cat/0.png": PNG, "set/train/dog/1.png": PNG, "set/val/cat/2.png": PNG})
+    assert classes(dataset) == ["cat", "dog", "cat"]
+    assert notes(dataset) == ["parts of the set, read together: train, val; the folders in them are the classes"]
+
+
 def test_parts_without_classes(packed):
     dataset = packed({"train/0.png": PNG, "val/1.png": PNG})
     assert dataset.label_size == 0
