@@ -97,7 +97,8 @@ def save(gan: GAN, state: TrainState, path: str | Path) -> None:
 
 
 def locate(source: str | Path) -> Path:
-    """Return the file or folder of a path or an ``hf:`` name, fetched where that is needed."""
+    """Return the file or folder of a path or an ``hf:`` name, fetched where that is needed; refuse other addresses."""
+    interop.check_address(source)
     return hub.fetch(str(source)) if str(source).startswith(hub.PREFIX) else Path(source)
 
 

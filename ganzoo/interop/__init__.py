@@ -1,7 +1,7 @@
 """Reading and writing other people's weights, without running what is in their files."""
 
 from ganzoo.interop import onnx
-from ganzoo.interop.contents import Contents, Network, read, read_tensors
+from ganzoo.interop.contents import Contents, Network, check_address, read, read_tensors
 from ganzoo.interop.convert import Converted, convert, mirror_generator
 from ganzoo.interop.describe import describe, list_arrays
 from ganzoo.interop.exchange import from_exchange, is_exchange, originals, save, save_originals, write_arrays
@@ -13,6 +13,7 @@ __all__ = [
     "Contents",
     "Converted",
     "Network",
+    "check_address",
     "convert",
     "describe",
     "export",

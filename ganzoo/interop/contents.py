@@ -74,8 +74,7 @@ def read(path: Path) -> Contents:
     Raises:
       UserError: the file cannot be read, is damaged, or asks for anything but data; the message names what was refused.
     """
-    if path.parts[:1] and path.parts[0] in URLS:
-        raise UserError(f"{path}: an address, not a file; download it first")
+    check_address(path)
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -87,6 +86,12 @@ def read(path: Path) -> Contents:
         raise UserError(f"{path} cannot be read: {reason or error}") from error
     except Exception as error:  # readers of archives and headers raise errors of many types for damaged files
         raise UserError(f"{path}: damaged ({type(error).__name__}: {named(error, 100)})") from error
+
+
+def check_address(source: str | Path) -> None:
+    """Raise ``UserError`` if a path is an address on the web."""
+    if str(source).partition("/")[0] in URLS:
+        raise UserError(f"{source}: an address, not a file; download it first")
 
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+import ganzoo
 from ganzoo import interop
 from ganzoo.errors import UserError
 
@@ -55,6 +56,8 @@ def test_files_are_named(content: bytes, word: str, tmp_path: Path) -> None:
 def test_addresses_are_named() -> None:
     with pytest.raises(UserError, match="an address, not a file; download it first"):
         interop.read(Path("https://example.org/ffhq.pkl"))
+    with pytest.raises(UserError, match="an address, not a file; download it first"):
+        ganzoo.load("https://example.org/ffhq.pkl")
 
 
 @pytest.mark.parametrize(
