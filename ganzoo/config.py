@@ -7,9 +7,13 @@ import typing
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from ganzoo.errors import UserError, guess, nearest
+from ganzoo.errors import UserError, guess, nearest, printable
 
 T = TypeVar("T")
+LARGEST = {int: 2**40, float: 3.4e38}
+"""Largest magnitude of whole numbers, which are sizes and counts, and of numbers, which become float32."""
+MOST_NUMBERS = 256
+"""Largest length of a list of numbers."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +68,8 @@ def check_fields(config: Any) -> None:
     for field in dataclasses.fields(config):
         value, hint = getattr(config, field.name), hints[field.name]
         if not _fits(value, hint):
-            raise UserError(f"{field.name} = {value!r}: must be {_spoken(hint)}{_guess(value, hint)}")
+            raise UserError(f"{field.name} = {_shown(value)}: must be {_spoken(hint)}{_guess(value, hint)}")
+        _require_bounded(field.name, value)
         for limits in _ranges(hint):
             if value is not None:
                 require(limits.allows(value), field.name, value, limits.rule(value))
@@ -73,7 +78,7 @@ def check_fields(config: Any) -> None:
 def require(holds: bool, name: str, value: Any, must: str) -> None:
     """Raise ``UserError`` "name = value: must ..." unless ``holds``."""
     if not holds:
-        raise UserError(f"{name} = {value!r}: must {must}")
+        raise UserError(f"{name} = {_shown(value)}: must {must}")
 
 
 def replaced(config: T, changes: Mapping[str, Any]) -> T:
@@ -101,14 +106,20 @@ def from_json(kind: type[T], values: Mapping[str, Any]) -> T:
       UserError: a field does not exist or has an invalid value.
     """
     if not isinstance(values, Mapping):
-        raise UserError(f"{kind.__name__} cannot be made from {values!r}: must be a mapping of field names to values")
+        raise UserError(
+            f"{kind.__name__} cannot be made from {_shown(values)}: must be a mapping of field names to values"
+        )
     hints = typing.get_type_hints(kind)
     built = {}
     for name, value in values.items():
         if name not in hints:
-            raise UserError(f"{kind.__name__} has no field {name!r};{nearest(name, hints)}")
+            raise UserError(f"{kind.__name__} has no field {_shown(name)};{nearest(str(name), hints)}")
         nested = dataclasses.is_dataclass(hints[name])
         built[name] = from_json(hints[name], value) if nested else tuple(value) if isinstance(value, list) else value
+    for field in dataclasses.fields(kind):  # ty: ignore[invalid-argument-type]
+        is_open = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if is_open and field.name not in built:
+            raise UserError(f"{kind.__name__} lacks its field {field.name!r}")
     return kind(**built)
 
 
@@ -122,7 +133,7 @@ class Difference:
     new: Any
 
     def __str__(self) -> str:
-        return f"{self.field}: {self.old!r} -> {self.new!r}"
+        return f"{self.field}: {_shown(self.old)} -> {_shown(self.new)}"
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[Difference]:
@@ -164,7 +175,35 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool) and value == value
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
+    if origin is tuple:
+        return isinstance(value, tuple) and _fit(value, typing.get_args(hint))
     return isinstance(value, origin or hint)
+
+
+def _fit(values: tuple[Any, ...], hints: tuple[Any, ...]) -> bool:
+    """Return whether the elements of a tuple are of their types; ``...`` repeats the type before it."""
+    if hints[-1:] == (...,):
+        hints = hints[:1] * len(values)
+    return len(values) == len(hints) and all(map(_fits, values, hints))
+
+
+def _require_bounded(name: str, value: Any) -> None:
+    """Raise ``UserError`` for numbers that no array could have, as a value or in a tuple."""
+    is_list = isinstance(value, tuple)
+    numbers = [each for each in (value if is_list else (value,)) if type(each) in LARGEST]
+    require(len(numbers) <= MOST_NUMBERS, name, value, f"be at most {MOST_NUMBERS} numbers")
+    for each in numbers:
+        if is_list or abs(each) != math.inf:  # whether a single number may be infinite is for its range to say
+            most = LARGEST[type(each)]
+            require(abs(each) <= most, name, each, f"be at most {most:,}" if type(each) is int else f"be below {most:g}")
+
+
+def _shown(value: Any) -> str:
+    """Return a value as Python writes it, shortened."""
+    try:
+        return printable(repr(value), 120)
+    except (ValueError, RecursionError):  # of numbers with thousands of digits
+        return "a value too long to print"
 
 
 def _guess(value: Any, hint: Any) -> str:

@@ -154,6 +154,28 @@ def make_own_folder(path: Path) -> None:
         raise UserError(f"{path} is a link, which is not followed; remove it")
 
 
+def require_own(folder: Path) -> None:
+    """Raise ``UserError`` where a folder, or anything below it, is a link or neither a folder nor a regular file.
+
+    A folder that is absent passes, and so does what vanishes meanwhile.
+    """
+    waiting = [folder]
+    while waiting:
+        path = waiting.pop()
+        try:
+            mode = path.lstat().st_mode
+            if stat.S_ISDIR(mode):
+                waiting += (Path(entry) for entry in os.scandir(path))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+        if stat.S_ISLNK(mode):
+            raise UserError(f"{path} is a link, which is not followed; replace it by what it points to, or remove it")
+        if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+            raise UserError(f"{path} is no regular file; remove it")
+
+
 @contextlib.contextmanager
 def _opened(path: Path, flags: int) -> Generator[tuple[int, int]]:
     """Yield the descriptor of a regular file that is open at its end, and its size in bytes."""

@@ -25,6 +25,8 @@ from ganzoo.errors import UserError
 class Inner:
     sizes: tuple[int, ...] = (1, 2)
     ramp: float | None = None
+    taps: tuple[float, ...] = (1, 3.0)
+    pair: int | tuple[int, int] = 1
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -74,12 +76,18 @@ def test_a_wrong_value_is_named_with_what_it_must_be(fields, message) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [({"ramp": "x"}, "ramp = 'x': must be a number or None"), ({"ramp": float("nan")}, "ramp = nan"),
-     ({"sizes": [1]}, "sizes = [1]: must be")],
+     ({"sizes": [1]}, "sizes = [1]: must be"), ({"sizes": ("1", 2)}, "sizes = ('1', 2): must be"),
+     ({"sizes": (1, True)}, "sizes = (1, True): must be"), ({"sizes": ((1,),)}, "sizes = ((1,),): must be"),
+     ({"sizes": (1,) * 1000}, "sizes = (1, 1"), ({"sizes": (2**63,)}, "sizes = 9223372036854775808: must be at most"),
+     ({"taps": (float("inf"),)}, "taps = inf: must be below"), ({"taps": (10**400,)}, "taps = 1000"),
+     ({"taps": ("1",)}, "taps = ('1',): must be"), ({"ramp": 10**5000}, "ramp = a value too long to print: must be"),
+     ({"ramp": 1e300}, "ramp = 1e+300: must be below 3.4e+38"), ({"pair": (1, 2, 3)}, "pair = (1, 2, 3): must be")],
 )  # fmt: skip
 def test_optional_and_structured_fields_are_checked(fields, message) -> None:
     with pytest.raises(UserError) as error:
         Inner(**fields)
     assert str(error.value).startswith(message)
+    assert "must be" in str(error.value)
 
 
 def test_good_values_pass() -> None:
@@ -110,7 +118,16 @@ def test_json_is_checked_like_any_other() -> None:
         from_json(Outer, {"inner": {"ramp": "x"}})
 
 
+@dataclass(frozen=True)
+class Open:
+    count: int
+
+
 def test_json_of_another_layout_is_named() -> None:
+    with pytest.raises(UserError, match="Open lacks its field 'count'"):
+        from_json(Open, {})
+    with pytest.raises(UserError, match="Inner cannot be made from None"):
+        from_json(Outer, {"inner": None})
     with pytest.raises(UserError, match="Inner"):
         from_json(Outer, {"inner": 3})
     with pytest.raises(UserError, match="Outer"):

@@ -1,10 +1,12 @@
 """Checkpoints: one state tree, saved in the background, whole or not at all.
 
 A thin layer over Orbax. A save is written into a temporary folder and renamed when complete, so that a checkpoint
-from an interrupted save is never picked up; leftovers are removed at the next start.
+from an interrupted save is never picked up; leftovers are removed at the next start. Each array has a checksum in the
+metadata of its checkpoint, which is verified whenever it is read.
 """
 
 import contextlib
+import math
 import shutil
 from collections.abc import Generator, Mapping
 from pathlib import Path
@@ -20,15 +22,31 @@ try:
 except ImportError:  # before orbax moved it out of experimental
     from orbax.checkpoint.experimental import v1 as ocp
 
-from ganzoo.errors import UserError
+from ganzoo.disk import require_own
+from ganzoo.documents import read_json, require_fields
+from ganzoo.errors import UserError, printable
 from ganzoo.gan import named_leaves
+from ganzoo.training.checksums import Damaged, checksums, require_checksums
 from ganzoo.training.parallel import data_mesh, together
+from ganzoo.training.quiet import silence
 from ganzoo.typing import PyTree, State
 
 MIB = 2**20
+EXPANSION, SPARE = 16, 256 * MIB
+"""How many times larger than its files, and how much beyond that in bytes, the arrays of a checkpoint may be."""
 SPARE_CHECKPOINTS = 3
-VALUE = "value"
-"""Under which name the value of a checkpoint is stored with it."""
+VALUE, CHECKSUMS = "value", "blake2b"
+"""Under which names the value of a checkpoint and the checksums of its arrays are stored with it."""
+METADATA = "_CHECKPOINT_METADATA"
+METADATA_KINDS: dict[str, type | tuple[type, ...]] = {
+    "item_handlers": dict,
+    "metrics": dict,
+    "performance_metrics": dict,
+    "custom_metadata": dict,
+    "init_timestamp_nsecs": int,
+    "commit_timestamp_nsecs": int,
+}
+"""Types of the fields of that file."""
 
 
 class Checkpoints:
@@ -46,10 +64,12 @@ class Checkpoints:
           read_only: leave the folder of another run as it is, also what an interrupted save left there.
 
         Raises:
-          UserError: ``folder`` is a file.
+          UserError: ``folder`` is a file or a link, or holds links, or a checkpoint whose metadata cannot be read.
         """
-        if folder.exists() and not folder.is_dir():
+        if folder.is_file() and not folder.is_symlink():
             raise UserError(f"{folder} is a file, where a folder of checkpoints should be; remove it")
+        require_own(folder)
+        _require_metadata(folder)
         policies = ocp.training.preservation_policies
         keep = [policies.LatestN(keep_last)]
         if keep_every:
@@ -60,6 +80,7 @@ class Checkpoints:
             )
             keep = [best]
         self._folder, self._keep_best = folder, keep_best
+        silence()
         self._orbax = ocp.training.Checkpointer(
             str(folder.absolute()),
             preservation_policy=policies.AnyPreservationPolicy(keep),  # ty: ignore[invalid-argument-type]
@@ -126,10 +147,11 @@ class Checkpoints:
                 " save to another folder"
             )
         # a copy, because the training step overwrites the donated state while the save goes on
-        state = jax.tree.map(jnp.copy, state)
+        arrays = _storable(jax.tree.map(jnp.copy, state))
         with self._saving():
             metrics: dict[str, Any] | None = None if value is None else {VALUE: value}
-            self._orbax.save_async(images, _storable(state), force=True, metrics=metrics)
+            about = {CHECKSUMS: checksums(arrays)} if jax.process_index() == 0 else {}  # the first process writes it
+            self._orbax.save_async(images, arrays, force=True, metrics=metrics, custom_metadata=about)
 
     def wait(self) -> None:
         """Wait until the save under way is on disk; ``UserError`` if it failed."""
@@ -155,15 +177,15 @@ class Checkpoints:
           images: which one; the newest when absent.
 
         Raises:
-          UserError: the checkpoint cannot be read, or is of another model.
+          UserError: the checkpoint cannot be read, is damaged, or is of another model.
         """
         wanted = _storable(like)
         images = self.latest if images is None else images
-        with self._reading(images) as where:
-            found = self._metadata(images)
+        with together(), self._reading(images) as where:
+            found, expected = self._metadata(images)
             self._require_same(where, wanted, found)
-            whole = NamedSharding(mesh or data_mesh(), PartitionSpec())
-            leaves = self._load(images, wanted, whole)
+            leaves = self._load(images, found, NamedSharding(mesh or data_mesh(), PartitionSpec()), expected)
+            leaves = {name: leaf.astype(wanted[name].dtype) for name, leaf in leaves.items()}
         return jax.tree.unflatten(jax.tree.structure(like), [leaves[name] for name in wanted])
 
     def read(self, images: int | None = None) -> dict[str, np.ndarray]:
@@ -173,29 +195,43 @@ class Checkpoints:
           images: which one; the newest when absent.
 
         Raises:
-          UserError: the checkpoint cannot be read.
+          UserError: the checkpoint cannot be read, or is damaged.
         """
         images = self.latest if images is None else images
         with self._reading(images):
-            found = self._metadata(images)
+            found, expected = self._metadata(images)
+            self._require_small(images, found)
             here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-            return {name: np.asarray(leaf) for name, leaf in self._load(images, found, here).items()}
+            return {name: np.asarray(leaf) for name, leaf in self._load(images, found, here, expected).items()}
 
-    def _metadata(self, images: int | None) -> Mapping[str, PyTree]:
-        """Name -> something with a shape and a dtype."""
-        found = self._orbax.metadata(images).metadata
-        if not isinstance(found, Mapping):
+    def _metadata(self, images: int | None) -> tuple[Mapping[str, PyTree], Mapping[str, str]]:
+        """Name -> something with a shape and a dtype, and name -> checksum; none of before they were stored."""
+        found = self._orbax.metadata(images)
+        if not isinstance(found.metadata, Mapping):
             raise FileNotFoundError("files in it are damaged or missing")
-        return found
+        expected = dict(found.custom_metadata or {}).get(CHECKSUMS, {})
+        return found.metadata, require_fields(expected, dict.fromkeys(expected, str))
 
     def _load(
-        self, images: int | None, wanted: Mapping[str, PyTree], sharding: jax.sharding.Sharding
-    ) -> Mapping[str, PyTree]:
+        self,
+        images: int | None,
+        found: Mapping[str, PyTree],
+        sharding: jax.sharding.Sharding,
+        expected: Mapping[str, str],
+    ) -> dict[str, jax.Array]:
         abstract = {
-            name: jax.ShapeDtypeStruct(tuple(leaf.shape), leaf.dtype, sharding=sharding)
-            for name, leaf in wanted.items()
+            name: jax.ShapeDtypeStruct(tuple(leaf.shape), leaf.dtype, sharding=sharding) for name, leaf in found.items()
         }
-        return self._orbax.load(images, abstract)
+        arrays = dict(self._orbax.load(images, abstract))
+        require_checksums(arrays, expected)
+        return arrays
+
+    def _require_small(self, images: int | None, found: Mapping[str, PyTree]) -> None:
+        """Raise ``ValueError`` where the arrays would be much larger than the files that should hold them."""
+        there = sum(file.stat().st_size for file in (self._folder / str(images)).rglob("*"))
+        size = sum(math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in found.values())
+        if size > EXPANSION * there + SPARE:
+            raise ValueError(f"arrays of {size:,} bytes in files of {there:,}")
 
     @contextlib.contextmanager
     def _reading(self, images: int | None) -> Generator[str]:
@@ -206,11 +242,12 @@ class Checkpoints:
         except UserError:
             raise
         except Exception as error:
-            before = len(self._orbax.checkpoints) > 1
-            remedy = (
-                f"delete {self._folder / str(images)} to resume from {'the one before it' if before else 'the start'}"
-            )
-            raise UserError(f"{where} cannot be read ({_first_cause(error)}); {remedy}") from error
+            before = max((each for each in self.all if each < (images or 0)), default=None)
+            place = self._folder / str(images)
+            remedy = f"delete {place} to resume from {'the start' if before is None else f'{before} images'}"
+            other = "" if before is None else f"; other commands take --checkpoint {before}"
+            what = f"is damaged ({error})" if isinstance(error, Damaged) else f"cannot be read ({_first_cause(error)})"
+            raise UserError(f"{where} {what}; {remedy}{other}") from error
 
     def _require_same(self, where: str, wanted: Mapping[str, PyTree], found: Mapping[str, PyTree]) -> None:
         remedy = "resume with the config it was made with"
@@ -245,12 +282,25 @@ def require_space(folder: Path, size: int, *, copies: int = SPARE_CHECKPOINTS) -
         )
 
 
+def _require_metadata(folder: Path) -> None:
+    """Raise ``UserError`` for a checkpoint in a folder whose metadata Orbax could not take; what is absent passes."""
+    for place in sorted(folder.glob("*")):
+        try:
+            if place.name.isdecimal() and (place / METADATA).exists():
+                require_fields(read_json(place / METADATA), METADATA_KINDS)
+            if place.name.isdecimal() and (place / "metrics" / "metrics").exists():
+                value = require_fields(read_json(place / "metrics" / "metrics"), {VALUE: (int, float)}, (VALUE,))[VALUE]
+                if not abs(value) < math.inf:
+                    raise UserError(f"the value {printable(value)} is not finite")
+        except UserError as error:
+            raise UserError(f"checkpoint {place.name} in {folder}: metadata {error}; delete {place}") from error
+
+
 def _first_cause(error: BaseException) -> str:
     """Return the first cause of an error, in one short line."""
     while cause := error.__cause__ or error.__context__:
         error = cause
-    line = next(iter(f"{type(error).__name__}: {error}".splitlines()))
-    return line if len(line) <= 160 else line[:157] + "..."
+    return printable(next(iter(f"{type(error).__name__}: {error}".splitlines())), 160)
 
 
 def _storable(state: State) -> dict[str, PyTree]:
