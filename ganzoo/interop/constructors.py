@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo.errors import UserError
-from ganzoo.interop.machine import Built, Constructor, Foreign, Meter, checked_key, foreign, named, refusal
+from ganzoo.interop.machine import Built, Constructor, Foreign, Keyed, Meter, checked_key, foreign, named, refusal
 
 NUMPY_TYPE = re.compile(r"(?:[fiu][1248]|b1)$")
 MAX_DIMENSIONS = 32
@@ -106,7 +106,7 @@ class Storage:
 
 
 @dataclass(frozen=True)
-class Tensor:
+class Tensor(Keyed):
     """Strided view of a storage; offset and strides are in elements."""
 
     storage: Storage

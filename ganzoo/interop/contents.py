@@ -273,7 +273,7 @@ def _sorted(kind: str, found: state_dicts.Sorted) -> Contents:
     options = found.facts.get("args")
     settings = _settings(options.state) if isinstance(options, Namespace) else {}
     networks = {name: Network("", arrays, settings) for name, arrays in found.networks.items()}
-    facts = {name: plain(item) for name, item in found.facts.items() if not isinstance(item, Namespace)}
+    facts = {name: plain(item) for name, item in found.facts.items() if name != "args" or not settings}
     return Contents(kind, networks, facts, notes=tuple(found.notes))
 
 
@@ -330,7 +330,7 @@ def plain(thing: Any, depth: int = 0, left: list[int] | None = None) -> Any:
         return thing.name[:MAX_TEXT]
     if isinstance(thing, Storage):
         return f"<{thing.count} x {thing.kind}>"
-    array = as_array(thing)
+    array = state_dicts.array_of(thing)
     if array is None:
         return f"<{type(thing).__name__}>"
     return array.tolist() if array.size <= 16 else f"<{array.dtype} {array.shape}>"

@@ -47,9 +47,13 @@ class Built:
         raise NotImplementedError
 
 
+class Keyed:
+    """Object that may be a key, as parameters are in optimizers; a text that is only its own stands for it."""
+
+
 @dataclass
 class Foreign(Built):
-    """Module of a class that is not among the given names: the name of its class and its attributes."""
+    """Module or optimizer of a class that is not among the given names: the name of its class and its attributes."""
 
     name: str
     """``module.name``, as in the pickle."""
@@ -61,8 +65,9 @@ class Foreign(Built):
         return self.name.rpartition(".")[2]
 
     def build(self, state: Any) -> None:
-        """Set the attributes, which must be those of a module; refuse any other object."""
-        if type(state) is not dict or type(state.get("_modules")) is not dict or "_parameters" not in state:
+        """Set the attributes, which must be those of a module or an optimizer; refuse any other object."""
+        is_module = type(state) is dict and type(state.get("_modules")) is dict and "_parameters" in state
+        if not is_module and not (type(state) is dict and {"state", "param_groups"} <= set(state)):
             raise refusal(self.name)
         self.state.update(state)
 
@@ -269,6 +274,8 @@ def _on_top(machine: Machine, kind: type) -> Any:
 
 def checked_key(key: Any) -> Any:
     """Return a dictionary key or set member; refuse all types but those that are hashed and compared quickly."""
+    if isinstance(key, Keyed):
+        return f"<{type(key).__name__} {id(key)}>"
     if type(key) not in (str, int, bool, float, type(None)) or (type(key) is int and abs(key) > MAX_KEY):
         raise UserError(f"refused: a key of type {type(key).__name__}")
     return key

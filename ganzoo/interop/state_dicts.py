@@ -44,11 +44,16 @@ def sort(content: dict[Any, Any]) -> Sorted:
     """Sort the items of a dictionary, and of the dictionaries in it, into networks, modules and facts."""
     found = Sorted()
     _sort(content, "", 0, found)
+    loose = found.networks.pop("", {})
     for name, owners in BESIDE.items():
         owner = next((each for each in owners if each in found.networks), None)
-        stray = next((key for key, group in found.networks.items() if set(group) == {name}), None)
-        if owner and stray:
-            found.networks[owner] |= found.networks.pop(stray)
+        if owner and name in loose:
+            found.networks[owner][name] = loose.pop(name)
+    if loose and (found.networks or found.modules) and not any("." in name for name in loose):
+        found.facts |= loose
+        found.notes += [f"{named(name)}, an array beside the networks, is not used" for name in loose]
+    elif loose:
+        found.networks.setdefault(whose(loose), {}).update(loose)
     return found
 
 
@@ -66,26 +71,30 @@ def array_of(item: Any) -> np.ndarray | None:
 
 def by_network(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
     """Group arrays [...] by ``PREFIXES``; arrays without a prefix are one network, G_ema or D by their names."""
+    groups = _by_prefix(arrays)
+    if "" in groups:
+        groups.setdefault(whose(groups[""]), {}).update(groups.pop(""))
+    return groups
+
+
+def _by_prefix(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
     arrays = _unwrapped(arrays)
     groups: dict[str, dict[str, np.ndarray]] = {}
     for name, array in arrays.items():
         first, dot, rest = name.partition(".")
         known = bool(dot) and first in PREFIXES
         groups.setdefault(first if known else "", {})[rest if known else name] = array
-    groups = {name: _unwrapped(group) for name, group in groups.items()}
-    if "" in groups:
-        groups.setdefault(whose(groups[""]), {}).update(groups.pop(""))
-    return groups
+    return {name: _unwrapped(group) for name, group in groups.items()}
 
 
 def _sort(content: dict[Any, Any], name: str, depth: int, found: Sorted) -> None:
     arrays = {str(key): array for key, item in content.items() if (array := array_of(item)) is not None}
-    groups = {name: _unwrapped(arrays)} if name and arrays else by_network(arrays)
+    groups = {name: _unwrapped(arrays)} if name and arrays else _by_prefix(arrays)
     for group, own in groups.items():
         found.networks.setdefault(group, {}).update(own)
     for key, item in content.items():
         full = str(key) if not name else name if key in WRAPPERS else f"{name}.{key}"
-        if isinstance(item, MODULES):
+        if isinstance(item, MODULES) and not _is_optimizer(item):
             found.modules[full] = item
         elif _is_optimizer(item) or (type(item) is list and item and all(map(_is_optimizer, item))):
             found.notes.append(f"{named(full)}, the state of an optimizer, is not used")
@@ -108,7 +117,8 @@ def _holds_arrays(content: dict[Any, Any], depth: int, visited: list[int]) -> bo
 
 
 def _is_optimizer(item: Any) -> bool:
-    return type(item) is dict and {"state", "param_groups"} <= set(item)
+    content = item.state if isinstance(item, Foreign) else item
+    return type(content) is dict and {"state", "param_groups"} <= set(content)
 
 
 def _unwrapped(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -70,7 +70,6 @@ def dcgan(out: Path) -> None:
     torch.save(g.state_dict(), out / "netG_epoch_1.pth")
     torch.save(d.state_dict(), out / "netD_epoch_1.pth")
     torch.save(g, out / "module.pt")
-    torch.save(g, out / "module_legacy.pt", _use_new_zipfile_serialization=False)
     parallel = {f"module.{name}": tensor for name, tensor in g.state_dict().items()}
     lightning = {**{f"generator.{n}": t for n, t in g.state_dict().items()},
                  **{f"discriminator.{n}": t for n, t in d.state_dict().items()}}  # fmt: skip
@@ -78,6 +77,9 @@ def dcgan(out: Path) -> None:
     torch.save({"state_dict": lightning, "epoch": 3, "device": torch.device("cpu"), "dtype": torch.float32,
                 "optimizer_states": [torch.optim.Adam(g.parameters()).state_dict()]},
                out / "lightning.ckpt")  # fmt: skip
+    optimizer = torch.optim.Adam(g.parameters())
+    optimizer.state[next(g.parameters())]["step"] = torch.tensor(1.0)
+    torch.save({"netG": g, "opt": optimizer}, out / "optimizer.pt")
     z = torch.randn(3, 6, 1, 1)
     images = g.main(z)
     logits = d.main[:-1](images)

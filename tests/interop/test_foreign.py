@@ -17,6 +17,7 @@ from ganzoo.config import to_json
 from ganzoo.errors import UserError
 from ganzoo.interop import pytorch_dcgan, rosinality
 from ganzoo.interop.convert import variables_of
+from ganzoo.interop.torch_writer import torch_file
 from ganzoo.testing import assert_near
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "foreign"
@@ -138,7 +139,7 @@ def test_dcgan_computes_the_same() -> None:
     assert_near(gan.discriminator.apply(state.discriminator.variables, images), theirs["logits"])
 
 
-@pytest.mark.parametrize("name", ["module.pt", "module_legacy.pt", "parallel.pt", "lightning.ckpt"])
+@pytest.mark.parametrize("name", ["module.pt", "parallel.pt", "lightning.ckpt"])
 def test_wrapped_networks_are_the_same(name: str) -> None:
     plain, wrapped = (interop.convert(interop.read(GOLDEN / each)) for each in ("netG_epoch_1.pth", name))
     mine = interop.mirror_generator(wrapped.weights)
@@ -178,6 +179,18 @@ def test_tables_of_dcgan_have_every_weight(network: str, levels: int) -> None:
     weights = converted_of(gan).weights
     own, table = variables_of(network, weights), pytorch_dcgan.table(network, levels)
     assert_same(own, table.to_ours(table.to_theirs(own)))
+
+
+def test_arrays_and_optimizers_beside_networks_are_told(tmp_path: Path) -> None:
+    """Of a whole optimizer, its keys are parameters."""
+    arrays = dict(interop.read(GOLDEN / "netG_epoch_1.pth").networks["G_ema"].arrays)
+    (tmp_path / "x.pt").write_bytes(torch_file({"netG": arrays, "rng": np.arange(3)}))
+    converted = interop.convert(interop.read(tmp_path / "x.pt"))
+    assert converted.notes == ("rng, an array beside the networks, is not used",)
+    assert converted.facts["rng"] == [0, 1, 2]
+    optimizer = interop.read(GOLDEN / "optimizer.pt")
+    assert list(optimizer.networks) == ["netG"]
+    assert optimizer.notes == ("opt, the state of an optimizer, is not used",)
 
 
 # PyTorch ------------------------------------------------------------------------------------------------------------
