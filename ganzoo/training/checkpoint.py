@@ -35,7 +35,7 @@ MIB = 2**20
 EXPANSION, SPARE = 16, 256 * MIB
 """How many times larger than its files, and how much beyond that in bytes, the arrays of a checkpoint may be."""
 SPARE_CHECKPOINTS = 3
-VALUE, CHECKSUMS = "value", "blake2b"
+VALUE, CHECKSUMS = "value", "sha256"
 """Under which names the value of a checkpoint and the checksums of its arrays are stored with it."""
 METADATA = "_CHECKPOINT_METADATA"
 METADATA_KINDS: dict[str, type | tuple[type, ...]] = {
@@ -209,7 +209,8 @@ class Checkpoints:
         found = self._orbax.metadata(images)
         if not isinstance(found.metadata, Mapping):
             raise FileNotFoundError("files in it are damaged or missing")
-        expected = dict(found.custom_metadata or {}).get(CHECKSUMS, {})
+        own = found.custom_metadata
+        expected = own.get(CHECKSUMS, {}) if isinstance(own, Mapping) else {}
         return found.metadata, require_fields(expected, dict.fromkeys(expected, str))
 
     def _load(

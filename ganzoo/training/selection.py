@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from jax.sharding import Mesh
 
+from ganzoo.disk import kind_of
 from ganzoo.errors import UserError, guess
 from ganzoo.training.checkpoint import Checkpoints
 from ganzoo.typing import State
@@ -18,6 +19,8 @@ from ganzoo.typing import State
 LATEST, BEST = "latest", "best"
 FOLDERS = ("checkpoints", BEST)
 """Folders of checkpoints in a run folder; a number is looked for in this order."""
+MAX_DIGITS = 18
+"""Largest number of digits of a number of images."""
 MAX_LISTED = 12
 """Largest number of checkpoints that an error lists."""
 Which: TypeAlias = Literal["best", "latest"] | int | str
@@ -94,16 +97,18 @@ def split(path: Path) -> tuple[Path, str, int | None]:
         return path, "", None
     if path.name in FOLDERS and is_run(path.parent):
         return path.parent, path.name, None
-    if path.name.isdecimal() and path.parent.name in FOLDERS and is_run(path.parent.parent):
+    is_number = path.name.isdecimal() and path.name.isascii() and len(path.name) <= MAX_DIGITS
+    if is_number and path.parent.name in FOLDERS and is_run(path.parent.parent):
         return path.parent.parent, path.parent.name, int(path.name)
-    if path.exists():
+    if kind_of(path) != "nothing":
         raise UserError(f"{path} is no run folder: it has no checkpoints; give a run folder or a file of weights")
     raise UserError(f"there is no {path}; give a run folder, or a .safetensors, .npz or original file")
 
 
 def is_run(path: Path) -> bool:
-    """Return whether a path is a run folder."""
-    return (path / "config.json").is_file() or (path / FOLDERS[0]).is_dir()
+    """Return whether a path is a run folder; ``UserError`` where that cannot be found out."""
+    is_folder = kind_of(path) == "folder"
+    return is_folder and (kind_of(path / "config.json") != "nothing" or kind_of(path / FOLDERS[0]) == "folder")
 
 
 def _parsed(checkpoint: Which) -> tuple[str, int | None]:
@@ -111,7 +116,7 @@ def _parsed(checkpoint: Which) -> tuple[str, int | None]:
     text = str(checkpoint)
     if text in (LATEST, BEST):
         return (BEST if text == BEST else FOLDERS[0]), None
-    if not text.isdecimal():
+    if not text.isdecimal() or not text.isascii() or len(text) > MAX_DIGITS:
         hint = guess(text, (LATEST, BEST))
         rule = f"must be best, latest or a number of images{';' if hint else ''}{hint}"
         raise UserError(f"checkpoint = {checkpoint!r}: {rule}")
@@ -123,7 +128,7 @@ def _contents(run: Path) -> tuple[dict[str, list[int]], int | None]:
     there, best = {}, None
     for folder in FOLDERS:
         there[folder] = []
-        if (run / folder).is_dir():
+        if (run / folder).is_symlink() or kind_of(run / folder) == "folder":
             with Checkpoints(run / folder, read_only=True) as checkpoints:
                 there[folder], best = checkpoints.all, checkpoints.best if folder == BEST else None
     return there, best
