@@ -2,7 +2,7 @@
 
 import collections
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,8 @@ from ganzoo.errors import UserError, printable
 
 MOST_BYTES = 16 * 2**20
 MAX_DEPTH = 32
-MAX_DIGITS = 100
-"""Largest number of digits of a whole number."""
+MAX_DIGITS = 4_000
+"""Largest number of digits of a whole number; Python converts no more than 4,300."""
 
 
 def read_json(path: Path) -> Any:
@@ -54,7 +54,9 @@ def parse_json(text: str | bytes) -> Any:
     return value
 
 
-def require_fields(found: Any, kinds: dict[str, type | tuple[type, ...]], needed: Iterable[str] = ()) -> dict[str, Any]:
+def require_fields(
+    found: Any, kinds: Mapping[str, type | tuple[type, ...]] | None = None, needed: Iterable[str] = ()
+) -> dict[str, Any]:
     """Return a JSON object; ``UserError`` unless it is one, with fields of these types.
 
     Args:
@@ -67,7 +69,7 @@ def require_fields(found: Any, kinds: dict[str, type | tuple[type, ...]], needed
     for name in needed:
         if name not in found:
             raise UserError(f'no "{name}" in it')
-    for name, kind in kinds.items():
+    for name, kind in (kinds or {}).items():
         if name in found and (not isinstance(found[name], kind) or isinstance(found[name], bool)):
             raise UserError(f'"{name}" is {printable(json.dumps(found[name]), 40)}, of the wrong type')
     return found

@@ -1,7 +1,8 @@
 """A trained model from wherever it is: a run folder, a converted file, or a pickle of the original code."""
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +13,8 @@ import numpy as np
 
 from ganzoo import interop
 from ganzoo.config import from_json, require, to_json
+from ganzoo.disk import kind_of, read_regular
+from ganzoo.documents import MOST_BYTES, parse_json, require_fields
 from ganzoo.errors import UserError, nearest
 from ganzoo.gan import GAN, Model, Network, TrainState, named_leaves
 from ganzoo.interop import Contents, Converted, hub
@@ -62,8 +65,9 @@ def load(
       UserError: the source cannot be read, or is of an unknown model.
     """
     converted = read_model(locate(source), checkpoint)
-    gan = build(converted, model=model)
-    state = state_of(gan, converted.weights)
+    with naming(source):
+        gan = build(converted, model=model)
+        state = state_of(gan, converted.weights)
     for note in converted.notes:
         log(f"note: {note}")
     return gan, state
@@ -127,32 +131,71 @@ def read_model(path: Path, checkpoint: int | str | None = None) -> Converted:
     Raises:
       UserError: the source cannot be read, or holds no generator of a known model.
     """
-    if path.is_file():
+    if is_file(path):
         require(checkpoint is None, "checkpoint", checkpoint, f"be left out: {path} is a file, not a run folder")
-        return _converted(path, interop.read(path))
+        return _checked(path, _converted(path, interop.read(path)))
     from ganzoo.training.selection import select  # Orbax takes long to import
 
     selected = select(path, checkpoint)
     experiment = read_record(selected.run)["experiment"]
-    return Converted(str(experiment.get("model")), experiment.get("gan") or {}, _without_optimizers(selected.read()))
+    found = Converted(str(experiment.get("model")), experiment.get("gan") or {}, _without_optimizers(selected.read()))
+    return _checked(selected.run / selected.name, found)
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a path is a file; ``UserError`` for pipes and devices, which may have no end."""
+    kind = kind_of(path)
+    if kind == "other":
+        raise UserError(f"{path} is no regular file, but a pipe or a device; give a file of weights or a run folder")
+    return kind == "file"
+
+
+@contextlib.contextmanager
+def naming(source: str | Path) -> Generator[None]:
+    """Put the name of a source before every ``UserError`` raised within."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error
 
 
 def _converted(path: Path, contents: Contents) -> Converted:
-    try:
+    with naming(path):
         return interop.from_exchange(contents) if interop.is_exchange(contents) else interop.convert(contents)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+
+
+def _checked(path: Path, converted: Converted) -> Converted:
+    """Return a model with a note on weights that are not finite; ``UserError`` where an array holds no real numbers."""
+    broken = []
+    for name, array in converted.weights.items():
+        is_real = jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)
+        if not is_real:
+            raise UserError(f"{path}: {named(name)} holds {array.dtype}, which is no type of weights")
+        if not np.isfinite(array).all():
+            broken.append(name)
+    if not broken:
+        return converted
+    more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
+    note = f"{named(broken[0])}{more} holds NaN or infinity, so images may be black; the file or its training is broken"
+    return replace(converted, notes=(*converted.notes, note))
+
+
+RECORD_KINDS = {"experiment": dict, "fingerprint": str, "start": list, "versions": dict, "command": str}
+EXPERIMENT_KINDS = {"name": str, "model": str, "gan": dict, "data": dict, "training": dict}
+"""Types of what a run's config.json must hold where it is there."""
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """Return the ``config.json`` of a run folder; ``UserError`` where it cannot be read."""
+    """Return the ``config.json`` of a run folder; ``UserError`` where it cannot be read, or is a link."""
     config = folder / "config.json"
     try:
-        record = json.loads(config.read_text())
-        if not isinstance(record, dict) or not isinstance(record.get("experiment"), dict):
-            raise ValueError('no "experiment" in it')
-    except (OSError, ValueError) as error:
-        raise UserError(f"{config} cannot be read ({error}); it must be the file that the run wrote") from error
+        if config.is_symlink():
+            raise UserError("it is a link, which is not followed")
+        record = require_fields(parse_json(read_regular(config, MOST_BYTES)), RECORD_KINDS, ("experiment",))
+        require_fields(record["experiment"], EXPERIMENT_KINDS)
+    except (OSError, UserError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{config} cannot be read ({reason}); it must be the file that the run wrote") from error
     found = record.get("format", 1)
     if found != RUN_FORMAT:
         wrote = "ganzoo 0.1" if found == 1 else "a newer ganzoo"
@@ -186,16 +229,17 @@ def read_start(source: str, log: Callable[[str], None] = print) -> Start:
       UserError: the source cannot be read, or holds no weights.
     """
     path = locate(source)
-    if path.is_file():
+    if is_file(path):
         contents = interop.read(path)
-        found, origin = _named_arrays(contents) or _converted(path, contents), source
+        found, origin = _checked(path, _named_arrays(contents) or _converted(path, contents)), source
     else:
         from ganzoo.training.selection import select  # Orbax takes long to import
 
         selected = select(path)
-        experiment = read_record(selected.run)["experiment"] if (selected.run / "config.json").is_file() else {}
-        found = Converted(str(experiment.get("model", "")), experiment.get("gan") or {}, selected.read())
+        experiment = read_record(selected.run)["experiment"] if (selected.run / "config.json").exists() else {}
         origin = selected.run / selected.name
+        found = Converted(str(experiment.get("model", "")), experiment.get("gan") or {}, selected.read())
+        found = _checked(origin, found)
     for line in (f"start: the weights of {origin}", *(f"note: {note}" for note in found.notes)):
         log(line)
     weights = {name: array for name, array in found.weights.items() if name.startswith(WEIGHTS)}

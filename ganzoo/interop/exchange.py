@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ganzoo.disk import write_whole
+from ganzoo.documents import parse_json, require_fields
 from ganzoo.errors import UserError
 from ganzoo.interop import nvidia_pickle
 from ganzoo.interop.contents import Contents, plain
@@ -61,12 +62,11 @@ def from_exchange(contents: Contents) -> Converted:
       UserError: the header is not in the format of ``save``, or is of another version of it.
     """
     try:
-        head = json.loads(contents.metadata[KEY])
-        model, config, facts, version = (head[name] for name in ("model", "config", "facts", "version"))
-        if not isinstance(model, str) or not {type(config), type(facts)} <= {dict}:
-            raise ValueError("fields of other types")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(f"damaged: the JSON in the header is not as ganzoo writes it ({named(error)})") from error
+        kinds = {"model": str, "config": dict, "facts": dict}
+        head = require_fields(parse_json(contents.metadata[KEY]), kinds, (*kinds, "version"))
+    except UserError as error:
+        raise UserError(f"damaged: the JSON in the header is not as ganzoo writes it ({error})") from error
+    model, config, facts, version = (head[name] for name in ("model", "config", "facts", "version"))
     if version != VERSION:
         raise UserError(
             f"version {named(version)} of ganzoo's format, which this ganzoo does not read (it reads {VERSION});"

@@ -18,6 +18,7 @@ import numpy as np
 
 from ganzoo import interop
 from ganzoo.config import require
+from ganzoo.documents import parse_json, require_fields
 from ganzoo.errors import UserError
 from ganzoo.gan import StyleSpace, generator_variables, named_leaves
 from ganzoo.interop.machine import named
@@ -27,7 +28,9 @@ from ganzoo.typing import PyTree
 
 VERSION = 1
 ABOUT, NOISE = "about", "noise."
-MAX_NAME = 60
+ABOUT_KINDS = {"version": int, "names": list, "model": str, "image_shape": list, "weights": str}
+"""Types of what the text holds where it is there."""
+MAX_NAME = 50
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ def load_projection(path: str | Path) -> SavedProjection:
     contents = interop.read(Path(path))
     arrays = {name: array for network in contents.networks.values() for name, array in network.arrays.items()}
     ws = arrays.pop("ws" if "ws" in arrays else "w", None)
-    if ws is None or ws.ndim != 3 or ws.dtype.kind != "f" or not len(ws) or not np.isfinite(ws).all():
+    if ws is None or ws.ndim != 3 or not len(ws) or not _is_real(ws):
         raise UserError(f"{path} holds no styles: it must have finite numbers ws [N, L, w]; ganzoo project writes them")
     count, about = len(ws), _about(path, contents.metadata.get(ABOUT))
     names = about.pop("names", [f"{i:04d}" for i in range(count)])
@@ -141,18 +144,24 @@ def load_projection(path: str | Path) -> SavedProjection:
     noise = {name: arrays.pop(name) for name in list(arrays) if name.startswith(NOISE)}
     if more := [named(name) for name in (*arrays, *contents.metadata) if name != ABOUT]:
         raise UserError(f"{path} is no projection: it also holds {', '.join(more[:5])}")
-    is_whole = isinstance(names, list) and len(names) == count and distances.shape[1:] == (count,)
-    if not is_whole or not all(maps.ndim == 3 and len(maps) == count for maps in noise.values()):
+    is_whole = len(names) == count and all(isinstance(name, str) for name in names) and distances.shape[1:] == (count,)
+    is_whole = is_whole and distances.dtype.kind == "f"
+    if not is_whole or not all(maps.ndim == 3 and len(maps) == count and _is_real(maps) for maps in noise.values()):
         raise UserError(f"{path} is damaged: names, distances and noise maps must be of {count} images, as ws is")
     return SavedProjection(
         source=str(path),
         ws=ws.astype(np.float32),
         noise={name.removeprefix(NOISE): maps.astype(np.float32) for name, maps in noise.items()},
-        names=tuple(map(str, names)),
+        names=tuple(names),
         stems=tuple(file_stems(names)),
         distances=distances,
         about=about,
     )
+
+
+def _is_real(array: np.ndarray) -> bool:
+    """Return whether an array holds finite float32 numbers, or numbers that become such."""
+    return array.dtype.kind == "f" and bool((np.abs(array) <= np.finfo(np.float32).max).all())
 
 
 def file_stems(names: Sequence[str]) -> list[str]:
@@ -173,10 +182,10 @@ def _about(path: str | Path, text: str | None) -> dict[str, Any]:
     if text is None:
         return {}
     try:
-        about = dict(json.loads(text))
+        about = require_fields(parse_json(text), ABOUT_KINDS, ("version",))
         version = about.pop("version")
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise UserError(f"{path} is damaged: its text {ABOUT} is not JSON as ganzoo project writes it") from error
+    except UserError as error:
+        raise UserError(f"{path} is damaged: its text {ABOUT} is not as ganzoo project writes it ({error})") from error
     if version != VERSION:
         raise UserError(f"{path} is a projection of version {version!r}; this ganzoo reads {VERSION}; project again")
     return about

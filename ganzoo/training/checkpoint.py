@@ -150,7 +150,9 @@ class Checkpoints:
         arrays = _storable(jax.tree.map(jnp.copy, state))
         with self._saving():
             metrics: dict[str, Any] | None = None if value is None else {VALUE: value}
-            about = {CHECKSUMS: checksums(arrays)} if jax.process_index() == 0 else {}  # the first process writes it
+            about: dict[str, Any] = (
+                {CHECKSUMS: checksums(arrays)} if jax.process_index() == 0 else {}
+            )  # the first process writes it
             self._orbax.save_async(images, arrays, force=True, metrics=metrics, custom_metadata=about)
 
     def wait(self) -> None:
@@ -209,8 +211,8 @@ class Checkpoints:
         found = self._orbax.metadata(images)
         if not isinstance(found.metadata, Mapping):
             raise FileNotFoundError("files in it are damaged or missing")
-        own = found.custom_metadata
-        expected = own.get(CHECKSUMS, {}) if isinstance(own, Mapping) else {}
+        own = require_fields(found.custom_metadata or {})
+        expected = require_fields(own.get(CHECKSUMS, {}))
         return found.metadata, require_fields(expected, dict.fromkeys(expected, str))
 
     def _load(

@@ -122,9 +122,13 @@ def test_what_is_no_projection_is_refused(tmp_path: Path) -> None:
         "texts": ({"ws": ws, "words": np.asarray("a")}, "also holds words"),
         "short": ({"ws": ws, "about": np.asarray('{"version": 1, "names": ["a"]}')}, "is damaged"),
         "maps": ({"ws": ws, "about": about, "noise.b4": np.ones((1, 4, 4))}, "is damaged"),
-        "json": ({"ws": ws, "about": np.asarray("{")}, "is not JSON"),
+        "json": ({"ws": ws, "about": np.asarray("{")}, "not JSON"),
         "later": ({"ws": ws, "about": np.asarray('{"version": 9}')}, "of version 9"),
-        "list": ({"ws": ws, "about": np.asarray("[1]")}, "is not JSON"),
+        "list": ({"ws": ws, "about": np.asarray("[1]")}, "where a JSON object should be"),
+        "twice": ({"ws": ws, "about": np.asarray('{"version": 1, "version": 1}')}, "two values of the name 'version'"),
+        "numbers": ({"ws": ws, "about": np.asarray('{"version": 1, "names": [1, 2]}')}, "is damaged"),
+        "complex": ({"ws": ws, "about": about, "noise.b4": np.ones((2, 4, 4), complex)}, "is damaged"),
+        "huge": ({"ws": ws.astype(float) * 1e300}, "holds no styles"),
     }
     for name, (arrays, words) in files.items():
         path = tmp_path / f"{name}.npz"
@@ -139,4 +143,4 @@ def test_what_is_no_projection_is_refused(tmp_path: Path) -> None:
 
 def test_names_of_files_are_safe_and_distinct() -> None:
     stems = file_stems(["../../x.png", "x.jpg", "..", "", "a\\b\n.png", "y" * 300])
-    assert stems == ["0000-x", "0001-x", "0002-..", "0003", "0004-a_b_", "0005-" + "y" * 60]
+    assert stems == ["0000-x", "0001-x", "0002-..", "0003", "0004-a_b_", "0005-" + "y" * 50]
