@@ -129,7 +129,7 @@ def append_line(path: Path, line: str) -> None:
     with _opened(path, os.O_RDWR | os.O_CREAT) as (file, size):
         os.lseek(file, max(size - 1, 0), os.SEEK_SET)
         is_whole = os.read(file, 1) in (b"", b"\n")
-        content = f"{'' if is_whole else chr(10)}{line}\n".encode()
+        content = f"{'' if is_whole else chr(10)}{line}\n".encode(errors="backslashreplace")
         while content:
             content = content[os.write(file, content) :]
 

@@ -60,7 +60,7 @@ def save_png(path: Path, image: UInt8[np.ndarray, "h w c"]) -> None:
     _write(path, content.getvalue())
 
 
-def save_slides(path: Path, frames: Sequence[Path], *, longest: int = 120, largest: int = 1024) -> None:
+def save_slides(path: Path, frames: Sequence[Path], *, longest: int = 120, largest: int = 1024) -> list[Path]:
     """Write image files as an animated WebP that shows each for 0.1 seconds and the last for 2 seconds.
 
     Args:
@@ -68,14 +68,19 @@ def save_slides(path: Path, frames: Sequence[Path], *, longest: int = 120, large
       frames: PNG files in order; those that cannot be read, or differ from the last one in size, are left out.
       longest: largest number of frames; a longer sequence is reduced to this many at equal distances.
       largest: largest longer side in pixels; larger frames are shrunk.
+
+    Returns:
+      The files that were left out although their turn had come.
     """
     if len(frames) > longest:
         frames = [frames[round(i * (len(frames) - 1) / (longest - 1))] for i in range(longest)]
-    read = [picture for frame in frames if (picture := _png(frame, largest)) is not None]
-    pictures = [picture for picture in read if picture.shape == read[-1].shape]
+    read = {frame: _png(frame, largest) for frame in frames}
+    found = [picture for picture in read.values() if picture is not None]
+    pictures = [picture for picture in found if picture.shape == found[-1].shape]
     if pictures:
         durations = [100] * (len(pictures) - 1) + [2000]
         _save(path, pictures, format="webp", save_all=True, duration=durations, loop=0)
+    return [frame for frame, picture in read.items() if picture is None or picture.shape != found[-1].shape]
 
 
 def _png(path: Path, largest: int) -> UInt8[np.ndarray, "h w c"] | None:

@@ -180,7 +180,7 @@ def _checked(path: Path, converted: Converted) -> Converted:
     return replace(converted, notes=(*converted.notes, note))
 
 
-RECORD_KINDS = {"experiment": dict, "fingerprint": str, "start": list, "versions": dict, "command": str}
+RECORD_KINDS = {"experiment": dict, "fingerprint": str, "start": list, "versions": dict, "commands": list}
 EXPERIMENT_KINDS = {"name": str, "model": str, "gan": dict, "data": dict, "training": dict}
 """Types of what a run's config.json must hold where it is there."""
 

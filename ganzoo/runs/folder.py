@@ -1,17 +1,22 @@
 """The folder of a run: whether it can hold one, whether it can be resumed, and what it was made with."""
 
+import importlib.metadata
 import json
 import os
-from collections.abc import Generator, Mapping
+import platform
+import shlex
+import sys
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from ganzoo import __version__
 from ganzoo.config import differences
-from ganzoo.disk import write_whole
-from ganzoo.errors import UserError
+from ganzoo.disk import append_line, require_appendable, write_whole
+from ganzoo.errors import UserError, printable
 from ganzoo.pretrained import RUN_FORMAT
 
 FREE_ON_RESUME = (
@@ -23,6 +28,62 @@ FREE_ON_RESUME = (
 )
 """Fields, and groups of fields, that may differ when a run is resumed. Whether the images differ is decided by their
 fingerprint (of names, sizes and labels)."""
+
+
+LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+"""Whose versions are recorded."""
+MOST_COMMANDS = 20
+"""Largest number of command lines that are recorded: the first one and the last ones."""
+
+
+class RunLog:
+    """Lines that are shown, and kept in ``log.txt`` of the run folder from ``open`` on, those before it included."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        """
+        Args:
+          show: such as ``print``.
+        """
+        self.show = show
+        self._waiting: list[str] = []
+        self._file: Path | None = None
+
+    def __call__(self, line: str) -> None:
+        """Show a line, and keep it."""
+        self.show(line)
+        self.keep(line)
+
+    def keep(self, line: str) -> None:
+        """Keep a line that is shown otherwise."""
+        if self._file is None:
+            self._waiting.append(line)
+        else:
+            append_line(self._file, line)
+
+    def open(self, out: Path) -> None:
+        """Begin to write, in the first process only; ``UserError`` where that is not possible."""
+        if jax.process_index() == 0:
+            require_appendable(out / "log.txt")
+            self._file = out / "log.txt"
+            for line in self._waiting:
+                append_line(self._file, line)
+        self._waiting.clear()
+
+
+def circumstances(old: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what config.json keeps besides the config: the versions of today, and the command lines so far.
+
+    Args:
+      old: the record of the run that is resumed; None for a new run.
+    """
+    versions = {"ganzoo": __version__, "python": platform.python_version()}
+    for library in LIBRARIES:
+        try:
+            versions[library] = importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:  # from a folder of sources
+            versions[library] = "unknown"
+    commands = [*(old or {}).get("commands", []), printable(shlex.join(sys.argv), 4000)]
+    return {"versions": versions, "commands": commands[:1] + commands[1:][-MOST_COMMANDS:]}
 
 
 def check_folder(out: Path, record: Mapping[str, Any], recorded: Mapping[str, Any] | None, *, resume: bool) -> None:

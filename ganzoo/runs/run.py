@@ -2,10 +2,12 @@
 
 A run folder holds::
 
-    config.json       everything that the run was made with
+    config.json       everything that the run was made with, also versions and command lines
+    log.txt           the lines that were printed
     metrics.jsonl     a row of scalars every ``log_every`` images
     tensorboard/      the same as TensorBoard events
     samples/          grids of the same latents over time, named by the images seen
+    reals.png         real images in the same arrangement
     samples.png       the last grid, enlarged
     samples.webp      all grids as a film
     checkpoints/      whole train states, named by the images seen
@@ -19,6 +21,7 @@ import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -31,11 +34,12 @@ from jax.sharding import Mesh
 from ganzoo.config import require, to_json
 from ganzoo.data import Dataset, open_dataset
 from ganzoo.data.feed import Feed
+from ganzoo.errors import printable
 from ganzoo.gan import GAN, parameter_count
 from ganzoo.pretrained import read_record, read_start
 from ganzoo.runs.config import Experiment, TrainingConfig, resolve
 from ganzoo.runs.evaluate import Evaluator, evaluating
-from ganzoo.runs.folder import begin_folder, check_fingerprint, check_folder, writing
+from ganzoo.runs.folder import RunLog, begin_folder, check_fingerprint, check_folder, circumstances, writing
 from ganzoo.runs.transfer import matches, other_settings, table, transfer, unused
 from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints, require_space, size_of
@@ -122,6 +126,7 @@ def run(
       UserError: bad input, a folder that holds another run, no room on the disk, or training that diverged.
       KeyboardInterrupt: stopped by a signal, after a checkpoint was saved.
     """
+    log = RunLog(log)
     prepared = prepare(experiment, out, resume=resume, log=log, reading=reading)
     if dry_run:
         steps = prepared.steps_per_dispatch
@@ -133,6 +138,7 @@ def run(
         return prepared.shapes
     if not resume:
         begin_folder(out, prepared.record)
+        log.open(out)
     settings = prepared.settings
     with Checkpoints(out / "checkpoints", keep_last=settings.keep_last, keep_every=settings.keep_every) as checkpoints:
         if checkpoints.latest is None:
@@ -142,6 +148,7 @@ def run(
             log(f"resumed at {int(state.images)} images")
         if resume:  # now that the checkpoint is known to be whole
             begin_folder(out, prepared.record)
+            log.open(out)
         if int(state.step) >= prepared.segments[-1].last_step:
             log(f"nothing to do: the run has {int(state.images)} of {settings.images} images; raise --images to go on")
             return state
@@ -183,6 +190,7 @@ def prepare(
         dataset.check_labels(gan.label_size)
         measures = bool(settings.metrics.metrics)
         evaluator = Evaluator(gan, dataset, settings.metrics, mesh, log) if measures else None
+        record |= circumstances(old)
         record |= {"fingerprint": dataset.fingerprint} | ({"start": started} if started else {})
         check_fingerprint(out, record, old)
         require_space(out, size_of(shapes))
@@ -192,7 +200,7 @@ def prepare(
     choices = [f"auto: {each.field.split('.')[-1]} = {each.new!r}" for each in chosen]
     told = [*notes, *choices, describe(prepared), *costs(prepared), *dataset.describe(gan.label_size).splitlines()]
     for line in [*told, *(started if weights else [])]:
-        log(line)
+        log(printable(line, 500))
     return prepared
 
 
@@ -274,14 +282,17 @@ def run_hooks(run: Run, out: Path, checkpoints: Checkpoints) -> list[Hook]:
     """Return what is done between calls of the device, in this order: nothing is saved that the guard has not seen."""
     settings, total = run.settings, run.segments[-1].last_image
     columns, labels = shown_labels(run.gan, run.dataset)
+    show, keep = (run.log.show, run.log.keep) if isinstance(run.log, RunLog) else (run.log, None)
     count, key = 64 if labels is None else len(labels), run.key(2)
     sample = jax.jit(lambda state: run.gan.sample(state, key, count, labels=labels))
     reading = (settings.log_every, settings.sample_every, settings.checkpoint_every)
     hooks: list[Hook] = [FiniteGuard(reading, checkpoints)]
     if jax.process_index() == 0:
-        hooks += [Log(reading, out), Progress(total, settings.log_every, run.log)]
+        hooks += [Log(reading, out), Progress(total, settings.log_every, show, keep)]
         hooks += [LeakWarning(reading, min(PATIENCE, total // 10), run.log)]
-    return [*hooks, Samples(settings.sample_every, out, sample, columns), Save(settings.checkpoint_every, checkpoints)]
+    reals = partial(shown_reals, run.dataset, count, labels)
+    samples = Samples(settings.sample_every, out, sample, columns, reals=reals, log=run.log)
+    return [*hooks, samples, Save(settings.checkpoint_every, checkpoints)]
 
 
 @contextmanager
@@ -307,6 +318,21 @@ def shown_labels(gan: GAN, dataset: Dataset) -> tuple[int, jax.Array | None]:
         classes = dataset.present_classes[:SHOWN_CLASSES].repeat(10)
         return 10, jax.nn.one_hot(classes, gan.label_size)
     return 8, jnp.asarray(dataset.read(np.arange(64) % len(dataset))["label"])
+
+
+def shown_reals(dataset: Dataset, count: int, labels: jax.Array | None) -> np.ndarray:
+    """Return real images uint8 [N, H, W, C] for a grid like that of the samples: of the same classes, row by row.
+
+    Args:
+      dataset: of the run.
+      count: N.
+      labels: [N, k] of the samples, as ``shown_labels`` returns them.
+    """
+    if labels is None or dataset.labels is None or not dataset.class_names:
+        return dataset.read(np.arange(count) % len(dataset))["image"]
+    classes, per_row = np.unique(np.asarray(labels).argmax(axis=1), return_counts=True)
+    of_class = (np.flatnonzero(dataset.labels.values == number) for number in classes)
+    return dataset.read(np.concatenate([np.resize(own, n) for own, n in zip(of_class, per_row, strict=True)]))["image"]
 
 
 # What is said of it -------------------------------------------------------------------------------------------------

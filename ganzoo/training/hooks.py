@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
-from ganzoo.disk import append_line, make_own_folder, require_appendable, write_whole
+from ganzoo.disk import append_line, make_own_folder, read_regular, require_appendable, write_whole
+from ganzoo.documents import parse_json, require_fields
 from ganzoo.errors import UserError, printable
 from ganzoo.grids import enlarged, grid, save_png, save_slides
 from ganzoo.ops.pixels import to_uint8
@@ -18,6 +20,8 @@ from ganzoo.training.loop import Hook, HookContext
 
 DIVERGED = "/diverged"
 P_LIMIT = 0.8
+MOST_BYTES = 2**30
+"""Largest size of a file of rows."""
 PATIENCE = 500_000
 """Images over the limit until the warning, or a tenth of the run, if that is less."""
 
@@ -60,7 +64,8 @@ class Log(Hook):
 
     def start(self, context: HookContext) -> None:
         require_appendable(self._file)
-        keep_rows(self._file, context.images)
+        kept = keep_rows(self._file, context.images)
+        self._start -= next((row["elapsed_s"] for row in reversed(kept) if "elapsed_s" in row), 0)
         try:
             from tensorboardX import SummaryWriter
         except ImportError:
@@ -90,19 +95,28 @@ class Log(Hook):
             self._board.close()
 
 
-def keep_rows(file: Path, images: int) -> None:
-    """Drop the rows of a metrics file that are past ``images``, and lines that are no rows, such as half a row."""
+def keep_rows(file: Path, images: int) -> list[dict[str, float]]:
+    """Drop the rows of a metrics file that are past ``images``, and lines that are no rows, such as half a row.
+
+    Returns:
+      The numbers of the rows that are kept; none where there is no file.
+
+    Raises:
+      UserError: the file is no regular one.
+    """
     if not file.exists():
-        return
-    kept = []
-    for line in file.read_text(errors="replace").splitlines():
+        return []
+    kept: list[tuple[str, dict[str, Any]]] = []
+    for line in read_regular(file, MOST_BYTES).decode(errors="replace").splitlines():
         try:
-            is_past = json.loads(line)["images"] > images
-        except (ValueError, TypeError, KeyError, RecursionError):
+            row = require_fields(parse_json(line), {"images": (int, float)}, ("images",))
+        except UserError:
             continue
-        if not is_past:
-            kept.append(line + "\n")
-    write_whole(file, "".join(kept).encode())
+        if row["images"] <= images:
+            kept.append((line, row))
+    write_whole(file, "".join(line + "\n" for line, _ in kept).encode())
+    numbers = (int, float)
+    return [{name: value for name, value in row.items() if isinstance(value, numbers)} for _, row in kept]
 
 
 class LeakWarning(Hook):
@@ -143,24 +157,37 @@ class LeakWarning(Hook):
 class Samples(Hook):
     """Grids of the same latents over time, ``samples/<images>.png``.
 
-    At the end the last of them is written as ``samples.png``, enlarged, and all together as a film, ``samples.webp``.
-    Pixels are ``x * 127.5 + 128``, clipped: never stretched.
+    Real images are written as ``reals.png`` at the start. At the end the last grid is written as ``samples.png``,
+    enlarged, and all together as a film, ``samples.webp``. Pixels are ``x * 127.5 + 128``, clipped: never stretched.
     """
 
-    def __init__(self, every: int, folder: Path, sample: Callable[[Any], jax.Array], columns: int) -> None:
+    def __init__(
+        self,
+        every: int,
+        folder: Path,
+        sample: Callable[[Any], jax.Array],
+        columns: int,
+        *,
+        reals: Callable[[], np.ndarray] | None = None,
+        log: Callable[[str], None] = print,
+    ) -> None:
         """
         Args:
           every: images between two grids.
           folder: the run's.
           sample: ``state -> images``, row by row: the same images for the same state.
           columns: images in a row.
+          reals: returns real images uint8 [N, H, W, C]; None where there are none to show.
+          log: receives a line about grids of the same run that cannot be part of the film.
         """
         self.every = (every,)
-        self._folder = folder
+        self._folder, self._reals, self._log = folder, reals, log
         self._sample = sample
         self._columns = columns
 
     def start(self, context: HookContext) -> None:
+        if self._reals and jax.process_index() == 0 and not (self._folder / "reals.png").exists():
+            save_png(self._folder / "reals.png", enlarged(grid(self._reals(), self._columns)))
         if context.images == 0:
             self._write(context)
 
@@ -177,7 +204,14 @@ class Samples(Hook):
         save_png(folder / f"{context.images:09d}.png", picture)
         if context.last:
             save_png(self._folder / "samples.png", enlarged(picture))
-            save_slides(self._folder / "samples.webp", sorted(folder.glob("*.png")))
+            own = [file for file in sorted(folder.glob("*.png")) if file.stem.isdecimal() and file.stem.isascii()]
+            earlier = [
+                file for file in own if int(file.stem[:12]) <= context.images
+            ]  # the last is the one just written
+            if left_out := save_slides(self._folder / "samples.webp", earlier):
+                names = ", ".join(file.name for file in left_out[:5])
+                what = "cannot be read as PNG, or are of another size"
+                self._log(f"note: {len(left_out)} grids in samples/ {what}: left out of samples.webp ({names})")
 
 
 class Save(Hook):
@@ -276,20 +310,27 @@ class Evaluate(Hook):
 class Progress(Hook):
     """A progress bar with speed, elapsed and remaining time; rows of text, where the output is no terminal."""
 
-    def __init__(self, total: int, every: int, log: Callable[[str], None] = print) -> None:
+    def __init__(
+        self,
+        total: int,
+        every: int,
+        log: Callable[[str], None] = print,
+        keep: Callable[[str], None] | None = None,
+    ) -> None:
         """Show the progress towards ``total`` images.
 
         Args:
           total: images of the run.
           every: images between two rows of text.
-          log: receives the rows; there is no bar where it is not ``print``.
+          log: receives the rows where there is no bar; there is none where it is not ``print``.
+          keep: always receives the rows.
         """
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
         self.every = (every,)
-        self._total, self._log = total, log
+        self._total, self._log, self._keep = total, log, keep
         self._first, self._start = 0, time.perf_counter()
         console = Console(highlight=False)
         self._has_bar = console.is_terminal and log is print
@@ -321,9 +362,10 @@ class Progress(Hook):
         text = " ".join(f"{name.split('/')[0][0].upper()} {value:.2f}" for name, value in sorted(losses.items()))
         speed = speed_of(context.images_per_s)
         self._bar.update(self._task, completed=context.images, speed=speed, losses=text)
-        if not self._has_bar:
-            times = self._times(context.images)
-            self._log(f"{context.images:>{len(str(self._total))}}/{self._total}  {speed}  {times}  {text}".rstrip())
+        times = self._times(context.images)
+        row = f"{context.images:>{len(str(self._total))}}/{self._total}  {speed}  {times}  {text}".rstrip()
+        for to in ([] if self._has_bar else [self._log]) + ([self._keep] if self._keep else []):
+            to(row)
 
     def _times(self, images: int) -> str:
         """Return the time since the start, and the time that is left at the mean speed so far."""

@@ -1,12 +1,14 @@
 """What is written between dispatches: the guard, the log, the sample grids, the checkpoints, the lines of progress."""
 
 import json
+import os
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
+from ganzoo.errors import UserError
 from ganzoo.gan import Average
 from ganzoo.grids import grid
 from ganzoo.ops.pixels import to_uint8
@@ -147,6 +149,25 @@ def test_rows_that_come_again_and_what_is_no_row_are_dropped(tmp_path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
 
 
+@pytest.mark.parametrize(
+    "line", ["[" * 100_000, '{"images": ' + "9" * 5000 + "}", '{"images": true}', '{"images": null}']
+)
+def test_rows_of_another_kind_are_dropped(line: str, tmp_path) -> None:
+    file = tmp_path / "metrics.jsonl"
+    file.write_text('{"images": 16, "elapsed_s": 2.5}\n' + line + "\n")
+    assert keep_rows(file, 64) == [{"images": 16, "elapsed_s": 2.5}]
+    assert file.read_text() == '{"images": 16, "elapsed_s": 2.5}\n'
+
+
+def test_a_resumed_log_counts_the_seconds_of_before(tmp_path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"images": 32, "elapsed_s": 1000.0}\n{"images": 64, "metric/fid": 3.0}\n')
+    log = Log((16,), tmp_path)
+    log.start(context(images=64))
+    log.at(context(images=96, a=1.0))
+    log.end()
+    assert 1000 <= rows(tmp_path)[-1]["elapsed_s"] < 1060
+
+
 def test_a_log_that_is_not_there_is_not_made(tmp_path) -> None:
     keep_rows(tmp_path / "metrics.jsonl", 64)
     assert not list(tmp_path.iterdir())
@@ -211,6 +232,38 @@ def test_the_beginning_is_shown_and_the_end_is_enlarged(tmp_path) -> None:
     np.testing.assert_array_equal(last[::factor, ::factor], small)
 
 
+def test_foreign_files_among_the_samples_are_left_out_with_a_note(tmp_path) -> None:
+    told: list[str] = []
+    samples = Samples(100, tmp_path, numbered, 8, log=told.append)
+    samples.at(context(images=100, state=1))
+    for name, content in {"000000150": b"%!PS", "000000999": b"x", "theirs": b"x", "\u0664": b"x"}.items():
+        (tmp_path / "samples" / f"{name}.png").write_bytes(content)
+    (tmp_path / "samples" / "000000160.png").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "samples" / "000000170.png")
+    samples.at(context(images=200, state=100, last=True))
+    with Image.open(tmp_path / "samples.webp") as film:
+        assert film.n_frames == 2
+    (line,) = told
+    assert line.startswith("note: 3 grids in samples/ cannot be read")
+    assert line.endswith("(000000150.png, 000000160.png, 000000170.png)")
+
+
+def test_samples_that_would_be_written_elsewhere_are_refused(tmp_path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "samples").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="is a link, which is not followed"):
+        Samples(100, tmp_path / "run", numbered, 8).at(context(images=100, state=1))
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_real_images_are_written_once(tmp_path) -> None:
+    for grey in (50, 90):
+        samples = Samples(100, tmp_path, numbered, 2, reals=lambda grey=grey: np.full((4, 4, 4, 1), grey, np.uint8))
+        samples.start(context(images=64, state=0))
+    assert np.asarray(Image.open(tmp_path / "reals.png"))[0, 0] == 50
+
+
 def test_a_resumed_run_does_not_show_its_beginning_again(tmp_path) -> None:
     Samples(100, tmp_path, numbered, 8).start(context(images=64, state=0))
     assert not list(tmp_path.iterdir())
@@ -234,6 +287,13 @@ def test_progress_is_printed_in_lines_where_the_output_is_no_terminal(capsys) ->
     progress.end()
     speed, times = "123 images/s, 8.10 s/kimg", "in 0:00:00, 0:00:00 left"
     assert capsys.readouterr().out == f" 64/640  {speed}  {times}  D 1.50 G 0.25\n"
+
+
+def test_progress_is_kept_where_it_is_shown_as_a_bar(capsys) -> None:
+    kept: list[str] = []
+    progress = Progress(total=640, every=64, keep=kept.append)
+    progress.at(context(images=64, generator__loss=0.25))
+    assert [line + "\n" for line in kept] == [capsys.readouterr().out]
 
 
 def test_progress_of_a_run_of_days_fits_a_terminal(monkeypatch) -> None:
