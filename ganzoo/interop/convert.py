@@ -54,6 +54,8 @@ class Family:
     """Config fields that both networks imply."""
     arguments: Callable[[str, Fields], dict[str, Any]] | None = None
     """Function ``arguments(kind, fields)`` that returns the arguments of the original constructor."""
+    state: Callable[[str, Weights], Weights] | None = None
+    """Function ``state(kind, arrays)`` that returns what an original network keeps of the arrays of a train state."""
     model: str = ""
     """The model here, where the family has another name: its networks are written by other people."""
 
@@ -66,6 +68,7 @@ FAMILIES: Mapping[str, Family] = {
         stylegan.originals,
         stylegan.SHARED,
         stylegan.arguments,
+        stylegan.state_arrays,
     ),
     "stylegan2": Family(
         stylegan2.recognise,
@@ -143,7 +146,7 @@ def convert(contents: Contents) -> Converted:
         try:
             if families[name] != lineage:
                 raise UserError(f"not of {lineage}, but of {families[name] or 'an unknown model'}")
-            implied, arrays, notes = _guarded(family, KIND_OF[name], networks[name], fields)
+            implied, arrays, notes, state = _guarded(family, KIND_OF[name], networks[name], fields)
             differing = [
                 key for key in family.shared if key in implied and implied[key] != fields.get(key, implied[key])
             ]
@@ -157,6 +160,7 @@ def convert(contents: Contents) -> Converted:
         remarks += [note for note in notes if note not in remarks]
         fields = {**implied, **fields}
         weights.update({state_name(name, key): array for key, array in arrays.items()})
+        weights = {**(state or {}), **weights}
     fields = {**fields, **(settings["config"] if settings.get("model") == model else {})}
     facts = {name: fact for name, fact in contents.facts.items() if name != SETTINGS} | settings.get("facts", {})
     return Converted(model, fields, weights, facts, (*left_out, *remarks))

@@ -90,12 +90,13 @@ def originals(converted: Converted) -> dict[str, np.ndarray]:
     """
     if converted.model not in FAMILIES:
         raise UserError(f"{converted.model} has no table of original names; known: {', '.join(FAMILIES)}")
-    result = {}
+    family, result = FAMILIES[converted.model], {}
     for theirs in ("G", "D", "G_ema"):
         network = NETWORK_OF[theirs]
         own = variables_of(network, converted.weights)
         if own:
-            arrays = FAMILIES[converted.model].originals(KIND_OF[network], own, dict(converted.fields))
+            arrays = family.originals(KIND_OF[network], own, dict(converted.fields))
+            arrays |= family.state(KIND_OF[network], dict(converted.weights)) if family.state else {}
             result |= {f"{theirs}.{name}": array for name, array in arrays.items()}
     return result
 

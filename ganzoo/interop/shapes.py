@@ -21,14 +21,23 @@ class Found(NamedTuple):
     weights: Weights
     notes: tuple[str, ...] = ()
     """Settings that are unused or had to be assumed, one line each."""
+    state: Weights | None = None
+    """Arrays by their names in a train state that are of no network, such as the level of detail."""
 
 
-def widths(sizes: list[int], features: list[int]) -> Fields:
+def widths(sizes: list[int], features: list[int], told: tuple[float, int] | None = None) -> Fields:
     """Return ``channel_base`` and ``channel_max`` for channel counts ``min(channel_base // resolution, channel_max)``.
+
+    Args:
+      sizes: resolutions.
+      features: channels at each resolution.
+      told: base and maximum that the file tells; they are taken where they lead to ``features``.
 
     Raises:
       UserError: the channel counts ``features`` at the resolutions ``sizes`` do not follow the rule.
     """
+    if told and [min(int(told[0] // size), told[1]) for size in sizes] == features:
+        return {"channel_base": int(told[0]), "channel_max": told[1]}
     most = max(features)
     bases = [size * width for size, width in zip(sizes, features, strict=True) if width < most]
     base = max(bases, default=sizes[-1] * most)

@@ -6,6 +6,8 @@ with which the networks were built (see ``stylegan_settings``), or from the orig
 
 from typing import Any
 
+import numpy as np
+
 from ganzoo.errors import UserError
 from ganzoo.interop import stylegan_settings as settings
 from ganzoo.interop.contents import Network
@@ -25,6 +27,10 @@ SHARED = (
     "progressive",
 )
 """Config fields that both networks imply; networks of one config agree in all of them."""
+LEVEL = "level_of_detail"
+"""Field of the train state."""
+MOST_HALVINGS = 10
+"""From 4096 pixels to 4."""
 
 
 def recognise(network: Network) -> str | None:
@@ -39,8 +45,14 @@ def recognise(network: Network) -> str | None:
 def generator(network: Network) -> Found:
     """Return what a generator is in this library."""
     weights = GENERATOR.to_ours(by_resolution(network.arrays))
-    fields = {**_mapping_fields(weights), **_synthesis_fields(weights)}
-    return _found(network, settings.GENERATOR, fields, weights)
+    fields = {**_mapping_fields(weights), **_synthesis_fields(weights, settings.told_widths(network.settings))}
+    found, lod = _found(network, settings.GENERATOR, fields, weights), _level_of_detail(network)
+    if not lod:
+        return found
+    if lod > (fields["image_size"] // fields["initial_resolution"]).bit_length() - 1:
+        found.fields["initial_resolution"] = 4
+    note = f"lod = {lod:g}: a network that still grows, whose images are coarser than their full size"
+    return found._replace(notes=(*found.notes, note), state={LEVEL: np.asarray(lod, np.float32)})
 
 
 def discriminator(network: Network, generator: Fields) -> Found:
@@ -50,11 +62,13 @@ def discriminator(network: Network, generator: Fields) -> Found:
     sizes = [4, *resolutions(weights, r"params\.b(\d+)\.conv0\.kernel", 8)]
     smallest, outputs = needed(weights, "params.conv.kernel"), needed(weights, "params.out.kernel").shape[1]
     features = [smallest.shape[-1], *(weights[f"params.b{size}.conv0.kernel"].shape[-1] for size in sizes[1:])]
+    dense = needed(weights, "params.dense.kernel").shape[1]  # has the channels of a size of 2 x 2
+    is_labelled = outputs > 1 or network.settings.get("label_size") == 1
     fields: Fields = {
         "image_size": sizes[-1],
         "channels": needed(weights, f"params.from_rgb{sizes[-1]}.kernel").shape[2],
-        "label_size": 0 if outputs == 1 else outputs,
-        **widths(sizes, features),
+        "label_size": outputs if is_labelled else 0,
+        **widths([2, *sizes], [dense, *features], settings.told_widths(network.settings)),
         "progressive": count(weights, r"params\.from_rgb(\d+)\.kernel") == len(sizes),
         "minibatch_std_channels": smallest.shape[2] - features[0],
     }
@@ -65,6 +79,17 @@ def originals(kind: str, weights: Weights, fields: Fields) -> Weights:
     """Return a network's weights [...] as variables of NVlabs/stylegan, where the blur filter is not a variable."""
     del fields
     return by_count((GENERATOR if kind == "generator" else DISCRIMINATOR).to_theirs(weights))
+
+
+def state_arrays(kind: str, state: Weights) -> Weights:
+    """Return the variables of a network that are of the whole training: the level of detail.
+
+    Args:
+      kind: "generator" or "discriminator".
+      state: arrays of a train state by name.
+    """
+    names = ("lod", "G_synthesis/lod") if kind == "generator" else ("lod",)
+    return dict.fromkeys(names, state[LEVEL]) if LEVEL in state else {}
 
 
 def arguments(kind: str, fields: Fields) -> dict[str, Any]:
@@ -105,13 +130,21 @@ def _mapping_fields(weights: Weights) -> Fields:
     }
 
 
-def _synthesis_fields(weights: Weights) -> Fields:
+def _level_of_detail(network: Network) -> float:
+    """Return how many halvings a growing network is from its full size."""
+    value = float(np.asarray(network.arrays.get("lod", 0.0)).reshape(()))
+    if not 0 <= value < MOST_HALVINGS:
+        raise UserError(f"lod = {value:g}: must be from 0 to {MOST_HALVINGS}")
+    return value
+
+
+def _synthesis_fields(weights: Weights, told: tuple[float, int] | None) -> Fields:
     sizes = resolutions(weights, r"params\.synthesis\.b(\d+)\.conv1\.kernel")
     features = [weights[f"params.synthesis.b{size}.conv1.kernel"].shape[-1] for size in sizes]
     return {
         "image_size": sizes[-1],
         "channels": needed(weights, f"params.synthesis.to_rgb{sizes[-1]}.kernel").shape[-1],
-        **widths(sizes, features),
+        **widths(sizes, features, told),
         "progressive": count(weights, r"params\.synthesis\.to_rgb(\d+)\.kernel") == len(sizes),
         "initial_resolution": min(8, sizes[-1]),
         "constant_input": "params.synthesis.b4.constant" in weights,

@@ -137,6 +137,8 @@ def _found(network: Network, rules: Rules, fields: Fields, weights: Weights) -> 
         values = [network.attributes[each] for each in attributes if each in network.attributes]
         if name in rules and values:
             given.setdefault(name, values[0])
+    if "w_avg_beta" in given and "dlatent_avg_beta" in rules:  # two names of one argument
+        given.setdefault("dlatent_avg_beta", given["w_avg_beta"])
     implied, notes = interpret(rules, given, ignores_others="func_name" in rules)
     taps = _taps(network)
     if taps and not _same(taps, implied["resample_filter"]):
@@ -247,6 +249,9 @@ def _discriminator_fields(weights: Weights, size: tuple[int, int]) -> Fields:
     embed, outputs = weights.get("params.mapping.embed.kernel"), needed(weights, f"params.b{first}.out.kernel").shape[1]
     if outputs != (1 if embed is None else features[0]):
         raise UserError(f"a discriminator with {outputs} outputs: must be 1, or {features[0]} with labels")
+    hidden = needed(weights, f"params.b{first}.dense.bias").shape[0]
+    if hidden != features[0]:
+        raise UserError(f"a dense layer of {hidden} outputs: must be {features[0]}, as channels at the smallest size")
     colours = count(weights, r"params\.b(\d+)\.from_rgb\.kernel")
     is_residual = any(name.endswith(".skip.kernel") for name in weights)
     fields = {

@@ -3,6 +3,8 @@
 Names and defaults: NVlabs/stylegan, training/networks_stylegan.py.
 """
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 from ganzoo.interop.settings import Becomes, Must, Rules, Unused, number, number_or, taps, told, unused
@@ -20,6 +22,11 @@ def _fused(value: Any) -> str:
     return names[value]
 
 
+def _blur(value: Any) -> tuple[float, ...]:
+    """Return the taps of a low-pass filter, where none at all do not filter."""
+    return () if value in (None, [], ()) else taps(absent=())(value)
+
+
 def _flag(value: Any) -> bool:
     """Return a switch."""
     if type(value) is not bool:
@@ -31,7 +38,7 @@ def _flag(value: Any) -> bool:
 _BOTH: Rules = {
     **told("func_name", "num_channels", "resolution", "label_size", "fmap_base", "fmap_decay", "fmap_max"),
     "nonlinearity": Becomes("activation", "lrelu"),
-    "blur_filter":  Becomes("blur_filter", (1, 2, 1), taps(absent=())),
+    "blur_filter":  Becomes("blur_filter", (1, 2, 1), _blur),
     "fused_scale":  Becomes("fused_scale", "auto", _fused),
     "use_wscale":   Must((True,)),
     "dtype":        Unused("all layers are computed in float32", ("float32",)),
@@ -61,6 +68,16 @@ DISCRIMINATOR: Rules = {
 }
 """Of D_basic."""
 # fmt: on
+
+
+def told_widths(given: Mapping[str, Any]) -> tuple[float, int] | None:
+    """Return ``channel_base`` and ``channel_max`` of a network with these arguments; None where they do not tell.
+
+    The originals count channels as ``min(fmap_base / 2^stage, fmap_max)``, and a size of 4 x 4 is of stage 1.
+    """
+    base, most = given.get("fmap_base", 8192), given.get("fmap_max", 512)
+    known = bool(given) and given.get("fmap_decay", 1) == 1 and type(base) in (int, float) and type(most) is int
+    return (2 * base, most) if known and 1 <= base < math.inf else None
 
 
 def generator_arguments(fields: Fields) -> dict[str, Any]:

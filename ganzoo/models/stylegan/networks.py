@@ -269,6 +269,9 @@ class GrowingDiscriminator(nn.Module):
     """Whether a size is halved after its activation, as in ProGAN where scaling is not fused; otherwise before."""
     use_labels: bool = True
     """Whether labels choose among k outputs; otherwise they are ignored."""
+    hidden_features: int = 0
+    """Outputs of the dense layer before the last one; 0: as many as channels at the smallest size. Those of half that
+    size in NVlabs/stylegan, training/networks_stylegan.py: D_basic."""
 
     @nn.compact
     def __call__(
@@ -305,10 +308,11 @@ class GrowingDiscriminator(nn.Module):
     def _outputs(self, x: Array, outputs: int) -> Float[Array, "n o"]:
         """Apply the last layers, at the smallest size."""
         features = self.levels[0].features
+        hidden = self.hidden_features or features
         if self.group_channels:
             x = minibatch_stddev(x, group_size=self.group_size, channels=self.group_channels)
         x = activated(EqualizedConv(features, 3, kernel_gain=GAIN, name="conv")(x), self.activation)
-        x = EqualizedDense(features, kernel_gain=GAIN, name="dense")(x.reshape(x.shape[0], -1))
+        x = EqualizedDense(hidden, kernel_gain=GAIN, name="dense")(x.reshape(x.shape[0], -1))
         x = activated(x, self.activation)
         return EqualizedDense(outputs, name="out")(x)
 
@@ -324,4 +328,5 @@ def discriminator(config: StyleGANConfig) -> GrowingDiscriminator:
         activation=config.activation,
         halves_last=config.halves_last,
         use_labels=config.discriminator_labels,
+        hidden_features=min(2 * config.channel_base // config.levels[0].resolution, config.channel_max),
     )
