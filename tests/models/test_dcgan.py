@@ -228,11 +228,11 @@ def test_each_network_moves_alone_in_its_phase() -> None:
 
 
 def flops(function, *args) -> float:
-    return jax.jit(function).lower(*args).compile().cost_analysis()["flops"]
+    return quick_jit(function).lower(*args).compile().cost_analysis()["flops"]
 
 
 def test_fakes_of_both_networks_are_generated_once() -> None:
-    gan = ganzoo.create("dcgan", "torch", generator_features=16, discriminator_features=4)
+    gan = ganzoo.create("dcgan", "torch", image_size=16, generator_features=16, discriminator_features=4)
     networks = dcgan.networks(gan.config, gan.generator, gan.discriminator)
     args = jax.eval_shape(gan.init, jax.random.key(0)), batch(gan), jax.random.key(1)
 
@@ -245,7 +245,7 @@ def test_fakes_of_both_networks_are_generated_once() -> None:
 
 
 def test_penalties_of_fakes_generate_no_fakes_of_their_own() -> None:
-    gan = ganzoo.create("dcgan", "torch", generator_features=32, discriminator_features=4)
+    gan = ganzoo.create("dcgan", "torch", image_size=16, generator_features=32, discriminator_features=4)
     networks = dcgan.networks(gan.config, gan.generator, gan.discriminator)
     args = jax.eval_shape(gan.init, jax.random.key(0)), batch(gan), jax.random.key(1)
     main, penalty = objectives.discriminator(networks, losses.wasserstein), objectives.wgan_gp(networks, 10.0)
