@@ -47,13 +47,19 @@ class Convert:
     """Leave out the discriminator and the last weights; keep the EMA of the generator, which makes images."""
     model_file: ModelFile = None
     """File and variable of your own ganzoo.Model, for a run folder of that model; None: an installed model."""
+    public: bool = False
+    """Let everybody see what is uploaded; without this, a new repository is private and a public one is refused."""
+    license: str = "other"
+    """Licence of the uploaded weights, as the Hub abbreviates it, such as cc-by-4.0; for the model card."""
 
     def run(self) -> None:
         """Convert, and print what could not be carried over."""
-        converted = pretrained.read_model(pretrained.locate(self.model), self.checkpoint)
-        gan = pretrained.build(converted, model=own_model(self.model_file))
-        converted = replace(converted, fields=to_json(gan.config))
-        pretrained.state_of(gan, converted.weights)  # complains where a part is missing
+        source = pretrained.locate(self.model)
+        converted = pretrained.read_model(source, self.checkpoint)
+        with pretrained.naming(self.model):
+            gan = pretrained.build(converted, model=own_model(self.model_file))
+            converted = replace(converted, fields=to_json(gan.config))
+            pretrained.state_of(gan, converted.weights)  # complains where a part is missing
         if self.generator_only:
             whole = interop.mirror_generator(converted.weights)
             others = ("generator.", "discriminator.")  # fields of the state stay, such as the level of detail
@@ -63,12 +69,23 @@ class Convert:
             with tempfile.TemporaryDirectory() as folder:
                 file = Path(folder) / hub.split(self.out)[1].rpartition("/")[2]
                 notes = self._write(file, converted)
-                hub.push(file, self.out)
+                notes += tuple(hub.push(file, self.out, self._card(source, converted), public=self.public))
         else:
             notes = self._write(Path(self.out), converted)
         for note in (*converted.notes, *notes):
             print(f"note: {note}")
         print(f"{gan} -> {self.out}")
+
+    def _card(self, source: Path, converted: interop.Converted) -> str:
+        """Return the text of the model card of an upload."""
+        training, metrics = {}, []
+        if not pretrained.is_file(source):
+            from ganzoo.runs.folder import training_facts
+            from ganzoo.training.selection import select  # Orbax takes long to import
+
+            selected = select(source, self.checkpoint)
+            training, metrics = training_facts(selected.run, selected.images)
+        return interop.model_card(converted, self.out, training=training, metrics=metrics, licence=self.license)
 
     def _write(self, path: Path, converted: interop.Converted) -> tuple[str, ...]:
         """Write the model, and return notes on what the file lacks."""

@@ -1,6 +1,7 @@
 """Reading and writing other people's weights, without running what is in their files."""
 
 from ganzoo.interop import onnx
+from ganzoo.interop.card import model_card
 from ganzoo.interop.contents import Contents, Network, check_address, read, read_tensors
 from ganzoo.interop.convert import Converted, convert, mirror_generator
 from ganzoo.interop.describe import describe, list_arrays
@@ -22,6 +23,7 @@ __all__ = [
     "is_exchange",
     "list_arrays",
     "mirror_generator",
+    "model_card",
     "onnx",
     "originals",
     "read",

@@ -1,5 +1,6 @@
 """The folder of a run: whether it can hold one, whether it can be resumed, and what it was made with."""
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -8,16 +9,17 @@ import shlex
 import sys
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import jax
 
 from ganzoo import __version__
 from ganzoo.config import differences
-from ganzoo.disk import append_line, require_appendable, write_whole
+from ganzoo.disk import append_line, read_regular, require_appendable, write_whole
+from ganzoo.documents import MOST_BYTES, parse_json, require_fields
 from ganzoo.errors import UserError, printable
-from ganzoo.pretrained import RUN_FORMAT
+from ganzoo.pretrained import RUN_FORMAT, read_record
 
 FREE_ON_RESUME = (
     *("name", "training.images", "training.log_every", "training.sample_every", "training.checkpoint_every"),
@@ -32,6 +34,11 @@ fingerprint (of names, sizes and labels)."""
 
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 """Whose versions are recorded."""
+TOLD = {
+    "data": ("labels", "split", "mirror", "crop", "resize_filter"),
+    "training": ("images", "batch_size", "seed"),
+}
+"""Fields of the configs that are told to others; the rest may hold paths, or is of the machine."""
 MOST_COMMANDS = 20
 """Largest number of command lines that are recorded: the first one and the last ones."""
 
@@ -84,6 +91,40 @@ def circumstances(old: Mapping[str, Any] | None) -> dict[str, Any]:
             versions[library] = "unknown"
     commands = [*(old or {}).get("commands", []), printable(shlex.join(sys.argv), 4000)]
     return {"versions": versions, "commands": commands[:1] + commands[1:][-MOST_COMMANDS:]}
+
+
+def training_facts(folder: Path, images: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return what a run folder tells of a checkpoint for those who get its weights, without paths of this machine.
+
+    Args:
+      folder: of the run.
+      images: seen by the checkpoint.
+
+    Returns:
+      The settings of the training, and the results of its evaluations.
+    """
+    record = read_record(folder)
+    experiment = record["experiment"]
+    facts: dict[str, Any] = {"images_seen": images, "preset": experiment.get("name")}
+    for section, names in TOLD.items():
+        facts[section] = {name: value for name, value in experiment.get(section, {}).items() if name in names}
+    parts = str(experiment.get("data", {}).get("data", "")).split(",")
+    facts["data"]["data"] = ",".join(part if part.startswith("tfds:") else PurePath(part).name for part in parts)
+    return facts | {"versions": record.get("versions", {})}, _results(folder / "evaluations.jsonl", images)
+
+
+def _results(file: Path, images: int) -> list[dict[str, Any]]:
+    """Return what a file of evaluations tells of a checkpoint: numbers by name, and how many images they are of."""
+    results = []
+    with contextlib.suppress(OSError, UserError):  # there is none, or something else
+        for row in read_regular(file, MOST_BYTES).decode(errors="replace").splitlines():
+            with contextlib.suppress(UserError):
+                kinds = {"images": int, "values": dict, "fake": dict}
+                found = require_fields(parse_json(row), kinds, ("images", "values"))
+                values = {name: value for name, value in found["values"].items() if isinstance(value, int | float)}
+                if found["images"] == images and values:
+                    results.append({"images": images, "values": values, "samples": found.get("fake", {}).get("count")})
+    return results
 
 
 def check_folder(out: Path, record: Mapping[str, Any], recorded: Mapping[str, Any] | None, *, resume: bool) -> None:

@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import sys
-import types
 from pathlib import Path
 
 import jax
@@ -19,7 +17,6 @@ from ganzoo.cli import main
 from ganzoo.config import to_json
 from ganzoo.errors import UserError
 from ganzoo.gan import named_leaves
-from ganzoo.interop import hub
 from ganzoo.training.checkpoint import Checkpoints
 
 
@@ -155,35 +152,3 @@ def test_commands_refuse_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     path = str(pickles.written("sg1_legacy_tf", tmp_path))
     assert main(["inspect", path, "--arrays"]) == 0
     assert "G_synthesis/4x4/Const/const  float32  (1, 16, 4, 4)" in capsys.readouterr().out
-
-
-# The Hub ------------------------------------------------------------------------------------------------------------
-
-
-def test_names_of_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    asked, path = [], pickles.written("sg2_uncond", tmp_path)
-    library = types.SimpleNamespace(
-        hf_hub_download=lambda **wanted: asked.append(wanted) or str(path),
-        create_repo=lambda *wanted, **options: asked.append(wanted),
-        upload_file=lambda **given: asked.append(given),
-    )
-    monkeypatch.setitem(sys.modules, "huggingface_hub", library)
-    gan, _ = ganzoo.load("hf:owner/name/nets/ffhq.pkl")
-    assert gan.image_shape == (32, 32, 3)
-    assert asked.pop() == {"repo_id": "owner/name", "filename": "nets/ffhq.pkl"}
-    assert main(["convert", str(path), "hf:owner/name"]) == 0
-    assert asked[0] == ("owner/name",)
-    assert (asked[1]["repo_id"], asked[1]["path_in_repo"]) == ("owner/name", "model.safetensors")
-
-
-def test_the_hub_without_its_extra_or_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(UserError, match="the extra"):
-        hub.fetch("hf:owner/name")
-
-    def refuse(**wanted):
-        raise OSError("not found")
-
-    monkeypatch.setitem(sys.modules, "huggingface_hub", types.SimpleNamespace(hf_hub_download=refuse))
-    with pytest.raises(UserError, match=r"hf:owner/name: model\.safetensors cannot be fetched"):
-        hub.fetch("hf:owner/name")
