@@ -1,10 +1,10 @@
-"""Grids and animations of images, and atomic writing of image files."""
+"""Grids of images, and atomic writing of image files."""
 
 import importlib
 import io
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from ganzoo.disk import read_regular, write_whole
-from ganzoo.errors import UserError, install
+from ganzoo.errors import UserError
 from ganzoo.ops.pixels import to_uint8
 
 MOST_PIXELS, MOST_BYTES = 2**26, 2**28
@@ -24,14 +24,20 @@ def grid(images: UInt8[np.ndarray, "n h w c"], columns: int, *, gap: int = 2) ->
 
     The background, which also completes the last row, is white, and transparent if the images have alpha.
     """
-    count, height, width, channels = images.shape
-    rows = -(-count // columns)
-    background = np.full(channels, 255, np.uint8)
-    if channels in (2, 4):
-        background[-1] = 0
-    canvas = np.empty((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), np.uint8)
-    canvas[:] = background
+    return grid_of(images, len(images), columns, gap=gap)
+
+
+def grid_of(images: Iterable[np.ndarray], count: int, columns: int, *, gap: int = 2) -> UInt8[np.ndarray, "gh gw c"]:
+    """Arrange ``count`` images [H, W, C] as ``grid`` does, each as it comes."""
+    rows, canvas = -(-count // columns), np.empty((0, 0, 1), np.uint8)
     for i, image in enumerate(images):
+        height, width, channels = image.shape
+        if i == 0:
+            background = np.full(channels, 255, np.uint8)
+            if channels in (2, 4):
+                background[-1] = 0
+            canvas = np.empty((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), np.uint8)
+            canvas[:] = background
         top, left = (i // columns) * (height + gap), (i % columns) * (width + gap)
         canvas[top : top + height, left : left + width] = image
     return canvas
@@ -40,7 +46,7 @@ def grid(images: UInt8[np.ndarray, "n h w c"], columns: int, *, gap: int = 2) ->
 def enlarged(image: UInt8[np.ndarray, "h w c"], smallest: int = 512) -> UInt8[np.ndarray, "h2 w2 c"]:
     """Repeat the pixels of a small image by a whole factor until its longer side is about ``smallest`` pixels."""
     factor = max(1, round(smallest / max(image.shape[:2])))
-    return image.repeat(factor, axis=0).repeat(factor, axis=1)
+    return image if factor == 1 else image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def save_png(path: Path, image: UInt8[np.ndarray, "h w c"]) -> None:
@@ -124,25 +130,6 @@ def save_picture(path: Path, image: UInt8[np.ndarray, "h w c"]) -> None:
         raise UserError(f"{path}: the name of an image file must end in .png or .webp")
 
 
-def save_film(path: Path, frames: Sequence[UInt8[np.ndarray, "h w c"]], *, fps: float = 30) -> None:
-    """Write frames [H, W, C] as an endlessly looping WebP or GIF, or, with the extra ``video``, as an MP4.
-
-    The file appears only when complete.
-
-    Raises:
-      UserError: the suffix is another one, the extra is not installed, or the file cannot be written.
-    """
-    kind, duration = path.suffix.lower(), round(1000 / fps)
-    if kind == ".webp":
-        _save(path, frames, format="webp", save_all=True, duration=duration, loop=0, quality=90, method=2)
-    elif kind == ".gif":
-        _save(path, frames, format="gif", save_all=True, duration=max(duration, 20), loop=0)
-    elif kind == ".mp4":
-        _save_mp4(path, frames, fps)
-    else:
-        raise UserError(f"{path}: the name of a video must end in .webp, .gif or .mp4")
-
-
 def _save(path: Path, frames: Sequence[np.ndarray], **options: Any) -> None:
     """Write images in RGB or RGBA by Pillow; with ``save_all``, the first image is followed by the others."""
     from PIL import Image
@@ -152,15 +139,6 @@ def _save(path: Path, frames: Sequence[np.ndarray], **options: Any) -> None:
     content = io.BytesIO()
     pictures[0].save(content, **options, **more)
     _write(path, content.getvalue())
-
-
-def _save_mp4(path: Path, frames: Sequence[np.ndarray], fps: float) -> None:
-    try:
-        imageio = importlib.import_module("imageio.v3")
-    except ImportError as error:
-        raise UserError(f"{path}: MP4 needs the extra video ({install('video')}); or write a .webp") from error
-    even = [coloured(frame)[: len(frame) // 2 * 2, : frame.shape[1] // 2 * 2, :3] for frame in frames]
-    _write(path, imageio.imwrite("<bytes>", np.stack(even), extension=".mp4", fps=fps, macro_block_size=1))
 
 
 def coloured(image: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w c2"]:

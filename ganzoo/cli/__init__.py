@@ -3,12 +3,15 @@
 Nothing heavy is imported here, so help, the version and a misspelt command are answered at once.
 """
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ganzoo import __version__
+from ganzoo.cli.hints import command_of
 from ganzoo.cli.process import USAGE, guarded
 from ganzoo.errors import UserError, nearest
 
@@ -28,17 +31,18 @@ TOOLS = {
     "spectrum MODEL [--real PATH]": "Write average power spectra.",
     "export MODEL [--out FILE]": "Write the generator for JAX or ONNX.",
 }
+NOTES = (
+    "NAME is a model, a model with its preset, or path/to/file.py:VARIABLE for a model of your own.",
+    "MODEL is a run folder or RUN/best, a .safetensors file, a pickle of NVIDIA's, or hf:owner/name.",
+    "ganzoo COMMAND --help explains every option.",
+)
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code: 0, 2 for bad input, 130 for a run that was stopped."""
-    args = list(sys.argv[1:] if args is None else args)
-    if not args or args[0] in ("-h", "--help"):
-        printed = guarded(lambda: print(usage()))
-        return printed if args else USAGE
-    if args[0] == "--version":
-        return guarded(lambda: print(__version__))
-    return guarded(lambda: _find(args[0])(args[1:]))
+    typed = list(sys.argv[1:] if args is None else args)
+    code = guarded(lambda: _answer(typed), is_last=args is None)
+    return code if typed else USAGE
 
 
 def run_script(experiment: Any, args: Sequence[str] | None = None) -> int:
@@ -50,25 +54,37 @@ def run_script(experiment: Any, args: Sequence[str] | None = None) -> int:
 
         train_experiment(experiment, given, Path(sys.argv[0]).name)
 
-    return guarded(train)
+    return guarded(train, is_last=args is None)
 
 
-def usage() -> str:
-    """Return the help of the whole command."""
+def usage(columns: int = 100) -> str:
+    """Return the help of the whole command, for a terminal of so many columns."""
     width = max(map(len, (*RUNS, *TOOLS)))
+    longest = max(map(len, (*RUNS.values(), *TOOLS.values())))
+    is_narrow = len("  ganzoo ") + width + 2 + longest > columns
+    form = "  ganzoo {typed}\n      {help}" if is_narrow else f"  ganzoo {{typed:{width}}}  {{help}}"
     runs, tools = (
-        "\n".join(f"  ganzoo {typed:{width}}  {help}" for typed, help in commands.items()) for commands in (RUNS, TOOLS)
+        "\n".join(form.format(typed=typed, help=help) for typed, help in commands.items()) for commands in (RUNS, TOOLS)
     )
+    notes = "\n".join(textwrap.fill(note, min(columns, 100), subsequent_indent="  ") for note in NOTES)
     return f"""ganzoo {__version__}: generative adversarial networks for JAX
 
 {runs}
 
 {tools}
 
-NAME is a model, a model with its preset, or path/to/file.py:VARIABLE for a model of your own.
-MODEL is a run folder or RUN/best, a .safetensors file, a pickle of NVIDIA's, or hf:owner/name.
-ganzoo COMMAND --help explains every option.
+{notes}
 """
+
+
+def _answer(args: Sequence[str]) -> None:
+    """Do what was typed."""
+    if not args or args[0] in ("-h", "--help"):
+        print(usage(shutil.get_terminal_size((100, 24)).columns))
+    elif args[0] == "--version":
+        print(__version__)
+    else:
+        _find(args[0])(list(args[1:]))
 
 
 def _find(name: str) -> Callable[[list[str]], None]:
@@ -86,4 +102,4 @@ def _find(name: str) -> Callable[[list[str]], None]:
         from ganzoo.cli import tools as using
 
         return lambda args: using.use(name, args)
-    raise UserError(f"unknown command {name!r};{nearest(name, [*runs, *tools])}")
+    raise UserError(f"unknown command {name!r};{command_of(name) or nearest(name, [*runs, *tools])}")

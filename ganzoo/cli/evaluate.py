@@ -11,7 +11,7 @@ import tyro
 from ganzoo.cli.options import Checkpoint, ModelFile, own_model, write_file
 from ganzoo.cli.parsing import Group, Option, class_options, options_of, parse_groups
 from ganzoo.cli.process import prepare
-from ganzoo.cli.progress import reading_bar
+from ganzoo.cli.progress import bar
 from ganzoo.config import replaced, require
 from ganzoo.data import DataConfig
 from ganzoo.disk import kind_of, require_appendable, require_writable, user_path
@@ -62,7 +62,7 @@ def evaluate(args: Sequence[str]) -> None:
     chosen = parsed(args)
     run = checked(chosen)
     prepare()
-    with reading_bar() as reading:
+    with bar("reading") as reading:
         result = _measured(chosen, reading)
     try:
         for name, number in result["values"].items():

@@ -1,9 +1,9 @@
 """Options that several tools share, and writing what they make."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import numpy as np
@@ -15,11 +15,11 @@ from ganzoo.config import require
 from ganzoo.disk import write_whole
 from ganzoo.errors import UserError
 from ganzoo.gan import Model
-from ganzoo.grids import enlarged, grid, save_picture
+from ganzoo.grids import enlarged, grid_of, save_picture
 from ganzoo.latent.sampler import Draws, NoiseMode, Sampler
 from ganzoo.latent.saved import SavedProjection, load_projection
 from ganzoo.models import find_model
-from ganzoo.nn.styles import truncate
+from ganzoo.nn.styles import check_truncation, truncate
 from ganzoo.ops.pixels import to_uint8
 from ganzoo.typing import PyTree
 
@@ -76,7 +76,7 @@ class ImageOptions:
     """How images are made from seeds."""
 
     psi: float = 1.0
-    """Truncation towards the mean style, in [-1, 1]; 1 does not truncate."""
+    """Truncation towards the mean style, usually in [-1, 1]; 1 does not truncate."""
     cutoff: int | None = None
     """Truncate only the first CUTOFF style inputs; None: all."""
     label: Annotated[int | None, tyro.conf.arg(name="class")] = None
@@ -86,11 +86,27 @@ class ImageOptions:
     latents: Draws = "jax"
     """Source of the latents: "numpy" draws those of NVIDIA's tools, to compare with published images."""
 
-    def images(self, sampler: Sampler, seeds: Sequence[int]) -> np.ndarray:
-        """Return the images uint8 [N, H, W, C] of seeds."""
-        latents, labels = sampler.latents(seeds, self.latents), sampler.labels(len(seeds), self.label)
-        images = sampler.images(latents, labels, psi=self.psi, cutoff=self.cutoff, noise=self.noise, seeds=seeds)
-        return to_uint8(images)
+    def check(self) -> None:
+        """Raise ``UserError`` for values that no model takes; print a note on an unusual psi."""
+        check_truncation(self.psi, None, 0)
+        require(self.cutoff is None or self.cutoff >= 0, "cutoff", self.cutoff, "be 0 or more")
+        require(self.label is None or self.label >= 0, "class", self.label, "be 0 or more")
+        if abs(self.psi) > 1:
+            print(
+                f"note: psi = {self.psi:g} is outside [-1, 1]: the styles are farther from their mean than in training"
+            )
+
+    def require_fit(self, sampler: Sampler) -> None:
+        """Raise ``UserError`` for values that the model does not take."""
+        sampler.labels(1, self.label)
+        if (self.psi, self.cutoff, self.noise) != (1, None, "const"):
+            space = sampler.require_styles("truncation and noise")
+            check_truncation(self.psi, self.cutoff, space.count)
+
+    def stream(self, sampler: Sampler, seeds: Sequence[int]) -> Iterator[np.ndarray]:
+        """Yield the images uint8 [n, H, W, C] of seeds, batch by batch."""
+        options: dict[str, Any] = {name: getattr(self, name) for name in ("label", "psi", "cutoff", "noise")}
+        return (to_uint8(images) for images in sampler.stream(seeds, draws=self.latents, **options))
 
     def styles(self, sampler: Sampler, seeds: Sequence[int]) -> np.ndarray:
         """Return the styles [N, L, w] of seeds."""
@@ -107,10 +123,17 @@ class ImageOptions:
         average = sampler.require_styles("styles").mean(sampler.state, ema=sampler.ema)
         return Points(np.asarray(truncate(chosen.ws, average, self.psi, cutoff=self.cutoff)), noise)
 
+    def stream_points(self, sampler: Sampler, points: Points, first: int = 0) -> Iterator[np.ndarray]:
+        """Yield the images uint8 [n, H, W, C] of styles, batch by batch; random noise has the seeds from ``first``."""
+        for places, count in sampler.batches(len(points.ws)):
+            part = points.at(places)
+            own = part.noise if self.noise == "const" and part.noise is not None else self.noise
+            images = sampler.synthesise(part.ws, noise=own, seeds=[first + int(place) for place in places])
+            yield to_uint8(images[:count])
+
     def of_points(self, sampler: Sampler, points: Points) -> np.ndarray:
         """Return the images uint8 [N, H, W, C] of styles."""
-        own = points.noise if self.noise == "const" and points.noise is not None else self.noise
-        return to_uint8(np.asarray(sampler.synthesise(points.ws, noise=own)))
+        return np.concatenate(list(self.stream_points(sampler, points)))
 
     def require_no_draws(self) -> None:
         """Raise ``UserError`` where an option says how seeds become latents, and there are none."""
@@ -141,10 +164,10 @@ def layers_of(text: str | None, count: int) -> list[int] | None:
     return None if text is None else numbers(text, "layers", count - 1)
 
 
-def write_grid(out: Path, images: np.ndarray, columns: int) -> None:
-    """Write images uint8 [N, H, W, C] as a grid, small ones enlarged."""
-    save_picture(out, enlarged(grid(images, columns)))
-    print(f"{len(images)} images -> {out}")
+def write_grid(out: Path, images: Iterable[np.ndarray], count: int, columns: int) -> None:
+    """Write ``count`` images uint8 [H, W, C] as a grid, small ones enlarged."""
+    save_picture(out, enlarged(grid_of(images, count, columns)))
+    print(f"{count} images -> {out}")
 
 
 def make_folder(path: Path) -> None:

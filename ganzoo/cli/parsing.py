@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from ganzoo.cli.hints import require_ours
 from ganzoo.errors import UserError, guess
 
 BOX = "box_"
@@ -23,6 +24,8 @@ BOX = "box_"
 SHOWN = ((True, "on"), (False, "off"), ("", "none"), ((), "none"))
 """How the help shows some defaults."""
 MARKERS = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
+POSITIONAL = typing.get_args(tyro.conf.Positional[int])[1]
+"""Mark in the annotation of an argument without ``--``."""
 REWRITTEN = {
     r"Error parsing (--\S+): invalid literal for int\(\) with base 10: (.*)": r"\1 \2: must be a whole number",
     r"Error parsing (--\S+): could not convert string to float: (.*)": r"\1 \2: must be a number",
@@ -95,8 +98,8 @@ def parse_groups(groups: Sequence[Group], args: Sequence[str], program: str, des
         box: Any = _record(fields)
         kind = Annotated[box, tyro.conf.arg(name=group.title)]
         boxes.append((f"{BOX}{len(boxes)}", kind, dataclasses.field(default=box())))
-    flags = [_typed(option) for group in groups for option in group.options]
-    parsed = _parse(_record([*first, *boxes]), args, program, description, flags)
+    options = [option for group in groups for option in group.options]
+    parsed = _parse(_record([*first, *boxes]), args, program, description, options)
     sources = [parsed, *(getattr(parsed, name) for name, *_ in boxes)]
     return {
         option.path: getattr(source, option.flag)
@@ -205,8 +208,12 @@ def _typed(option: Option) -> str:
     return f"{'no-' * (option.default is True)}{name}".replace("_", "-")
 
 
-def _parse(kind: type, args: Sequence[str], program: str, description: str, flags: Sequence[str]) -> Any:
+def _parse(kind: type, args: Sequence[str], program: str, description: str, options: Sequence[Option]) -> Any:
     """Return what tyro makes of the arguments; its help stays as it is, its errors become one ``UserError``."""
+    switches = [_typed(option) for option in options if isinstance(option.default, bool)]
+    flags = [_typed(option) for option in options if POSITIONAL not in getattr(option.kind, "__metadata__", ())]
+    if not {"-h", "--help"} & set(args):
+        require_ours(args, switches, [flag for flag in flags if flag not in switches])
     framed = io.StringIO()
     try:
         with contextlib.redirect_stderr(framed):

@@ -6,51 +6,111 @@ Nothing heavy is imported with this module.
 import contextlib
 import ctypes
 import io
-import logging
 import os
+import signal
 import sys
-from collections.abc import Callable, Mapping
+import threading
+import warnings
+from collections.abc import Callable, Generator, Mapping
+from types import FrameType
 from typing import Any
 
 from ganzoo.disk import cache_folder
 from ganzoo.errors import UserError, printable
+from ganzoo.training.quiet import silence, silence_warnings
 
 USAGE, INTERRUPTED = 2, 130
 """Exit codes."""
 TRIM_THRESHOLD, MMAP_MAX = -1, -4
 """Parameter numbers of glibc's ``mallopt``."""
 LARGEST = 2**31 - 1
+FULL = "there is not enough memory; make fewer images at once (--batch, --batch-size or --micro-batch), or smaller ones"
 
 
-def guarded(command: Callable[[], Any]) -> int:
+def guarded(command: Callable[[], Any], *, is_last: bool = False) -> int:
     """Call a function; print an error of the user's or of the system's, or an interruption, as one line.
+
+    Args:
+      command: what to call.
+      is_last: whether the process ends afterwards, so that a Ctrl-C then ends it at once and in silence.
 
     Returns:
       The exit code.
     """
+    silence()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # letters that the terminal lacks are escaped
             stream.reconfigure(errors="backslashreplace")
-    try:
-        command()
-        if sys.stdout:
-            sys.stdout.flush()
-    except UserError as error:
-        print(f"ganzoo: error: {error}", file=sys.stderr)
-        return USAGE
-    except KeyboardInterrupt as stop:
-        print(f"ganzoo: {str(stop) or 'stopped'}", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:  # whoever reads the output, such as ``head``, has enough
-        _forget_output()
-    except OSError as error:  # a full disk, a folder that is closed meanwhile: whatever has no message of its own
-        where = f"{printable(error.filename, 200)}: " if error.filename else ""
-        print(f"ganzoo: error: {where}{printable(error.strerror or error, 200)}", file=sys.stderr)
-        _forget_output()
-        return USAGE
-    except SystemExit as leaving:
-        return int(leaving.code or 0)
+    with noticing_stop(is_last=is_last) as was_stopped:
+        try:
+            command()
+            if sys.stdout:
+                sys.stdout.flush()
+        except SystemExit as leaving:
+            return leaving.code if isinstance(leaving.code, int) else int(bool(leaving.code))
+        except BaseException as error:
+            is_broken_off = was_stopped() and not isinstance(error, UserError | KeyboardInterrupt)
+            answer = answer_to(KeyboardInterrupt() if is_broken_off else error)
+            if answer is None:
+                raise
+            code, line = answer
+            if isinstance(error, OSError):
+                _forget_output()
+            with contextlib.suppress(OSError, ValueError):  # nobody reads the errors
+                print(line, end="\n" if line else "", file=sys.stderr, flush=True)
+            return code
     return 0
+
+
+def answer_to(error: BaseException) -> tuple[int, str] | None:
+    """Return the exit code and the line to print for what ended a command; None for what nobody has foreseen."""
+    if isinstance(error, UserError):
+        return USAGE, f"ganzoo: error: {error}"
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED, f"ganzoo: {str(error) or 'stopped'}"
+    if isinstance(error, BrokenPipeError):  # whoever reads the output, such as ``head``, has enough
+        return 0, ""
+    if isinstance(error, OSError):  # a full disk, a folder that is closed meanwhile: whatever has no message of its own
+        where = f"{printable(error.filename, 200)}: " if error.filename else ""
+        return USAGE, f"ganzoo: error: {where}{printable(error.strerror or error, 200)}"
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)[:1000]:  # of the machine, of a device
+        return USAGE, f"ganzoo: error: {FULL}"
+    return None
+
+
+@contextlib.contextmanager
+def noticing_stop(*, is_last: bool = False) -> Generator[Callable[[], bool]]:
+    """Within, yield a function that says whether Ctrl-C was pressed, whatever became of the ``KeyboardInterrupt``.
+
+    An import, a thread or a callback in which it is raised may turn it into an error of its own, or print a traceback
+    and go on. Off the main thread, and where a program has its own handler, nothing is changed.
+
+    Args:
+      is_last: leave it to the system to end the process by a Ctrl-C that comes afterwards.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield lambda: False
+        return
+    was_stopped = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal was_stopped
+        was_stopped = True
+        signal.default_int_handler(number, frame)
+
+    def tell(unraisable: Any) -> None:
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            before(unraisable)
+
+    before, sys.unraisablehook = sys.unraisablehook, tell
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield lambda: was_stopped
+    finally:
+        sys.unraisablehook = before
+        ends = is_last or was_stopped
+        signal.signal(signal.SIGINT, signal.SIG_DFL if ends else signal.default_int_handler)
 
 
 def _forget_output() -> None:
@@ -61,8 +121,8 @@ def _forget_output() -> None:
 
 def prepare() -> None:
     """Set up the process of a command that computes: quiet libraries, compiled programs and freed memory kept."""
-    for library in ("absl", "asyncio"):  # Orbax reports through these, at length, what becomes a UserError
-        logging.getLogger(library).setLevel(logging.CRITICAL)
+    silence_warnings()
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")  # of a full disk
     cache_compilations()
     keep_freed_memory()
 

@@ -5,24 +5,28 @@ from collections.abc import Callable, Generator
 
 
 @contextlib.contextmanager
-def reading_bar() -> Generator[Callable[[int, int], None]]:
-    """Yield a function that shows how many images are read; on a terminal only, and gone when all are read."""
+def bar(title: str) -> Generator[Callable[[int, int], None]]:
+    """Yield a function that shows how many images are done; on a terminal only, and gone when all are.
+
+    The title and the time that is left come first, and are seen on the narrowest terminal.
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("reading"), BarColumn(bar_width=None), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, transient=True)
-    task = bar.add_task("reading")
+    columns = (TextColumn(title), TimeRemainingColumn(), TextColumn("left"), MofNCompleteColumn(), BarColumn(None))
+    shown = Progress(*columns, transient=True)
+    task = shown.add_task(title)
+    has_bar = shown.console.is_terminal and not shown.console.is_dumb_terminal
 
     def stop() -> None:
-        if bar.live.is_started:  # otherwise it would print an empty line
-            bar.stop()
+        if shown.live.is_started:  # otherwise it would print an empty line
+            shown.stop()
 
     def show(done: int, total: int) -> None:
-        if not bar.console.is_terminal:
+        if not has_bar:
             return
         if done < total:
-            bar.start()
-            bar.update(task, completed=done, total=total)
+            shown.start()
+            shown.update(task, completed=done, total=total)
         else:
             stop()
 

@@ -2,7 +2,7 @@
 
 from ganzoo.errors import UserError
 
-MAX_COUNT = 1_000_000
+MAX_COUNT, MAX_DIGITS = 1_000_000, 20
 
 
 def numbers(text: str, name: str = "seeds", highest: int = 2**32 - 1) -> list[int]:
@@ -16,6 +16,8 @@ def numbers(text: str, name: str = "seeds", highest: int = 2**32 - 1) -> list[in
         first, dash, last = part.partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise UserError(f"{name} = {text!r}: must be numbers and ranges with commas between, such as 0-63,100")
+        if len(max(first, last, key=len)) > MAX_DIGITS:
+            raise UserError(f"{name} = {text!r}: a number with more than {MAX_DIGITS} digits; the highest is {highest}")
         low, high = int(first), int(last or first)
         if high < low or high > highest:
             raise UserError(f"{name} = {text!r}: the range {part} must go up, to {highest} at most")

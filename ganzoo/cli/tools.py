@@ -1,9 +1,9 @@
 """The tools that make images of a trained generator: their options, and the calls that they are."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 import jax
 import numpy as np
@@ -21,11 +21,16 @@ from ganzoo.cli.options import (
     write_grid,
 )
 from ganzoo.cli.parsing import parse
+from ganzoo.cli.places import is_picture, require_folder, require_grid, require_picture
 from ganzoo.cli.process import prepare
-from ganzoo.cli.seeds import numbers
+from ganzoo.cli.progress import bar
+from ganzoo.cli.seeds import MAX_COUNT, numbers
 from ganzoo.config import require
-from ganzoo.data import read_images, read_named_images
-from ganzoo.grids import enlarged, grid, save_film, save_picture
+from ganzoo.data import DataConfig, open_dataset, read_images, read_named_images
+from ganzoo.data.files import ARCHIVES
+from ganzoo.disk import kind_of, require_writable, user_path
+from ganzoo.films import MOST_FRAMES, require_film, save_film
+from ganzoo.grids import enlarged, grid, grid_of, save_picture
 from ganzoo.interop import write_arrays
 from ganzoo.latent import directions, mixing, paths, projection, saved
 from ganzoo.latent.sampler import Sampler
@@ -33,6 +38,9 @@ from ganzoo.latent.saved import SavedProjection, file_stems
 from ganzoo.metrics import spectrum
 from ganzoo.metrics.lpips import lpips
 from ganzoo.ops.pixels import to_uint8
+
+MOST_REACH = 1000
+"""Largest strength of an edit; more would overflow."""
 
 
 class Command(Protocol):
@@ -67,21 +75,55 @@ class Sample:
 
     def run(self) -> None:
         """Sample, and write the images."""
+        out = user_path(self.out)
+        is_grid = is_picture(out)
+        (require_picture if is_grid else require_folder)(out)
+        require(self.columns >= 1, "columns", self.columns, "be at least 1")
+        self.image.check()
         chosen = chosen_images(self.seeds, "0-63", self.styles)
+        columns = min(self.columns, len(chosen))
         if isinstance(chosen, SavedProjection):
             self.image.require_no_draws()
-            sampler, names = self.source.sampler(), chosen.stems
-            images = self.image.of_points(sampler, self.image.points(sampler, chosen))
-        else:
-            sampler, names = self.source.sampler(), [f"seed{seed:04d}" for seed in chosen]
-            images = self.image.images(sampler, chosen)
-        if self.out.suffix:
-            write_grid(self.out, images, min(self.columns, len(images)))
-            return
-        make_folder(self.out)
-        for name, image in zip(names, images, strict=True):
-            save_picture(self.out / f"{name}.png", image)
-        print(f"{len(images)} images -> {self.out}")
+        sampler = self.source.sampler()
+        self.image.require_fit(sampler)
+        if is_grid:
+            remedy = "give --out a folder, or fewer --seeds"
+            require_grid(out, len(chosen), columns, sampler.gan.image_shape, remedy)
+        with bar("sampling") as show:
+            images = _counted(self._stream(sampler, chosen), len(chosen), show)
+            if is_grid:
+                write_grid(out, images, len(chosen), columns)
+            else:
+                _write_folder(out, images, _names(chosen))
+
+    def _stream(self, sampler: Sampler, chosen: list[int] | SavedProjection) -> Iterator[np.ndarray]:
+        """Return the images, batch by batch."""
+        if isinstance(chosen, SavedProjection):
+            return self.image.stream_points(sampler, self.image.points(sampler, chosen))
+        return self.image.stream(sampler, chosen)
+
+
+def _names(chosen: list[int] | SavedProjection) -> Iterator[str]:
+    """Return the names of single files, without their ending."""
+    return iter(chosen.stems) if isinstance(chosen, SavedProjection) else (f"seed{seed:04d}" for seed in chosen)
+
+
+def _counted(batches: Iterator[np.ndarray], total: int, show: Callable[[int, int], None]) -> Iterator[np.ndarray]:
+    """Yield the images [H, W, C] of batches, and show how many there have been."""
+    for done, image in enumerate((image for batch in batches for image in batch), 1):
+        yield image
+        show(done, total)
+
+
+def _write_folder(out: Path, images: Iterator[np.ndarray], names: Iterator[str]) -> None:
+    """Write images uint8 [H, W, C] as single files, each as it comes."""
+    make_folder(out)
+    count, first = 0, None
+    for image, name in zip(images, names, strict=True):
+        file = out / f"{name}.png"
+        save_picture(file, image)
+        count, first = count + 1, first or file
+    print(f"{count} images -> {out}, the first one {first}")
 
 
 @dataclass(frozen=True)
@@ -103,17 +145,22 @@ class Mix:
 
     def run(self) -> None:
         """Mix, and write the table."""
+        out = user_path(self.out)
+        require_picture(out)
+        self.image.check()
         chosen, columns = chosen_images(self.rows, "0-3", self.styles, "rows"), numbers(self.columns, "columns")
         sampler = self.source.sampler()
-        sampler.require_styles("mix")
-        rows = self.image.points(sampler, chosen)
-        top, count = self.image.styles(sampler, columns), rows.ws.shape[1]
+        count = sampler.require_styles("mix").count
+        self.image.require_fit(sampler)
         layers = layers_of(self.layers, count) or list(range(count // 2, count))
+        cells = (len(chosen) + 1) * (len(columns) + 1)
+        require_grid(out, cells, len(columns) + 1, sampler.gan.image_shape, "take fewer --rows or --columns")
+        rows, top = self.image.points(sampler, chosen), self.image.styles(sampler, columns)
         inside = mixing.mix(rows.ws, top, layers)
         mixed = Points(inside.reshape(-1, *top.shape[1:]), rows.at(np.repeat(range(len(rows.ws)), len(top))).noise)
         left, above, images = (self.image.of_points(sampler, each) for each in (rows, Points(top), mixed))
         table = mixing.mixing_table(left, above, images.reshape(len(left), len(top), *images.shape[1:]))
-        write_grid(self.out, table, len(columns) + 1)
+        write_grid(out, table, len(table), len(columns) + 1)
 
 
 @dataclass(frozen=True)
@@ -144,38 +191,68 @@ class Interpolate:
 
     def run(self) -> None:
         """Interpolate, and write the film."""
-        cells = self.rows * self.columns
-        require(self.fps > 0, "fps", self.fps, "be positive")
+        out, cells = user_path(self.out), self.rows * self.columns
+        require_film(out, self.fps)
+        for name in ("frames", "rows", "columns"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "be at least 1")
+        self.image.check()
         chosen = chosen_images(self.seeds, "0-5", self.styles)
-        fits = cells >= 1 and len(chosen) % cells == 0 and len(chosen) // max(cells, 1) >= 2
+        fits = len(chosen) % cells == 0 and len(chosen) // cells >= 2
         given = self.seeds or (f"all {len(chosen)} of {self.styles}" if self.styles else "0-5")
         require(fits, "seeds", given, f"be at least two for each of {cells} cells, as many for each")
+        count = len(chosen) // cells * self.frames
+        require(
+            count <= MOST_FRAMES, "frames", self.frames, f"be fewer: the film would have {count:,} of {MOST_FRAMES:,}"
+        )
         if isinstance(chosen, SavedProjection):
             self.image.require_no_draws()
             require(self.space == "w", "space", self.space, "be w with --styles")
         sampler = self.source.sampler()
-        if isinstance(chosen, SavedProjection) or (sampler.has_styles and self.space == "w"):
-            points = self.image.points(sampler, chosen)
-            films = [self._through(sampler, points.at(slice(cell, None, cells))) for cell in range(cells)]
-        else:
-            films = [self._through_latents(sampler, chosen[cell::cells]) for cell in range(cells)]
-        frames = [enlarged(grid(np.stack(frame), self.columns, gap=0), 256) for frame in zip(*films, strict=True)]
-        save_film(self.out, frames, fps=self.fps)
-        print(f"{len(frames)} frames -> {self.out}")
+        self.image.require_fit(sampler)
+        require_grid(out, cells, self.columns, sampler.gan.image_shape, "take fewer --rows or --columns")
+        through_styles = isinstance(chosen, SavedProjection) or (sampler.has_styles and self.space == "w")
+        batches = (self._through if through_styles else self._through_latents)(sampler, chosen)
+        with bar("filming") as show:
+            images = _counted(batches, count * cells, show)
+            frames = (np.stack(frame) for frame in zip(*[images] * cells, strict=True))
+            save_film(out, (enlarged(grid(frame, self.columns, gap=0), 256) for frame in frames), count, fps=self.fps)
+        print(f"{count} frames -> {out}")
 
-    def _through(self, sampler: Sampler, points: Points) -> np.ndarray:
-        """Return the frames uint8 [frames, H, W, C] of one cell, through styles."""
-        ws = paths.interpolate(points.ws, self.frames, self.way)
-        noise = jax.tree.map(lambda maps: paths.interpolate_noise(maps, self.frames), points.noise)
-        return self.image.of_points(sampler, Points(ws, noise))
+    def _through(self, sampler: Sampler, chosen: list[int] | SavedProjection) -> Iterator[np.ndarray]:
+        """Yield the images uint8 [n, H, W, C] of a path through styles, frame by frame and in each cell by cell."""
+        points, cells = self.image.points(sampler, chosen), self.rows * self.columns
+        each = [points.at(slice(cell, None, cells)) for cell in range(cells)]
+        ways = [paths.segments(cell.ws, self.frames, self.way) for cell in each]
+        maps, tree = jax.tree.flatten(points.noise)
+        noise = [[paths.noise_segments(leaf[cell::cells], self.frames) for leaf in maps] for cell in range(cells)]
+        for number, segment in enumerate(zip(*ways, strict=True)):
+            leaves = [_in_turn([next(part[i]) for part in noise]) for i in range(len(maps))]
+            turn = Points(_in_turn(segment), jax.tree.unflatten(tree, leaves))
+            yield from self.image.stream_points(sampler, turn, number * self.frames * cells)
 
-    def _through_latents(self, sampler: Sampler, seeds: Sequence[int]) -> np.ndarray:
-        """Return the frames uint8 [frames, H, W, C] of one cell, through latents."""
-        latents = paths.interpolate(np.asarray(sampler.latents(seeds, self.image.latents)), self.frames, self.way)
-        labels = sampler.labels(len(seeds), self.image.label)
-        labels = None if labels is None else paths.interpolate(np.asarray(labels), self.frames, "linear")
-        options: dict[str, Any] = {name: getattr(self.image, name) for name in ("psi", "cutoff", "noise")}
-        return to_uint8(np.asarray(sampler.images(latents, labels, **options)))
+    def _through_latents(self, sampler: Sampler, seeds: list[int]) -> Iterator[np.ndarray]:
+        """Yield the images uint8 [n, H, W, C] of a path through latents, as ``_through``."""
+        cells, options = (
+            self.rows * self.columns,
+            {name: getattr(self.image, name) for name in ("psi", "cutoff", "noise")},
+        )
+        latents, labels = (
+            sampler.latents(seeds, self.image.latents),
+            sampler.labels(len(seeds) // cells, self.image.label),
+        )
+        ways = [paths.segments(latents[cell::cells], self.frames, self.way) for cell in range(cells)]
+        classes = None if labels is None else paths.segments(labels, self.frames, "linear")
+        for number, segment in enumerate(zip(*ways, strict=True)):
+            z, c = _in_turn(segment), None if classes is None else next(classes).repeat(cells, axis=0)
+            for places, count in sampler.batches(len(z)):
+                noise_seeds = [number * len(z) + int(place) for place in places]
+                part = None if c is None else c[places]
+                yield to_uint8(sampler.images(z[places], part, seeds=noise_seeds, **options)[:count])
+
+
+def _in_turn(cells: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the rows [N cells, ...] of arrays [N, ...]: the first of each, then the second of each, and so on."""
+    return np.stack(cells, axis=1).reshape(-1, *cells[0].shape[1:])
 
 
 @dataclass(frozen=True)
@@ -196,25 +273,32 @@ class Project:
 
     def run(self) -> None:
         """Project, and write what was found."""
+        out = user_path(self.out)
+        require_folder(out)
         distance = lpips(self.lpips) if self.lpips else projection.pixel_distance
         sampler = self.source.sampler()
         sampler.require_styles("project")
+        sampler.labels(1, self.label)
         targets, names = read_named_images(Path(self.images), sampler.gan.image_shape)
         labels = sampler.labels(len(targets), self.label or 0) if sampler.gan.label_size else None
+        columns = 2 * min(4, len(targets))
+        remedy = "project fewer images at once"
+        require_grid(out / "projection.png", 2 * len(targets), columns, sampler.gan.image_shape, remedy)
 
         def tell(step: int, distance: float) -> None:
             print(f"step {step:5} of {self.search.steps}   distance {distance:.4f}")
 
         images = targets / np.float32(127.5) - 1
         found = projection.project(sampler, images, self.search, labels=labels, distance=distance, log=tell)
-        make_folder(self.out)
+        make_folder(out)
         made = to_uint8(found.images)
-        pairs = np.stack([targets, made], axis=1).reshape(-1, *targets.shape[1:])
-        save_picture(self.out / "projection.png", enlarged(grid(pairs, 2 * min(4, len(targets)))))
-        saved.save_projection(self.out / "projection.npz", sampler, found, names)
+        pairs = (image for pair in zip(targets, made, strict=True) for image in pair)
+        save_picture(out / "projection.png", enlarged(grid_of(pairs, 2 * len(targets), columns)))
+        saved.save_projection(out / "projection.npz", sampler, found, names)
         for stem, image in zip(file_stems(names), made, strict=True):
-            save_picture(self.out / f"{stem}.png", image)
-        print(f"{len(made)} projections -> {self.out}; to use them: --styles {self.out / 'projection.npz'}")
+            save_picture(out / f"{stem}.png", image)
+        print(f"to use them again: --styles {out / 'projection.npz'}")
+        print(f"{len(made)} projections beside their images -> {out / 'projection.png'}")
 
 
 @dataclass(frozen=True)
@@ -243,22 +327,35 @@ class Edit:
 
     def run(self) -> None:
         """Move the styles, and write the grid."""
-        chosen, sampler = chosen_images(self.seeds, "0-3", self.styles), self.source.sampler()
+        out = user_path(self.out)
+        require_picture(out)
         require(self.direction >= 0, "direction", self.direction, "be 0 or more")
+        require(abs(self.reach) <= MOST_REACH, "reach", self.reach, f"be from -{MOST_REACH} to {MOST_REACH}")
         require(self.steps >= 2, "steps", self.steps, "be at least 2")
-        points = self.image.points(sampler, chosen)
-        layers = layers_of(self.layers, points.ws.shape[1])
-        along = self._direction(sampler, layers)
+        self.image.check()
+        chosen = chosen_images(self.seeds, "0-3", self.styles)
+        sampler = self.source.sampler()
+        space = sampler.require_styles("edit")
+        self.image.require_fit(sampler)
+        layers, size = layers_of(self.layers, space.count), len(space.mean(sampler.state, ema=sampler.ema))
+        require(self.direction < size, "direction", self.direction, f"be 0 to {size - 1}")
+        remedy = "take fewer --seeds or --steps"
+        require_grid(out, len(chosen) * self.steps, self.steps, sampler.gan.image_shape, remedy)
+        along, points = self._direction(sampler, layers), self.image.points(sampler, chosen)
         strengths = np.linspace(-self.reach, self.reach, self.steps).tolist()
         moved = np.asarray(directions.edit(points.ws, along, strengths, layers)).reshape(-1, *points.ws.shape[1:])
         noise = points.at(np.repeat(range(len(points.ws)), self.steps)).noise
-        write_grid(self.out, self.image.of_points(sampler, Points(moved, noise)), self.steps)
+        images = (image for batch in self.image.stream_points(sampler, Points(moved, noise)) for image in batch)
+        write_grid(out, images, len(moved), self.steps)
 
     def _direction(self, sampler: Sampler, layers: Sequence[int] | None) -> np.ndarray:
         """Return the direction [w], one standard deviation long where that is known."""
         if self.method == "closed-form":
             known = len(directions.modulation_kernels(sampler))
             inputs = None if layers is None else [layer for layer in layers if layer < known]
+            require(
+                inputs is None or bool(inputs), "layers", self.layers, f"have one of 0 to {known - 1}, the convolutions"
+            )
             return directions.factorise(sampler, self.direction + 1, inputs)[self.direction]
         many = Sampler(sampler.gan, sampler.state, ema=sampler.ema, batch=1000)
         latents = many.latents(range(10_000), self.image.latents)
@@ -283,19 +380,45 @@ class Spectrum:
 
     def run(self) -> None:
         """Measure, and write the picture and the numbers."""
-        require(self.count >= 1, "count", self.count, "be at least 1")
+        out = user_path(self.out)
+        require_picture(out)
+        require_writable(out.with_suffix(".npz"))
+        require(1 <= self.count <= MAX_COUNT, "count", self.count, f"be 1 to {MAX_COUNT:,}")
+        self.image.check()
         sampler = self.source.sampler()
-        parts = [range(first, min(first + 64, self.count)) for first in range(0, self.count, 64)]
-        made = spectrum.power_spectrum(self.image.images(sampler, part) / 127.5 - 1 for part in parts)
-        spectra = {"generated": made}
+        self.image.require_fit(sampler)
+        spectra = {}
         if self.real:
-            pictures = read_images(Path(self.real), sampler.gan.image_shape)
-            spectra["real"] = spectrum.power_spectrum([pictures / 127.5 - 1])
+            spectra["real"] = spectrum.power_spectrum(_real_batches(self.real, sampler.gan.image_shape))
+        with bar("sampling") as show:
+            batches = _shown(self.image.stream(sampler, range(self.count)), self.count, show)
+            spectra = {"generated": spectrum.power_spectrum(batch / 127.5 - 1 for batch in batches), **spectra}
         shades = [np.clip((spectrum.decibels(power) + 60) / 80 * 255, 0, 255) for power in spectra.values()]
-        save_picture(self.out, enlarged(grid(np.stack(shades)[..., None].astype(np.uint8), len(shades))))
+        save_picture(out, enlarged(grid(np.stack(shades)[..., None].astype(np.uint8), len(shades))))
         arrays = {**spectra, **{f"radial_{name}": spectrum.radial(power) for name, power in spectra.items()}}
-        write_arrays(self.out.with_suffix(".npz"), arrays)
-        print(f"power spectrum of {self.count} images -> {self.out}, {self.out.with_suffix('.npz')}")
+        write_arrays(out.with_suffix(".npz"), arrays)
+        print(f"its numbers -> {out.with_suffix('.npz')}")
+        print(f"power spectrum of {self.count} images -> {out}")
+
+
+def _shown(batches: Iterator[np.ndarray], total: int, show: Callable[[int, int], None]) -> Iterator[np.ndarray]:
+    """Yield batches, and show how many images there have been."""
+    done = 0
+    for batch in batches:
+        done += len(batch)
+        yield batch
+        show(done, total)
+
+
+def _real_batches(place: str, image_shape: tuple[int, int, int]) -> Iterator[np.ndarray]:
+    """Yield the images of a file, folder or archive in [-1, 1], float64 [n, H, W, C], at most 64 at once."""
+    path = user_path(place)
+    if kind_of(path) == "file" and not path.name.lower().endswith(ARCHIVES):
+        yield read_images(path, image_shape) / 127.5 - 1
+        return
+    dataset = open_dataset(DataConfig(data=place, memory_budget_mib=256), image_shape)
+    for first in range(0, len(dataset), 64):
+        yield dataset.read(np.arange(first, min(first + 64, len(dataset))))["image"] / 127.5 - 1
 
 
 COMMANDS: Mapping[str, Callable[..., Command]] = {

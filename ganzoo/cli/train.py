@@ -13,7 +13,7 @@ from ganzoo.augment import AugmentConfig
 from ganzoo.cli.listing import json_rows, rows, table
 from ganzoo.cli.parsing import Group, Option, options_of, parse, parse_groups
 from ganzoo.cli.process import join_cluster, prepare
-from ganzoo.cli.progress import reading_bar
+from ganzoo.cli.progress import bar
 from ganzoo.config import replaced
 from ganzoo.errors import UserError
 from ganzoo.models.config import AdamConfig, ImageConfig, ObjectiveConfig
@@ -88,7 +88,7 @@ def train_experiment(experiment: Experiment[Any], args: Sequence[str], program: 
         join_cluster(os.environ)
     out = options.out or Path("runs") / experiment.name
     log = print if jax.process_index() == 0 else lambda line: None
-    with reading_bar() as reading:
+    with bar("reading") as reading:
         run(experiment, out, resume=options.resume, dry_run=options.dry_run, log=log, reading=reading)
     if not options.dry_run:
         log(f"{experiment.name} -> {out}")

@@ -1,5 +1,6 @@
 """Interpolation between points: straight, along the sphere, or by a smooth curve through all of them."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -19,36 +20,40 @@ def interpolate(points: np.ndarray, frames: int, way: Way = "linear", *, closed:
         1985; for latents, White 2016, arXiv:1609.04468); "cubic", a Catmull-Rom curve, smooth at the points, too.
       closed: end where it began, so that a film can be looped.
     """
-    points = np.asarray(points, np.float64)
+    parts = list(segments(points, frames, way, closed=closed))
+    return np.concatenate(parts if closed else [*parts, np.asarray(points, np.float32)[-1:]])
+
+
+def segments(points: np.ndarray, frames: int, way: Way = "linear", *, closed: bool = True) -> Iterator[np.ndarray]:
+    """Yield the points of ``interpolate`` from each point to the next, float32 [frames, ...], one segment at a time."""
+    points = np.asarray(points)
     count = len(points)
     if count < 2 or frames < 1:
         raise UserError(
             f"a path through {count} points in {frames} frames: there must be 2 points and 1 frame, or more"
         )
-    segments = count if closed else count - 1
     t = np.arange(frames).reshape(-1, *[1] * (points.ndim - 1)) / frames
-    parts = [_segment(points, segment, t, way, closed=closed) for segment in range(segments)]
-    if not closed:
-        parts.append(points[-1:])
-    return np.concatenate(parts).astype(np.float32)
+    for segment in range(count if closed else count - 1):
+        yield _segment(points, segment, t, way, closed=closed).astype(np.float32)
 
 
-def interpolate_noise(maps: np.ndarray, frames: int) -> np.ndarray:
-    """Return noise maps [N frames, h, w] that go through maps [N, h, w] on the sphere, so that they stay as strong."""
+def noise_segments(maps: np.ndarray, frames: int) -> Iterator[np.ndarray]:
+    """Yield noise maps [frames, h, w] from each of the maps [N, h, w] to the next, on the sphere: always as strong."""
     flat = maps.reshape(len(maps), -1)
-    return interpolate(flat, frames, "slerp").reshape(-1, *maps.shape[1:])
+    return (part.reshape(-1, *maps.shape[1:]) for part in segments(flat, frames, "slerp"))
 
 
 def _segment(points: np.ndarray, segment: int, t: np.ndarray, way: Way, *, closed: bool) -> np.ndarray:
     """Return the points at ``t`` of the way from point ``segment`` to the next."""
     count = len(points)
-    a, b = points[segment], points[(segment + 1) % count]
+    a, b = (points[place].astype(np.float64) for place in (segment, (segment + 1) % count))
     if way == "linear":
         return a + t * (b - a)
     if way == "slerp":
         return slerp(a, b, t)
     before = points[(segment - 1) % count] if closed or segment > 0 else 2 * a - b
     after = points[(segment + 2) % count] if closed or segment + 2 < count else 2 * b - a
+    before, after = before.astype(np.float64), after.astype(np.float64)
     in_, out = (b - before) / 2, (after - a) / 2
     return (2 * t**3 - 3 * t**2 + 1) * a + (t**3 - 2 * t**2 + t) * in_ + (3 * t**2 - 2 * t**3) * b + (t**3 - t**2) * out
 

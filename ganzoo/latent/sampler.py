@@ -1,6 +1,6 @@
 """A trained generator at work: latents of seeds, their styles and their images, in batches of one size."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Literal
@@ -64,13 +64,18 @@ class Sampler:
         Raises:
           UserError: the model has no such class.
         """
+        return self._labels_at(np.arange(count), chosen)
+
+    def _labels_at(self, places: np.ndarray, chosen: int | None) -> Labels | None:
+        """Return the labels [N, k] of images at some places of a series."""
         size = self.gan.label_size
         if not size:
             require(chosen is None, "class", chosen, f"be left out: this {self.gan.name} has no classes")
             return None
         if chosen is not None:
             require(0 <= chosen < size, "class", chosen, f"be 0 to {size - 1}")
-        return np.eye(size, dtype=np.float32)[np.arange(count) % size if chosen is None else np.full(count, chosen)]
+        classes = places % size if chosen is None else np.full(len(places), chosen)
+        return (classes[:, None] == np.arange(size)).astype(np.float32)
 
     # images
 
@@ -89,7 +94,7 @@ class Sampler:
         Args:
           latents: [N, z].
           labels: [N, k]; None in an unconditional model.
-          psi: truncation, in [-1, 1]; 1 does not truncate.
+          psi: truncation, usually in [-1, 1]; 1 does not truncate.
           cutoff: truncate only the first ``cutoff`` style inputs.
           noise: "const", "none", or "random", which is drawn anew for each image.
           seeds: of random noise, one for each image; its position in the batch when absent.
@@ -104,6 +109,50 @@ class Sampler:
         return self._batched(
             lambda z, c, chosen: generate(z, c, noise=_noise_keys(chosen)), latents, labels, _seeds(seeds, len(latents))
         )
+
+    def stream(
+        self,
+        seeds: Sequence[int],
+        *,
+        label: int | None = None,
+        draws: Draws = "jax",
+        psi: float = 1.0,
+        cutoff: int | None = None,
+        noise: NoiseMode = "const",
+    ) -> Iterator[Images]:
+        """Yield the images of seeds as ``images`` gives them, ``batch`` at a time; memory does not grow with the seeds.
+
+        Example::
+
+            for images in sampler.stream(range(50_000), psi=0.7): ...
+
+        Args:
+          seeds: N of them, as for ``latents``.
+          label: class of all images; None: the classes in turn.
+          draws: as for ``latents``.
+          psi: as for ``images``, as are the next two.
+          cutoff: see ``psi``.
+          noise: see ``psi``.
+
+        Yields:
+          [n, H, W, C] in [-1, 1], n at most ``batch``.
+
+        Raises:
+          UserError: at the first batch, as ``labels`` and ``images``.
+        """
+        for places, count in self.batches(len(seeds)):
+            part = [seeds[place] for place in places]
+            latents, labels = self.latents(part, draws), self._labels_at(places, label)
+            yield self.images(latents, labels, psi=psi, cutoff=cutoff, noise=noise, seeds=part)[:count]
+
+    def batches(self, count: int) -> Iterator[tuple[np.ndarray, int]]:
+        """Yield the places [batch] of each batch in a series of ``count`` images, and how many of them count.
+
+        The last batch is filled up with the last image, so that one compiled program makes all of them.
+        """
+        size = min(self.batch, count)
+        for first in range(0, count, size or 1):
+            yield np.minimum(np.arange(first, first + size), count - 1), min(size, count - first)
 
     def styles(
         self, latents: Latents, labels: Labels | None = None, *, psi: float = 1.0, cutoff: int | None = None
@@ -137,13 +186,10 @@ class Sampler:
 
     def _batched(self, function: Callable[..., Any], *inputs: Any) -> np.ndarray:
         """Return ``function`` of inputs, trees of [N, ...], ``batch`` at a time; the last batch is filled up."""
-        count = len(inputs[0])
-        size = min(self.batch, count)
         parts = []
-        for first in range(0, count, size):
-            indices = np.minimum(np.arange(first, first + size), count - 1)
-            part = function(*jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[indices]), inputs))  # noqa: B023 - at once
-            parts.append(np.asarray(part)[: count - first])
+        for places, count in self.batches(len(inputs[0])):
+            part = function(*jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[places]), inputs))  # noqa: B023 - at once
+            parts.append(np.asarray(part)[:count])
         return np.concatenate(parts)
 
 

@@ -20,6 +20,9 @@ from ganzoo.gan import NoiseInput, StyleSpace, generator_variables
 from ganzoo.ops import random
 from ganzoo.typing import AnyArray, Images, Key, Labels, Latents, PyTree, State, Styles
 
+LARGEST_PSI = 100
+"""Largest size of a truncation psi: what is farther from the average overflows."""
+
 # Mixing and truncation ----------------------------------------------------------------------------------------------
 
 
@@ -48,7 +51,8 @@ def truncate(
     Args:
       ws: styles [N, L, w].
       average: [w].
-      psi: 1 changes nothing, 0 gives the average image, negative numbers its opposite; in [-1, 1].
+      psi: 1 changes nothing, 0 gives the average image, negative numbers its opposite; those beyond -1 and 1, which
+        are farther from the average than in training, are allowed up to ``LARGEST_PSI``.
       cutoff: truncate only the first ``cutoff`` style inputs, 0 to L; all of them when absent.
 
     Raises:
@@ -65,10 +69,12 @@ def truncate(
 
 
 def check_truncation(psi: Any, cutoff: int | None, layers: int) -> None:
-    """Raise ``UserError`` for an untraced ``psi`` outside [-1, 1] or a ``cutoff`` that is no style input."""
+    """Raise ``UserError`` for an untraced ``psi`` beyond ``LARGEST_PSI`` or a ``cutoff`` that is no style input."""
     if not isinstance(psi, jax.core.Tracer):
         number = float(psi)
-        require(math.isfinite(number) and -1 <= number <= 1, "psi", number, "be in [-1, 1]; 1 does not truncate")
+        is_allowed = math.isfinite(number) and abs(number) <= LARGEST_PSI
+        must = f"be from -{LARGEST_PSI} to {LARGEST_PSI}, usually in [-1, 1]; 1 does not truncate"
+        require(is_allowed, "psi", number, must)
     if cutoff is not None:
         require(0 <= cutoff <= layers, "cutoff", cutoff, f"be 0 to {layers}, the number of style inputs")
 
@@ -124,7 +130,7 @@ class StyleGenerator(nn.Module):
         Args:
           latents: [N, z].
           labels: [N, k]; None in an unconditional model.
-          psi: truncation of w towards its mean, in [-1, 1]; 1 does not truncate.
+          psi: truncation of w towards its mean, usually in [-1, 1]; 1 does not truncate.
           cutoff: truncate only the first ``cutoff`` style inputs.
           noise: "const", "none", or keys [N].
         """

@@ -13,7 +13,7 @@ from PIL import Image
 
 import ganzoo
 from ganzoo import interop
-from ganzoo.cli import main
+from ganzoo.cli import main, tools
 from ganzoo.cli.tools import COMMANDS
 from ganzoo.config import to_json
 from ganzoo.data import read_images
@@ -71,6 +71,29 @@ def test_sample_single_files(plain: str, run) -> None:
     assert set(files) == {"many/seed0003.png", "many/seed0005.png"}
     with Image.open(files["many/seed0003.png"]) as picture:
         assert (picture.mode, picture.size) == ("RGB", (16, 16))
+
+
+def test_a_name_with_a_point_is_a_folder_and_psi_may_be_large(model: str, run, capsys) -> None:
+    files = run("sample", model, "--seeds", "0-2", "--psi", "1.2", "--out", "new/samples_psi0.7", "--batch", "2")
+    assert set(files) == {f"new/samples_psi0.7/seed000{i}.png" for i in range(3)}
+    note, last = capsys.readouterr().out.splitlines()
+    assert note.startswith("note: psi = 1.2 is outside [-1, 1]")
+    assert last == "3 images -> new/samples_psi0.7, the first one new/samples_psi0.7/seed0000.png"
+
+
+def test_files_appear_as_they_come(model: str, run, tmp_path: Path, monkeypatch) -> None:
+    """A disk that is full at the third image leaves the two that came before."""
+    write = tools.save_picture
+
+    def save(path: Path, image: np.ndarray) -> None:
+        if path.name == "seed0002.png":
+            raise OSError(28, "No space left on device", str(path))
+        write(path, image)
+
+    monkeypatch.setattr(tools, "save_picture", save)
+    monkeypatch.chdir(tmp_path)
+    assert main(["sample", model, "--seeds", "0-7", "--out", "many", "--batch", "2"]) == 2
+    assert sorted(path.name for path in (tmp_path / "many").iterdir()) == ["seed0000.png", "seed0001.png"]
 
 
 def test_mix(model: str, run) -> None:
@@ -254,7 +277,21 @@ def test_export(model: str, run, capsys: pytest.CaptureFixture) -> None:
 
 REFUSED = {
     "sample {model} --seeds a": "seeds = 'a'",
-    "sample {model} --psi 2": "psi = 2.0",
+    "sample {model} --psi 200": "psi = 200.0: must be from -100 to 100",
+    "sample {model} --psi nan": "psi = nan",
+    "sample {model} --cutoff -1": "cutoff = -1: must be 0 or more",
+    "sample {model} --cutoff 9": "cutoff = 9: must be 0 to 4",
+    "sample {model} --class -1": "class = -1: must be 0 or more",
+    "sample {model} --columns 0": "columns = 0: must be at least 1",
+    "sample {model} --columns -2": "columns = -2: must be at least 1",
+    "sample {model} --out nodir/x.png": "nodir/x.png cannot be written: there is no folder nodir",
+    "sample {model} --out x.zip": "x.zip: must end in .png or .webp for one grid, or have no ending for a folder",
+    "sample {model} --out {model}/sub": "is no folder, so",
+    "sample {model} --out {long}": "cannot be",
+    "sample {model} --out {long}.png": "File name too long",
+    "sample {model} --out ~nobody-of-that-name/x": "the home folder is not known",
+    "sample {model} --seeds 0-999999 --columns 7": "70 x 1,428,580 pixels, more than 100 million; give --out a folder",
+    "sample {model} --seeds 0-16999 --columns 1 --out x.webp": "WebP ends at 16,383; write a .png, or",
     "sample {model} --class 3": "class = 3",
     "sample {model} --out x.jpg": "must end in .png or .webp",
     "sample {model} --sedes 1": "did you mean '--seeds'",
@@ -262,12 +299,34 @@ REFUSED = {
     "sample {plain} --psi 0.5": "no styles",
     "mix {plain}": "no styles",
     "mix {model} --layers 9": "layers = '9'",
+    "mix {model} --rows 0-9999 --columns 0-9999": "take fewer --rows or --columns",
+    "mix {model} --out mix.jpg": "must end in .png or .webp",
+    "interpolate {model} --fps 0.001 --out x.gif": "fps = 0.001: must be from 0.1 to 240",
+    "interpolate {model} --fps nan": "fps = nan: must be from 0.1",
+    "interpolate {model} --frames 0": "frames = 0: must be at least 1",
+    "interpolate {model} --frames 1000000": "frames = 1000000: must be fewer",
+    "interpolate {model} --rows 0": "rows = 0: must be at least 1",
+    "interpolate {model} --columns -1": "columns = -1: must be at least 1",
+    "interpolate {model} --out nodir/x.webp": "there is no folder nodir",
     "interpolate {model} --seeds 1": "at least two",
     "interpolate {model} --seeds 0-1 --out film.avi": "must end in .webp, .gif or .mp4",
     "project {model} --images nowhere": "nowhere",
     "project {model} --images nowhere --lpips vgg.pth": "no LPIPS weights at vgg.pth; LPIPS takes vgg16",
     "project {plain} --images nowhere": "no styles",
-    "edit {model} --method closed-form --direction 8": "count = 9",
+    "project {model} --images nowhere --class 3": "class = 3",
+    "project {model} --images nowhere --out {model}": "be a folder",
+    "edit {model} --reach nan": "reach = nan: must be from -1000 to 1000",
+    "edit {model} --reach inf": "reach = inf",
+    "edit {model} --direction 99": "direction = 99: must be 0 to 7",
+    "edit {model} --direction -1": "direction = -1: must be 0 or more",
+    "edit {model} --layers 9": "layers = '9'",
+    "edit {model} --steps 1": "steps = 1",
+    "edit {model} --steps 10000000": "take fewer --seeds or --steps",
+    "edit {plain}": "no styles",
+    "edit {model} --method closed-form --direction 8": "direction = 8",
+    "spectrum {model} --count 0": "count = 0: must be 1 to 1,000,000",
+    "spectrum {model} --out x.gif": "must end in .png or .webp",
+    "spectrum {model} --out nodir/x.png": "there is no folder nodir",
     "export {plain} --psi 0.5": "no styles to truncate",
     "convert {model} x.npz": "end in .safetensors",
     "convert {plain} x.npz --names original": "no table of original names",
@@ -277,7 +336,7 @@ REFUSED = {
 @pytest.mark.parametrize("typed", REFUSED)
 def test_refused_in_one_line(typed: str, model, plain, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(typed.format(model=model, plain=plain).split()) == 2
+    assert main(typed.format(model=model, plain=plain, long="n" * 300).split()) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert REFUSED[typed] in lines[0]
