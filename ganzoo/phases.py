@@ -244,9 +244,7 @@ def _is_finite(params: Params) -> Bool[Array, ""]:
 def _require_auto_axes(*arrays: AnyArray) -> None:
     """Raise ``UserError`` where an array lies on a mesh whose axes are of type Explicit."""
     for array in arrays:
-        sharding = getattr(jax.typeof(array), "sharding", None)
-        explicit = getattr(getattr(sharding, "mesh", None), "explicit_axes", ())
-        if explicit:
+        if explicit := collective.explicit_axes(array):
             raise UserError(
                 f"arrays on a mesh with the Explicit axes {', '.join(explicit)}: make it by jax.make_mesh(...,"
                 " axis_types=(jax.sharding.AxisType.Auto,)), or compile by ganzoo.training.parallel.jit_step"

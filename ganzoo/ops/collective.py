@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-from ganzoo.typing import PyTree
+from ganzoo.typing import AnyArray, PyTree
 
 AXIS = "data"
 """Name of the device axis over which batches are split."""
@@ -22,6 +22,11 @@ def axis_is_bound() -> bool:
     except NameError:
         return False
     return True
+
+
+def explicit_axes(array: AnyArray) -> tuple[str, ...]:
+    """Return the axes of type Explicit of the mesh that an array [...] lies on."""
+    return getattr(getattr(getattr(jax.typeof(array), "sharding", None), "mesh", None), "explicit_axes", ())
 
 
 def mean(tree: PyTree) -> PyTree:

@@ -19,7 +19,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ganzoo.errors import UserError
-from ganzoo.ops.collective import AXIS
+from ganzoo.ops.collective import AXIS, explicit_axes
 from ganzoo.phases import scanned
 from ganzoo.typing import Batch, Key, Metrics, PyTree, State, Step
 
@@ -87,6 +87,7 @@ def jit_step(
     split = jax.tree.map(lambda spec: NamedSharding(mesh, spec), batch, is_leaf=_is_spec)
 
     def over_mesh(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
+        state, batch, key = _on_auto_axes((state, batch, key), (whole, split, whole))
         with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):  # for ``ops.collective.global_indices``
             return step(state, batch, key)
 
@@ -97,6 +98,12 @@ def jit_step(
         donate_argnums=0,
         compiler_options=compiler_options(mesh) if options is None else dict(options),
     )
+
+
+def _on_auto_axes(tree: PyTree, shardings: PyTree) -> PyTree:
+    """Return arrays with the given shardings where some of them lie on a mesh with Explicit axes, else as they are."""
+    is_explicit = any(explicit_axes(leaf) for leaf in jax.tree.leaves(tree))
+    return jax.device_put(tree, shardings) if is_explicit else tree
 
 
 def compiler_options(mesh: Mesh) -> dict[str, Any]:
@@ -116,13 +123,17 @@ def scan_step(step: Step, mesh: Mesh | None = None, *, options: Mapping[str, Any
 
 def pmap_step(step: Step, mesh: Mesh | None = None, *, batch: PyTree = SPLIT) -> Step:
     """Compile the step by ``pmap``: each device works on its part of the batch; the step's reductions combine them."""
-    devices = list(auto_mesh(mesh).devices.flat)
+    mesh = auto_mesh(mesh)
+    devices = list(mesh.devices.flat)
     axes = jax.tree.map(_split_axis, batch, is_leaf=_is_spec)
+    shardings = jax.tree.map(lambda spec: NamedSharding(mesh, spec), (WHOLE, batch, WHOLE), is_leaf=_is_spec)
     mapped = jax.pmap(
         step, axis_name=AXIS, in_axes=(None, axes, None), out_axes=None, devices=devices, donate_argnums=0
     )
 
     def split(state: State, whole: Batch, key: Key) -> tuple[State, Metrics]:
+        state, whole, key = _on_auto_axes((state, whole, key), shardings)
+
         def parts(spec: PartitionSpec, tree: PyTree) -> PyTree:
             axis = _split_axis(spec)
             if axis is None:
