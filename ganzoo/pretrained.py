@@ -161,6 +161,10 @@ def naming(source: str | Path) -> Generator[None]:
 
 def _converted(path: Path, contents: Contents) -> Converted:
     with naming(path):
+        for network in contents.networks.values():
+            for name, array in network.arrays.items():
+                if array.dtype.kind in "cOSUM":  # of which a conversion would take a part
+                    raise UserError(f"{named(name)} holds {array.dtype}, which is no type of weights")
         return interop.from_exchange(contents) if interop.is_exchange(contents) else interop.convert(contents)
 
 
@@ -231,7 +235,9 @@ def read_start(source: str, log: Callable[[str], None] = print) -> Start:
     path = locate(source)
     if is_file(path):
         contents = interop.read(path)
-        found, origin = _checked(path, _named_arrays(contents) or _converted(path, contents)), source
+        with naming(path):
+            own = _named_arrays(contents)
+        found, origin = _checked(path, own or _converted(path, contents)), source
     else:
         from ganzoo.training.selection import select  # Orbax takes long to import
 
@@ -250,6 +256,8 @@ def _named_arrays(contents: Contents) -> Converted | None:
     """Return a file without a config whose arrays have their names in a train state; None for another file."""
     arrays = {f"{network}.{name}": a for network, part in contents.networks.items() for name, a in part.arrays.items()}
     has_names = any(name.startswith(WEIGHTS) for name in arrays)
+    if texts := [named(name) for name in contents.metadata if name.startswith(WEIGHTS)]:
+        raise UserError(f"{texts[0]} holds text, which is no type of weights")
     return Converted("", {}, arrays) if has_names and not interop.is_exchange(contents) else None
 
 

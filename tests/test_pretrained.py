@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -266,6 +268,48 @@ def test_notes_about_a_file_are_told(tmp_path: Path) -> None:
         told: list[str] = []
         read(tmp_path / "theirs.npz", log=told.append)
         assert any("the discriminator is left out" in line for line in told)
+
+
+KINDS = {"text": "U8", "complex": np.complex64, "bool": bool}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_arrays_that_are_no_numbers_are_no_weights(kind: str, suffix: str, tmp_path: Path) -> None:
+    if suffix == ".safetensors" and kind == "text":
+        return  # which the format does not have
+    gan = ganzoo.create("stylegan2", "tiny")
+    arrays = interop.originals(interop.Converted("stylegan2", dataclasses.asdict(gan.config), by_name_of_ema(gan)))
+    for theirs in (arrays, by_name_of_ema(gan)):
+        wrong = {name: array.astype(KINDS[kind]) if array.ndim > 1 else array for name, array in theirs.items()}
+        interop.write_arrays(tmp_path / f"x{suffix}", wrong)
+        for read in (ganzoo.load, lambda path: pretrained.read_start(str(path))):
+            with pytest.raises(UserError) as caught:
+                read(tmp_path / f"x{suffix}")
+            assert len(str(caught.value).splitlines()) == 1
+
+
+def test_weights_that_are_not_finite_are_noted(tmp_path: Path) -> None:
+    gan = ganzoo.create("dcgan", "tiny")
+    state = trained(gan)
+    broken = jax.tree.map(lambda leaf: leaf * jnp.nan, state.ema["params"])
+    ganzoo.save(gan, dataclasses.replace(state, ema={**state.ema, "params": broken}), tmp_path / "m.safetensors")
+    for read in (ganzoo.load, lambda path, log: pretrained.read_start(str(path), log)):
+        told: list[str] = []
+        read(tmp_path / "m.safetensors", log=told.append)
+        (line,) = [line for line in told if "NaN" in line]
+        assert line.startswith("note: ema.params.")
+        assert "more holds NaN or infinity" in line
+
+
+def test_the_config_of_a_run_is_no_link_and_no_pipe(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "b")
+    config = tmp_path / "b" / "config.json"
+    for make in (lambda: config.symlink_to(run / "config.json"), lambda: os.mkfifo(config), config.mkdir):
+        config.rename(tmp_path / f"aside{len(list(tmp_path.iterdir()))}")
+        make()
+        with pytest.raises(UserError, match=r"config\.json cannot be read"):
+            ganzoo.load(tmp_path / "b")
 
 
 def by_name_of_ema(gan: ganzoo.GAN) -> dict[str, np.ndarray]:
