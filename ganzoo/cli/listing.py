@@ -1,11 +1,16 @@
 """The table of ``ganzoo list``: what can be trained, how large it is, and what it needs."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jax
 
+from ganzoo.config import to_json
 from ganzoo.gan import Model, Preset, parameter_count
 from ganzoo.models import find_model, installed_models
 from ganzoo.runs.config import TrainingConfig
@@ -13,6 +18,7 @@ from ganzoo.runs.config import TrainingConfig
 TITLES = ("NAME", "IMAGE", "G", "D", "DATA", "IMAGES", "NEEDS")
 NUMBERS = ("G", "D", "IMAGES")
 """Columns that are aligned on the right."""
+SIZES = "sizes.json"
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ def rows(model: str | None = None, *, sizes: bool = True) -> list[Row]:
 
     Args:
       model: as ``find_model`` takes it; all models when absent.
-      sizes: count parameters, which traces every network.
+      sizes: count parameters, which traces the networks of presets that this package does not know.
 
     Raises:
       UserError: there is no such model.
@@ -100,7 +106,28 @@ def _row(name: str, model: Model, preset: str, *, sizes: bool) -> Row:
 
 
 def _sizes(model: Model, preset: Preset) -> tuple[tuple[int, int, int], int, int]:
-    """Return the shape of the images and the numbers of parameters of G and D; nothing is computed."""
+    """Return the shape of the images and the numbers of parameters of G and D; of a known config, as counted before."""
+    known = _known_sizes().get(digest(model, preset))
+    return (tuple(known[0]), *known[1:]) if known else count(model, preset)
+
+
+def count(model: Model, preset: Preset) -> tuple[tuple[int, int, int], int, int]:
+    """Return the shape of the images and the numbers of parameters of G and D, by tracing the networks."""
     gan = model.build(preset.config)
     state = jax.eval_shape(gan.init, jax.random.key(0))
     return gan.image_shape, parameter_count(state.generator.params), parameter_count(state.discriminator.params)
+
+
+def digest(model: Model, preset: Preset) -> str:
+    """Return 16 hexadecimal digits that the model and all fields of the preset's config decide on."""
+    module = getattr(model.build, "__module__", "")
+    return hashlib.sha256(json.dumps([module, model.name, to_json(preset.config)]).encode()).hexdigest()[:16]
+
+
+@cache
+def _known_sizes() -> dict[str, Any]:
+    """Return what ``count`` gives for the presets of this package, by ``digest``.
+
+    Tracing all networks takes 10 seconds. ``tests/cli/make_sizes.py`` writes the file, and a test counts again.
+    """
+    return json.loads((Path(__file__).parent / SIZES).read_text())

@@ -97,6 +97,10 @@ def noticing_stop(*, is_last: bool = False) -> Generator[Callable[[], bool]]:
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal was_stopped
         was_stopped = True
+        if is_last and _is_importing(frame):
+            with contextlib.suppress(OSError):
+                os.write(2, b"ganzoo: stopped\n")
+            os._exit(INTERRUPTED)
         signal.default_int_handler(number, frame)
 
     def tell(unraisable: Any) -> None:
@@ -111,6 +115,13 @@ def noticing_stop(*, is_last: bool = False) -> Generator[Callable[[], bool]]:
         sys.unraisablehook = before
         ends = is_last or was_stopped
         signal.signal(signal.SIGINT, signal.SIG_DFL if ends else signal.default_int_handler)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Return whether a module is being imported, whose own code may print a ``KeyboardInterrupt`` and go on."""
+    while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    return frame is not None
 
 
 def _forget_output() -> None:

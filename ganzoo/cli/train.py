@@ -15,6 +15,7 @@ from ganzoo.cli.parsing import Group, Option, options_of, parse, parse_groups
 from ganzoo.cli.process import join_cluster, prepare
 from ganzoo.cli.progress import bar
 from ganzoo.config import replaced
+from ganzoo.disk import user_path
 from ganzoo.errors import UserError
 from ganzoo.models.config import AdamConfig, ImageConfig, ObjectiveConfig
 from ganzoo.runs.config import Experiment, find_experiment
@@ -42,6 +43,8 @@ class RunOptions:
     """Run folder, which must be new or empty; None: runs/NAME."""
     resume: bool = False
     """Continue the run in the folder from its newest checkpoint, as if it had never stopped."""
+    allow_new_data: bool = False
+    """Resume also where the data set has other images than before, such as more of them, and go on with those."""
     dry_run: bool = False
     """Check the config, the data and the folder, say what would be done, and write nothing."""
     distributed: bool = False
@@ -86,12 +89,20 @@ def train_experiment(experiment: Experiment[Any], args: Sequence[str], program: 
     prepare()
     if options.distributed:
         join_cluster(os.environ)
-    out = options.out or Path("runs") / experiment.name
+    out = user_path(options.out or Path("runs") / experiment.name)
     log = print if jax.process_index() == 0 else lambda line: None
     with bar("reading") as reading:
-        run(experiment, out, resume=options.resume, dry_run=options.dry_run, log=log, reading=reading)
+        run(
+            experiment,
+            out,
+            resume=options.resume,
+            allow_new_data=options.allow_new_data,
+            dry_run=options.dry_run,
+            log=log,
+            reading=reading,
+        )
     if not options.dry_run:
-        log(f"{experiment.name} -> {out}")
+        log(f"{experiment.name} -> {out}; its images: {out / 'samples.png'}")
 
 
 def list_models(args: Sequence[str]) -> None:

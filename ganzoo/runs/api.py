@@ -21,6 +21,7 @@ def train(
     out: str | Path | None = None,
     *,
     resume: bool = False,
+    allow_new_data: bool = False,
     hooks: Sequence[Hook] = (),
     log: Callable[[str], None] = print,
     **fields: Any,
@@ -37,6 +38,7 @@ def train(
       data: the data set, as ``--data`` takes it; that of the preset when absent.
       out: the run folder; ``runs/<name>`` when absent.
       resume: continue the run in the folder from its newest checkpoint.
+      allow_new_data: resume also where the data set has other images than before, such as more of them.
       hooks: called while the run goes on, after its own hooks.
       log: receives lines that say what is about to happen.
       fields: fields of the model's config, of ``TrainingConfig``, ``DataConfig`` or ``MetricsConfig`` that differ from
@@ -54,7 +56,8 @@ def train(
         fields["data"] = str(data)
     experiment = with_fields(experiment, fields)
     folder = Path(out) if out is not None else Path("runs") / experiment.name
-    return run(experiment, folder, resume=resume, hooks=hooks, log=log), folder
+    state = run(experiment, folder, resume=resume, allow_new_data=allow_new_data, hooks=hooks, log=log)
+    return state, folder
 
 
 def with_fields(experiment: Experiment[Any], fields: Mapping[str, Any]) -> Experiment[Any]:

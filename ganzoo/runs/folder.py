@@ -153,17 +153,47 @@ def check_folder(out: Path, record: Mapping[str, Any], recorded: Mapping[str, An
         found = differences(recorded, record["experiment"])
         changed = [str(each) for each in found if not _is_free(each.field)]
         if changed:
-            raise UserError(f"{out} was made with another config: {'; '.join(changed)}. Resume with the old values")
+            raise UserError(
+                f"{printable(out, 120)} was made with another config: {printable('; '.join(changed), 150)}."
+                " Resume with the old values, or start a new run with these weights by --init-from; free are --images,"
+                " --devices, the place of the data, and what is logged, kept and measured"
+            )
 
 
 def _is_free(field: str) -> bool:
     return any(field == free or field.startswith(f"{free}.") for free in FREE_ON_RESUME)
 
 
-def check_fingerprint(out: Path, record: Mapping[str, Any], old: Mapping[str, Any] | None) -> None:
-    """Raise ``UserError`` where a run would be resumed, from its ``old`` record, on other images."""
-    if old is not None and old.get("fingerprint") != record["fingerprint"]:
-        raise UserError(f"{out} was trained on other images than those now at {record['experiment']['data']['data']}")
+def data_changes(
+    out: Path, record: Mapping[str, Any], old: Mapping[str, Any] | None, *, allow_new: bool
+) -> list[dict[str, Any]]:
+    """Return the changes of the data of a run so far, for its record.
+
+    The order of the images is a function of the seed, the size of the data set and the images seen. With another size,
+    it is from there on that of a run which has had the new data from its start.
+
+    Args:
+      out: the run folder.
+      record: of the run, with its "experiment" and "fingerprint".
+      old: the record of the run that is resumed; None for a new run.
+      allow_new: whether other images than those of the old record are asked for.
+
+    Raises:
+      UserError: the images are others, and that is not asked for.
+    """
+    if old is None:
+        return []
+    changes, place = list(old.get("data_changes", [])), record["experiment"]["data"]["data"]
+    if old.get("fingerprint") == record["fingerprint"]:
+        return changes
+    if not allow_new:
+        raise UserError(
+            f"{out} was trained on other images than those now at {place}; give the old ones by --data, or go on with"
+            " these by --allow-new-data"
+        )
+    seen = max((int(file.name) for file in (out / "checkpoints").glob("*") if file.name.isdecimal()), default=0)
+    before = {"fingerprint": old.get("fingerprint"), "data": old["experiment"].get("data", {}).get("data")}
+    return [*changes, {"images": seen, "before": before, "fingerprint": record["fingerprint"], "data": place}]
 
 
 def begin_folder(out: Path, record: Mapping[str, Any]) -> None:

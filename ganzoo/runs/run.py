@@ -39,7 +39,7 @@ from ganzoo.gan import GAN, parameter_count
 from ganzoo.pretrained import read_record, read_start
 from ganzoo.runs.config import Experiment, TrainingConfig, resolve
 from ganzoo.runs.evaluate import Evaluator, evaluating
-from ganzoo.runs.folder import RunLog, begin_folder, check_fingerprint, check_folder, circumstances, writing
+from ganzoo.runs.folder import RunLog, begin_folder, check_folder, circumstances, data_changes, writing
 from ganzoo.runs.transfer import matches, other_settings, table, transfer, unused
 from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints, require_space, size_of
@@ -104,6 +104,7 @@ def run(
     out: Path,
     *,
     resume: bool = False,
+    allow_new_data: bool = False,
     dry_run: bool = False,
     hooks: Sequence[Hook] = (),
     log: LogLine = print,
@@ -117,6 +118,8 @@ def run(
       experiment: what to run.
       out: the run folder; must be new or empty unless ``resume``.
       resume: continue the run in ``out``, bit for bit as if it had not stopped.
+      allow_new_data: resume also where the data set has other images than before, such as more of them, which is
+        recorded in config.json under "data_changes".
       dry_run: do all checks, say what the run would do and cost, and write nothing; the state is then one of shapes.
       hooks: called besides those of the run, after them.
       log: receives lines that say what is about to happen.
@@ -127,7 +130,7 @@ def run(
       KeyboardInterrupt: stopped by a signal, after a checkpoint was saved.
     """
     log = RunLog(log)
-    prepared = prepare(experiment, out, resume=resume, log=log, reading=reading)
+    prepared = prepare(experiment, out, resume=resume, allow_new_data=allow_new_data, log=log, reading=reading)
     if dry_run:
         steps = prepared.steps_per_dispatch
         for segment in prepared.segments:
@@ -161,6 +164,7 @@ def prepare(
     out: Path,
     *,
     resume: bool = False,
+    allow_new_data: bool = False,
     log: LogLine = print,
     reading: Callable[[int, int], None] | None = None,
 ) -> Run:
@@ -171,6 +175,7 @@ def prepare(
     """
     with parallel.together():  # nobody writes before all have checked
         require(bool(experiment.data.data), "data", "", "be given: --data with a folder, a .zip file or tfds:NAME")
+        require(resume or not allow_new_data, "allow_new_data", True, "be left out of a run that is not resumed")
         mesh = parallel.data_mesh(experiment.training.devices)
         old = read_record(out) if resume and (out / "config.json").exists() else None
         recorded = old["experiment"] if old else None
@@ -192,12 +197,15 @@ def prepare(
         evaluator = Evaluator(gan, dataset, settings.metrics, mesh, log) if measures else None
         record |= circumstances(old)
         record |= {"fingerprint": dataset.fingerprint} | ({"start": started} if started else {})
-        check_fingerprint(out, record, old)
+        changes = data_changes(out, record, old, allow_new=allow_new_data)
+        record |= {"data_changes": changes} if changes else {}
         require_space(out, size_of(shapes))
     parallel.require_same(json.dumps([record["fingerprint"], to_json(gan.config), to_json(settings)]), "config or data")
     feed = Feed(dataset, seed=settings.seed, mesh=mesh)
     prepared = Run(experiment, gan, shapes, mesh, segments, dataset, feed, evaluator, weights, record, log)
     choices = [f"auto: {each.field.split('.')[-1]} = {each.new!r}" for each in chosen]
+    if old and changes != old.get("data_changes", []):
+        notes.append(f"note: from image {changes[-1]['images']} on, the run has other data than before")
     told = [*notes, *choices, describe(prepared), *costs(prepared), *dataset.describe(gan.label_size).splitlines()]
     for line in [*told, *(started if weights else [])]:
         log(printable(line, 500))

@@ -22,6 +22,8 @@ DIVERGED = "/diverged"
 P_LIMIT = 0.8
 MOST_BYTES = 2**30
 """Largest size of a file of rows."""
+WIDE = 110
+"""Columns of a terminal on which the progress bar has all its parts."""
 PATIENCE = 500_000
 """Images over the limit until the warning, or a tenth of the run, if that is less."""
 
@@ -333,15 +335,19 @@ class Progress(Hook):
         self._total, self._log, self._keep = total, log, keep
         self._first, self._start = 0, time.perf_counter()
         console = Console(highlight=False)
-        self._has_bar = console.is_terminal and log is print
-        self._bar = Bar(
+        self._has_bar = console.is_terminal and not console.is_dumb_terminal and log is print
+        self._is_narrow = console.width < WIDE
+        first = (
             TextColumn("{task.fields[speed]}"),
             TimeRemainingColumn(elapsed_when_finished=False),
             TextColumn("left"),
+        )
+        more = () if self._is_narrow else (TimeElapsedColumn(), TextColumn("{task.fields[losses]}"))
+        self._bar = Bar(
+            *first,
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[losses]}"),
+            *more,
             console=console,
             disable=not self._has_bar,
             speed_estimate_period=60,
@@ -361,7 +367,8 @@ class Progress(Hook):
         losses = {name: value for name, value in context.metrics.items() if name.endswith("/loss")}
         text = " ".join(f"{name.split('/')[0][0].upper()} {value:.2f}" for name, value in sorted(losses.items()))
         speed = speed_of(context.images_per_s)
-        self._bar.update(self._task, completed=context.images, speed=speed, losses=text)
+        shown = speed.split(",")[0] if self._is_narrow else speed
+        self._bar.update(self._task, completed=context.images, speed=shown, losses=text)
         times = self._times(context.images)
         row = f"{context.images:>{len(str(self._total))}}/{self._total}  {speed}  {times}  {text}".rstrip()
         for to in ([] if self._has_bar else [self._log]) + ([self._keep] if self._keep else []):

@@ -6,9 +6,10 @@ import typing
 from pathlib import Path
 
 import pytest
+from cli.make_sizes import sizes
 
 import ganzoo
-from ganzoo.cli import main
+from ganzoo.cli import listing, main
 from ganzoo.cli.evaluate import Evaluate
 from ganzoo.cli.parsing import field_docs
 from ganzoo.cli.tools import COMMANDS
@@ -147,6 +148,17 @@ def test_list_of_one_model(capsys: pytest.CaptureFixture) -> None:
     assert by_name["dcgan-torch*"] == ["dcgan-torch*", "64x64x3", "3.58M", "2.77M", "-", "5M", "--data", "PATH"]
     assert by_name["dcgan-tiny"] == ["dcgan-tiny", "16x16x3", "1.75k", "848", "digits", "2k"]
     assert max(map(len, lines)) <= 100
+
+
+def test_the_sizes_of_the_list_are_those_of_the_networks() -> None:
+    """Remedy of a failure: python tests/cli/make_sizes.py."""
+    assert json.loads((Path(listing.__file__).parent / listing.SIZES).read_text()) == sizes()
+
+
+def test_another_config_is_counted_anew() -> None:
+    model = ganzoo.MODELS["dcgan"]
+    preset = dataclasses.replace(model.presets["tiny"], config=ganzoo.DCGANConfig(image_size=16, generator_features=4))
+    assert listing.digest(model, preset) != listing.digest(model, model.presets["tiny"])
 
 
 def test_list_as_json(own: str, capsys: pytest.CaptureFixture) -> None:

@@ -1,6 +1,7 @@
 """What a run puts together: labels of the sample grids, experiments by name, what may change on resume."""
 
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import ganzoo
 from ganzoo.config import to_json
 from ganzoo.data import DataConfig, open_dataset
 from ganzoo.errors import UserError
+from ganzoo.grids import save_png
 from ganzoo.metrics import MetricsConfig
 from ganzoo.models import dcgan
 from ganzoo.runs.api import with_fields
@@ -302,3 +304,40 @@ def test_sampling_compiles_with_labels() -> None:
     state = jax.eval_shape(model.init, jax.random.key(0))
     images = jax.eval_shape(lambda state: model.sample(state, jax.random.key(0), len(labels), labels=labels), state)
     assert images.shape == (3 * columns, *model.image_shape)
+
+
+# Other data ---------------------------------------------------------------------------------------------------------
+
+
+def pictures(folder: Path, count: int) -> Path:
+    """A folder of so many images, of which those that come first are the same for any number."""
+    folder.mkdir(exist_ok=True)
+    for i in range(count):
+        draws = np.random.default_rng(i).integers(0, 256, (16, 16, 3), np.uint8)
+        save_png(folder / f"{i:03d}.png", draws)
+    return folder
+
+
+def test_more_images_are_allowed_on_request_and_recorded(tmp_path) -> None:
+    """From there on, the run goes on exactly as one that is not stopped again."""
+    fields = {"devices": 1, "batch_size": 16, "log": quiet}
+    data, out = pictures(tmp_path / "set", 40), tmp_path / "run"
+    ganzoo.train("dcgan-tiny", data, out, images=64, **fields)
+    before = json.loads((out / "config.json").read_text())
+    pictures(data, 50)
+    with pytest.raises(UserError, match=r"other images .*--data, or go on with these by --allow-new-data"):
+        ganzoo.train("dcgan-tiny", data, out, images=128, resume=True, **fields)
+    assert json.loads((out / "config.json").read_text()) == before
+    twin = shutil.copytree(out, tmp_path / "twin")
+    whole, _ = ganzoo.train("dcgan-tiny", data, out, images=128, resume=True, allow_new_data=True, **fields)
+    for images, allow in ((96, True), (128, False)):
+        state, _ = ganzoo.train("dcgan-tiny", data, twin, images=images, resume=True, allow_new_data=allow, **fields)
+    assert all(map(np.array_equal, jax.tree.leaves(state.ema), jax.tree.leaves(whole.ema)))
+    for folder in (out, twin):
+        record = json.loads((folder / "config.json").read_text())
+        (change,) = record["data_changes"]
+        assert change["before"] == {"fingerprint": before["fingerprint"], "data": str(data)}
+        assert (change["images"], change["fingerprint"]) == (64, record["fingerprint"])
+    with pytest.raises(UserError, match="allow_new_data = True: must be left out"):
+        ganzoo.train("dcgan-tiny", data, tmp_path / "new", images=64, allow_new_data=True, **fields)
+    assert not (tmp_path / "new").exists()
