@@ -81,11 +81,17 @@ class Checkpoints:
             keep = [best]
         self._folder, self._keep_best = folder, keep_best
         silence()
-        self._orbax = ocp.training.Checkpointer(
-            str(folder.absolute()),
-            preservation_policy=policies.AnyPreservationPolicy(keep),  # ty: ignore[invalid-argument-type]
-            cleanup_tmp_directories=not read_only,
-        )
+        try:
+            self._orbax = ocp.training.Checkpointer(
+                str(folder.absolute()),
+                preservation_policy=policies.AnyPreservationPolicy(keep),  # ty: ignore[invalid-argument-type]
+                cleanup_tmp_directories=not read_only,
+            )
+            self._orbax.checkpoints  # noqa: B018 - reads all metadata
+        except OSError:
+            raise
+        except Exception as error:
+            raise UserError(f"{folder} holds a damaged checkpoint ({_first_cause(error)}); remove it") from error
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -109,7 +115,11 @@ class Checkpoints:
     @property
     def values(self) -> dict[int, float]:
         """The values that checkpoints were saved with, by images."""
-        return {found.step: _value(found.metrics) for found in self._orbax.checkpoints if found.metrics}
+        return {
+            found.step: _value(found.metrics)
+            for found in self._orbax.checkpoints
+            if found.metrics and VALUE in found.metrics
+        }
 
     @property
     def best(self) -> int | None:
