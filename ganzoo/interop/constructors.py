@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo.errors import UserError
-from ganzoo.interop.machine import Built, Constructor, Foreign, Keyed, Meter, checked_key, foreign, named, refusal
+from ganzoo.interop.machine import Built, Constructor, Foreign, Keyed, Meter, checked_key, foreign, named, put, refusal
 
 NUMPY_TYPE = re.compile(r"(?:[fiu][1248]|b1)$")
 MAX_DIMENSIONS = 32
@@ -210,6 +210,11 @@ def as_array(thing: Any) -> np.ndarray | None:
     return thing.array() if isinstance(thing, ARRAYS) else None
 
 
+def is_real(array: np.ndarray) -> bool:
+    """Return whether an array [...] holds real numbers, as weights are: no texts, complex numbers or truth values."""
+    return array.dtype.kind in "fiu" or array.dtype == _dtype("bfloat16")
+
+
 def sizes(shape: Any) -> int:
     """Return the number of elements of a shape; raise ``UserError`` if ``shape`` is no shape."""
     if type(shape) is not tuple or len(shape) > MAX_DIMENSIONS or any(not whole(size) for size in shape):
@@ -245,7 +250,7 @@ def constructors(meter: Meter, load_storage: Callable[[Any], Storage] | None = N
         "pytorch_lightning.utilities.parsing.AttributeDict": _dictionary,
         "lightning_fabric.utilities.data.AttributeDict": _dictionary,
         "collections.defaultdict": _default_dictionary,
-        "argparse.Namespace": Namespace,
+        "argparse.Namespace": lambda: Namespace(),
         "copyreg._reconstructor": _reconstructed,
         "copy_reg._reconstructor": _reconstructed,
         "torch.device": _device,
@@ -256,11 +261,11 @@ def constructors(meter: Meter, load_storage: Callable[[Any], Storage] | None = N
         "torch._utils._rebuild_parameter": lambda data, requires_grad=True, hooks=None: data,
         "torch._utils._rebuild_tensor_v2": _tensor(meter),
         "torch._utils._rebuild_tensor": _tensor(meter),
-        "torch.nn.parameter.Parameter": Parameter,
+        "torch.nn.parameter.Parameter": lambda: Parameter(),
         "torch.Size": _size,
         "torch_utils.persistence._reconstruct_persistent_obj": _persistent_object,
-        "dnnlib.tflib.network.Network": TensorFlowNetwork,
-        "tfutil.Network": partial(TensorFlowNetwork, class_name="tfutil.Network"),
+        "dnnlib.tflib.network.Network": lambda: TensorFlowNetwork(),
+        "tfutil.Network": lambda: TensorFlowNetwork(class_name="tfutil.Network"),
     }
     calls.update(_module_calls())
     for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
@@ -277,8 +282,10 @@ def constructors(meter: Meter, load_storage: Callable[[Any], Storage] | None = N
 def _dictionary(items: Any = ()) -> dict[Any, Any]:
     if type(items) is not dict and type(items) not in (list, tuple):
         raise UserError(f"refused: a dictionary of {named(items)}")
-    pairs = items.items() if type(items) is dict else items
-    return {checked_key(key): value for key, value in pairs}
+    made: dict[Any, Any] = {}
+    for key, value in items.items() if type(items) is dict else items:
+        put(made, checked_key(key), value)
+    return made
 
 
 def _default_dictionary(factory: Any = None, items: Any = ()) -> dict[Any, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ganzoo.errors import UserError
 from ganzoo.interop import exchange
+from ganzoo.interop.constructors import is_real
 from ganzoo.interop.contents import Contents
 from ganzoo.interop.convert import KIND_OF, SETTINGS, convert, family_of
 from ganzoo.interop.machine import named
@@ -55,6 +56,9 @@ def _model(contents: Contents) -> list[str]:
         converted = exchange.from_exchange(contents) if exchange.is_exchange(contents) else convert(contents)
     except UserError as error:
         return [f"  cannot be loaded: {named(str(error), 300)}"]
+    for name, array in converted.weights.items():
+        if not is_real(array):
+            return [f"  cannot be loaded: {named(name)} holds {array.dtype}, which is no type of weights"]
     own = [f"  {named(name)}: {named(str(value))}" for name, value in converted.fields.items()]
     return [f"as {named(converted.model)} of ganzoo:", *own, *(f"  note: {note}" for note in converted.notes),
             *_lines(converted.facts if exchange.is_exchange(contents) else {}, "  ")]  # fmt: skip

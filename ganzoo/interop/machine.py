@@ -5,7 +5,9 @@ runs its code. The machine of this module executes only opcodes that carry data.
 the given constructors, which are functions of this library. Any other name is only a name: it may be kept as data, and
 it may be the class of a module, which becomes a record of its state. A call of it is refused; nothing is ever imported.
 
-Time and memory are bounded by the size of the file: every operation adds at most as much as it read.
+Time and memory are bounded by the size of the file: an operation adds at most as much as it read, and what makes more
+of it (a call or a state that copies what the pickle has put aside, a walk through parts that are shared) pays for every
+byte and every item with the ``Meter`` of the file.
 """
 
 import pickletools
@@ -23,6 +25,10 @@ MAX_KEY = 2**53
 """Largest whole number as a key: larger ones could be chosen to have equal hashes."""
 MAX_NUMBER_BITS = 128
 MAX_LINE = 1_000
+"""Largest length of a line of text and of a name, of an object or of an array."""
+ITEM, PART = 64, 256
+"""Bytes that count for a copied item of a collection, and for a part that is found in a file, besides its name."""
+COLLECTIONS = (tuple, list, set, dict)
 
 
 @dataclass(frozen=True)
@@ -67,9 +73,14 @@ class Foreign(Built):
     def build(self, state: Any) -> None:
         """Set the attributes, which must be those of a module or an optimizer; refuse any other object."""
         is_module = type(state) is dict and type(state.get("_modules")) is dict and "_parameters" in state
-        if not is_module and not (type(state) is dict and {"state", "param_groups"} <= set(state)):
+        if not is_module and not is_optimizer(state):
             raise refusal(self.name)
         self.state.update(state)
+
+
+def is_optimizer(state: Any) -> bool:
+    """Return whether these are the attributes, or the state dict, of an optimizer."""
+    return type(state) is dict and "state" in state and "param_groups" in state
 
 
 def refusal(name: str) -> UserError:
@@ -90,7 +101,7 @@ class Meter:
 
     operations: int = MAX_OPERATIONS
     bytes: int = 0
-    """Remaining bytes of arrays. Arrays may share a storage, so together they could exceed the size of the file."""
+    """Remaining bytes of arrays, copies and parts: what is shared could together exceed the size of the file by far."""
 
     def spend(self, *, operations: int = 0, size: int = 0) -> None:
         """Reduce the budget; raise ``UserError`` if the budget is exhausted."""
@@ -99,7 +110,20 @@ class Meter:
         if self.operations < 0:
             raise UserError(f"refused: a pickle of more than {MAX_OPERATIONS} operations")
         if self.bytes < 0:
-            raise UserError("refused: arrays that are together much larger than the file")
+            raise UserError("refused: arrays or other parts that are together much larger than the file")
+
+    def copy(self, thing: Any) -> None:
+        """Pay for a copy of a text, of bytes, or of the items of a collection; anything else is free."""
+        if type(thing) in COLLECTIONS:
+            self.spend(size=ITEM * len(thing))
+        elif type(thing) in (str, bytes):
+            self.spend(size=len(thing))
+
+    def part(self, name: str = "") -> None:
+        """Pay for a part that is found in a file; refuse a name that is longer than any in a file of networks."""
+        if len(name) > MAX_LINE:
+            raise UserError(f"refused: a name of {len(name):,} letters, {named(name)}")
+        self.spend(size=PART + len(name))
 
 
 class Source:
@@ -262,7 +286,14 @@ def _add(machine: Machine, items: list[Any]) -> None:
 def _set_items(machine: Machine, items: list[Any]) -> None:
     target = _on_top(machine, dict)
     for key, value in zip(items[::2], items[1::2], strict=True):
-        target[checked_key(key)] = value
+        put(target, checked_key(key), value)
+
+
+def put(target: dict[Any, Any], key: Any, value: Any, what: str = "items") -> None:
+    """Add an item to a dictionary; refuse a second one of the same name, which would replace the first in silence."""
+    if key in target:
+        raise UserError(f"refused: two {what} of the name {named(key)}")
+    target[key] = value
 
 
 def _on_top(machine: Machine, kind: type) -> Any:
@@ -309,6 +340,8 @@ def _stack_global(machine: Machine, argument: Any) -> None:
 
 
 def _constructor(machine: Machine, name: str) -> Constructor:
+    if len(name) > 2 * MAX_LINE:
+        raise UserError(f"refused: a name of {len(name):,} letters, {named(name)}")
     return machine.constructors.get(name) or Constructor(name, is_known=False)
 
 
@@ -322,6 +355,8 @@ def _call(machine: Machine, argument: Any) -> None:
         raise UserError(f"refused: a call of {name}")
     if type(arguments) is not tuple:
         raise UserError(f"refused: a call of {constructor.name} with {named(arguments)} as arguments")
+    for each in arguments:
+        machine.meter.copy(each)
     try:
         made = constructor.call(*arguments)
         machine.foreign += [made] if isinstance(made, Foreign) else []
@@ -348,6 +383,7 @@ def _build(machine: Machine, argument: Any) -> None:
     target = machine.stack[-1]
     if type(target) is dict:  # ignore the attributes of ordered dictionaries, such as state dicts
         return
+    machine.meter.copy(state)
     if not isinstance(target, Built):
         raise UserError(f"refused: attributes for {named(target)}")
     try:

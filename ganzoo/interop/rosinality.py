@@ -19,7 +19,8 @@ from ganzoo.interop.names import CONV, DENSE, FLAT, SAME, TF_CONSTANT, TF_NOISE,
 from ganzoo.interop.shapes import Fields, Found, Weights, count, needed, resolutions, widths
 
 SHARED = ("image_size", "channels", "channel_base", "channel_max", "resample_filter")
-MAX_LAYERS, MAX_SIZE = 8, 1024
+MAX_LAYERS, MAX_SIZE, MAX_TAPS, MAX_STYLE = 8, 1024, 64, 1024
+"""Largest numbers of mapping layers, of pixels, of taps, and of styles of which a mean is computed."""
 LR_MLP, LATENTS, SEED = 0.01, 4096, 0
 """Learning rate multiplier of the mapping; number of latents in a mean of styles (generate.py, ``truncation_mean``)."""
 TOLD = ("size", "latent", "n_mlp", "channel_multiplier", "arch")
@@ -207,8 +208,10 @@ def _common(network: Network, sizes: list[int], features: list[int], *, gain: fl
 
 def _taps(name: str, kernel: np.ndarray, gain: float) -> tuple[float, ...]:
     """Return the taps of a filter [t, t], whose sum is 4 around a change to a larger size (``gain``), else 1."""
+    if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1] or len(kernel) > MAX_TAPS:
+        raise UserError(f"{named(name)}: must be a filter of at most {MAX_TAPS} x {MAX_TAPS} taps")
     row = np.asarray(kernel, np.float64).sum(axis=0)
-    is_theirs = kernel.ndim == 2 and np.allclose(kernel * gain, np.outer(row, row), atol=1e-6)
+    is_theirs = np.allclose(kernel * gain, np.outer(row, row), atol=1e-6)
     if not is_theirs or not np.isclose(row.sum(), gain) or not row.any():
         raise UserError(f"{named(name)}: must be an outer product of taps whose sum is {gain:g}")
     scaled = row / np.abs(row[np.abs(row) > 1e-9]).min()
@@ -224,6 +227,8 @@ def mean_style(weights: Weights, layers: int, rate: float) -> np.ndarray:
       rate: their learning rate multiplier.
     """
     size = len(weights["params.mapping.dense0.kernel"])
+    if size > MAX_STYLE:
+        raise UserError(f"no latent_avg beside a mapping of {size} styles: must be at most {MAX_STYLE} to compute it")
     x = np.random.default_rng(SEED).standard_normal((LATENTS, size), np.float32)
     x /= np.sqrt(np.mean(np.square(x), axis=1, keepdims=True) + 1e-8)
     for i in range(layers):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo.interop.constructors import ARRAYS, MODULES, PersistentObject, as_array
-from ganzoo.interop.machine import Foreign, named
+from ganzoo.interop.machine import Foreign, Meter, is_optimizer, named, put
 
 PREFIXES = ("G", "D", "G_ema", "g_ema", "netG", "netD", "generator", "discriminator", "ema")
 """How the names of arrays of several networks begin, at the originals and here."""
@@ -24,7 +24,7 @@ BESIDE: Mapping[str, tuple[str, ...]] = {"latent_avg": ("g_ema", "g")}
 DISCRIMINATOR = re.compile(r"b4\.(out|fc)\..*|final_linear\..*|main\.3\.running_mean")
 GENERATOR = re.compile(r"main\.1\.running_mean")
 """Names that only a discriminator has, and names that only a generator has, which decide first."""
-MAX_DEPTH, MAX_DICTIONARIES = 4, 1_000
+MAX_DEPTH = 4
 
 
 @dataclass
@@ -40,20 +40,20 @@ class Sorted:
     """What is not used, one line each."""
 
 
-def sort(content: dict[Any, Any]) -> Sorted:
+def sort(content: dict[Any, Any], meter: Meter) -> Sorted:
     """Sort the items of a dictionary, and of the dictionaries in it, into networks, modules and facts."""
     found = Sorted()
-    _sort(content, "", 0, found)
+    _Sorter(found, meter).sort(content, "", 0)
     loose = found.networks.pop("", {})
     for name, owners in BESIDE.items():
         owner = next((each for each in owners if each in found.networks), None)
         if owner and name in loose:
-            found.networks[owner][name] = loose.pop(name)
+            put(found.networks[owner], name, loose.pop(name), "arrays")
     if loose and (found.networks or found.modules) and not any("." in name for name in loose):
         found.facts |= loose
         found.notes += [f"{named(name)}, an array beside the networks, is not used" for name in loose]
     elif loose:
-        found.networks.setdefault(whose(loose), {}).update(loose)
+        _merge(found.networks, whose(loose), loose)
     return found
 
 
@@ -73,8 +73,16 @@ def by_network(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarr
     """Group arrays [...] by ``PREFIXES``; arrays without a prefix are one network, G_ema or D by their names."""
     groups = _by_prefix(arrays)
     if "" in groups:
-        groups.setdefault(whose(groups[""]), {}).update(groups.pop(""))
+        loose = groups.pop("")
+        _merge(groups, whose(loose), loose)
     return groups
+
+
+def _merge(networks: dict[str, dict[str, np.ndarray]], network: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Add arrays [...] to a network; refuse a second one of the same name."""
+    own = networks.setdefault(network, {})
+    for name, array in arrays.items():
+        put(own, name, array, "arrays")
 
 
 def _by_prefix(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
@@ -87,38 +95,57 @@ def _by_prefix(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarr
     return {name: _unwrapped(group) for name, group in groups.items()}
 
 
-def _sort(content: dict[Any, Any], name: str, depth: int, found: Sorted) -> None:
-    arrays = {str(key): array for key, item in content.items() if (array := array_of(item)) is not None}
-    groups = {name: _unwrapped(arrays)} if name and arrays else _by_prefix(arrays)
-    for group, own in groups.items():
-        found.networks.setdefault(group, {}).update(own)
-    for key, item in content.items():
-        full = str(key) if not name else name if key in WRAPPERS else f"{name}.{key}"
-        if isinstance(item, MODULES) and not _is_optimizer(item):
-            found.modules[full] = item
-        elif _is_optimizer(item) or (type(item) is list and item and all(map(_is_optimizer, item))):
-            found.notes.append(f"{named(full)}, the state of an optimizer, is not used")
-        elif type(item) is dict and depth < MAX_DEPTH and _holds_arrays(item, depth + 1, [0]):
-            _sort(item, "" if key in WRAPPERS and not name else full, depth + 1, found)
-        elif str(key) not in arrays:
-            found.facts[full] = item
+@dataclass
+class _Sorter:
+    """Walk through nested dictionaries, in which one dictionary may have many places."""
 
+    found: Sorted
+    meter: Meter
+    known: dict[tuple[int, int], bool] = field(default_factory=dict)
+    """Whether a dictionary, by its identity and depth, holds arrays or modules."""
 
-def _holds_arrays(content: dict[Any, Any], depth: int, visited: list[int]) -> bool:
-    """Return whether a dictionary, or one in it, holds arrays or modules."""
-    visited[0] += 1
-    if depth > MAX_DEPTH or visited[0] > MAX_DICTIONARIES:
-        return False
-    return any(
-        isinstance(item, (np.ndarray, *ARRAYS, *MODULES))
-        or (type(item) is dict and _holds_arrays(item, depth + 1, visited))
-        for item in content.values()
-    )
+    def sort(self, content: dict[Any, Any], name: str, depth: int) -> None:
+        """Sort the items of a dictionary of this name."""
+        arrays: dict[str, np.ndarray] = {}
+        for key, item in content.items():
+            self.meter.part(f"{name}.{key}")
+            if (array := array_of(item)) is not None:
+                put(arrays, str(key), array, "arrays")
+        groups = {name: _unwrapped(arrays)} if name and arrays else _by_prefix(arrays)
+        for group, own in groups.items():
+            _merge(self.found.networks, group, own)
+        for key, item in content.items():
+            full = str(key) if not name else name if key in WRAPPERS else f"{name}.{key}"
+            if isinstance(item, MODULES) and not _is_optimizer(item):
+                put(self.found.modules, full, item, "modules")
+            elif _is_optimizer(item) or self.are_optimizers(item):
+                self.found.notes.append(f"{named(full)}, the state of an optimizer, is not used")
+            elif type(item) is dict and depth < MAX_DEPTH and self.holds_arrays(item, depth + 1):
+                self.sort(item, "" if key in WRAPPERS and not name else full, depth + 1)
+            elif str(key) not in arrays:
+                self.found.facts[full] = item
+
+    def are_optimizers(self, item: Any) -> bool:
+        """Return whether this is a list of optimizers."""
+        if type(item) is not list:
+            return False
+        self.meter.copy(item)
+        return bool(item) and all(map(_is_optimizer, item))
+
+    def holds_arrays(self, content: dict[Any, Any], depth: int) -> bool:
+        """Return whether a dictionary, or one in it, holds arrays or modules."""
+        key = id(content), depth
+        if key not in self.known:
+            self.known[key] = depth <= MAX_DEPTH and any(
+                isinstance(item, (np.ndarray, *ARRAYS, *MODULES))
+                or (type(item) is dict and self.holds_arrays(item, depth + 1))
+                for item in content.values()
+            )
+        return self.known[key]
 
 
 def _is_optimizer(item: Any) -> bool:
-    content = item.state if isinstance(item, Foreign) else item
-    return type(content) is dict and {"state", "param_groups"} <= set(content)
+    return is_optimizer(item.state if isinstance(item, Foreign) else item)
 
 
 def _unwrapped(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

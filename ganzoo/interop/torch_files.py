@@ -12,15 +12,14 @@ import zipfile
 from typing import Any, BinaryIO
 
 from ganzoo.errors import UserError
+from ganzoo.interop.archives import open_archive, read_member
 from ganzoo.interop.constructors import Storage, constructors, whole
 from ganzoo.interop.machine import Constructor, Machine, Meter, Source, named
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_VERSION = 1001
-MAX_DIRECTORY = 16 * 2**20
-"""Largest size in bytes of a zip archive's table of contents."""
-DIRECTORY_END, DIRECTORY_END_64 = b"PK\x05\x06", b"PK\x06\x06"
-TAIL = 2**16 + 22
+NESTED_DIRECTORY = 2**16
+"""Largest size in bytes of the table of contents of an archive in a pickle, of which there may be many."""
 
 
 class Storages(dict[str, Storage]):
@@ -66,7 +65,7 @@ def read_legacy(file: BinaryIO, size: int, meter: Meter) -> Any:
     if type(system) is not dict or system.get("little_endian") is not True:
         raise UserError("refused: a file of torch.save in big-endian byte order")
     content, keys = unpickled(), unpickled()
-    if type(keys) is not list or set(map(type, keys)) - {str} or set(keys) != set(storages):
+    if type(keys) is not list or set(map(type, keys)) - {str} or sorted(map(str, keys)) != sorted(storages):
         raise UserError("refused: a file of torch.save whose storages differ from its list of storages")
     for key in keys:
         storage = storages[key]
@@ -85,7 +84,7 @@ def nested_storage(meter: Meter) -> Any:
         if not isinstance(content, bytes):
             raise UserError(f"refused: a storage in {named(content)}")
         if content[:2] == b"PK":
-            storage = read_zip(io.BytesIO(content), len(content), meter)
+            storage = read_zip(open_archive(io.BytesIO(content), len(content), NESTED_DIRECTORY), meter)
         else:
             storage = read_legacy(io.BytesIO(content), len(content), meter)
         if not isinstance(storage, Storage):
@@ -98,66 +97,40 @@ def nested_storage(meter: Meter) -> Any:
 # The zip format -----------------------------------------------------------------------------------------------------
 
 
-def read_zip(file: BinaryIO, size: int, meter: Meter) -> Any:
-    """Read the object of a zip file; ``file`` must stay open until the arrays are read.
+def read_zip(archive: zipfile.ZipFile, meter: Meter) -> Any:
+    """Read the object of a zip file; the file must stay open until the arrays are read.
 
     Raises:
       UserError: the file has another format, is damaged, or holds anything but tensors in plain collections.
     """
-    check_directory(file, size)
-    try:
-        archive = zipfile.ZipFile(file)
-        members = {info.filename: info for info in archive.infolist()}
-        description = next((name for name in members if name.endswith("/data.pkl") or name == "data.pkl"), None)
-        if description is None:
-            raise UserError("refused: a zip archive without data.pkl, so not a file of torch.save")
-        folder = description.removesuffix("data.pkl")
-        order = _member(archive, members, f"{folder}byteorder", 16) if f"{folder}byteorder" in members else b"little"
-        if order.decode("ascii", "replace") != "little" or sys.byteorder != "little":
-            raise UserError(f"refused: a file of torch.save in the byte order {named(order.decode('latin1'))}")
-        raw = _member(archive, members, description, size)
-    except UserError:
-        raise
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, EOFError) as error:
-        raise _damaged(error) from error
-    storages = Storages()
+    members = {info.filename: info for info in archive.infolist()}
+    descriptions = [name for name in members if name.endswith("/data.pkl") or name == "data.pkl"]
+    if len(descriptions) != 1:
+        raise UserError(
+            f"refused: a zip archive with {len(descriptions) or 'no'} data.pkl, so not a file of torch.save"
+        )
+    folder = descriptions[0].removesuffix("data.pkl")
+
+    def member(name: str, most: int | None = None) -> bytes:
+        return _stored(archive, members.get(f"{folder}{name}"), name, meter, most)
+
+    order = member("byteorder", 16) if f"{folder}byteorder" in members else b"little"
+    if order != b"little" or sys.byteorder != "little":
+        raise UserError(f"refused: a file of torch.save in the byte order {named(order.decode('latin1'))}")
+    raw, storages = member("data.pkl"), Storages()
     content = Machine(Source(io.BytesIO(raw), len(raw)), constructors(meter), meter, storages).run()
     for key, storage in storages.items():
         expected = storage.count * storage.kind.itemsize
-        storage.read = lambda key=key, expected=expected: _member(archive, members, f"{folder}data/{key}", expected)
+        storage.read = lambda key=key, expected=expected: member(f"data/{key}", expected)
     return content
 
 
-def _member(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], name: str, limit: int) -> bytes:
-    """Return the content of an uncompressed member of at most ``limit`` bytes."""
-    if name not in members:
+def _stored(archive: zipfile.ZipFile, info: zipfile.ZipInfo | None, name: str, meter: Meter, most: int | None) -> bytes:
+    """Return the content of an uncompressed member of at most ``most`` bytes."""
+    if info is None:
         raise UserError(f"damaged: the archive has no member {named(name)}")
-    info = members[name]
     if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
         raise UserError(f"refused: the member {named(name)} is compressed or encrypted, unlike in files of torch.save")
-    if info.file_size > limit or info.file_size != info.compress_size:
+    if info.file_size != info.compress_size or (most is not None and info.file_size > most):
         raise UserError(f"refused: the member {named(name)} has {info.file_size} bytes, more than it can need")
-    try:
-        return archive.read(info)
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, EOFError) as error:
-        raise _damaged(error) from error
-
-
-def _damaged(error: Exception) -> UserError:
-    return UserError(f"damaged: the zip archive cannot be read ({named(error)})")
-
-
-def check_directory(file: BinaryIO, size: int) -> None:
-    """Raise ``UserError`` if the table of contents of a zip archive is missing or too large to read quickly."""
-    file.seek(max(0, size - TAIL))
-    tail = file.read(TAIL)
-    at = tail.rfind(DIRECTORY_END)
-    if at < 0 or len(tail) < at + 22:
-        raise UserError("truncated: the zip archive has no table of contents at its end")
-    (length,) = struct.unpack_from("<I", tail, at + 12)
-    if length == 0xFFFFFFFF:
-        wide = tail.rfind(DIRECTORY_END_64)
-        length = struct.unpack_from("<Q", tail, wide + 40)[0] if wide >= 0 and len(tail) >= wide + 56 else length
-    if length > MAX_DIRECTORY:
-        raise UserError(f"refused: a zip archive whose table of contents has {length} bytes")
-    file.seek(0)
+    return read_member(archive, info, meter)

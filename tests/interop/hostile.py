@@ -230,7 +230,7 @@ def files() -> dict[str, tuple[bytes, str]]:
         "default-of-text": (program(call("collections.defaultdict", text("os.system"))), "os.system"),
         "partial": (program(call("functools.partial", b"cos\nsystem\n", text("x"))), "functools.partial"),
         "deep-modules": (program(dictionary(G=deep_modules)), "deep"),
-        "shared-modules": (program(dictionary(G=shared)), "more than"),
+        "shared-modules": (program(dictionary(G=shared)), "larger than the file"),
         "cyclic-foreign": (
             program(
                 dictionary(
@@ -346,8 +346,8 @@ def files() -> dict[str, tuple[bytes, str]]:
         "cut-archive": (archive(zip_storage(4, shape(4), shape(1)), _0=floats)[:-30], "truncated"),
         # other formats
         "bomb-npz": (zeros.getvalue(), "compressed into"),
-        "objects-npz": (npz(w=object_array.getvalue()), "damaged"),
-        "huge-npz": (npz(w=npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1152921504606846976,)}")), "npz"),
+        "objects-npz": (npz(w=object_array.getvalue()), "w holds object"),
+        "huge-npz": (npz(w=npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1152921504606846976,)}")), "the shape"),
         "code-npz": (npz(w=npy(f"{{'descr': {SOURCE}, 'fortran_order': False, 'shape': (1,)}}")), "npz"),
         "long-header": (safetensors(b"{}", 2**62), "safetensors"),
         "no-header": (safetensors(b"{nonsense}"), "safetensors"),
