@@ -328,7 +328,7 @@ CHANGED = {  # what is typed -> the field that is not the old one
 
 @pytest.mark.parametrize("typed", CHANGED)
 def test_resume_with_another_config(typed, complaint, run_folder) -> None:
-    words = ("was made with another config", CHANGED[typed], "Resume with the old values")
+    words = ("was made with another config", CHANGED[typed], "Resume with the old values", "--init-from", "--images")
     line = complaint(*TINY, *typed.split(), "--resume", "--out", run_folder, words=words)
     assert line.count("->") == 1
 

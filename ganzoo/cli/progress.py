@@ -25,8 +25,8 @@ def bar(title: str) -> Generator[Callable[[int, int], None]]:
         if not has_bar:
             return
         if done < total:
-            shown.start()
             shown.update(task, completed=done, total=total)
+            shown.start()
         else:
             stop()
 

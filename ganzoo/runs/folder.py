@@ -202,7 +202,12 @@ def begin_folder(out: Path, record: Mapping[str, Any]) -> None:
         return
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        write_whole(out / "config.json", (json.dumps({"format": RUN_FORMAT, **record}, indent=2) + "\n").encode())
+        try:
+            write_whole(out / "config.json", (json.dumps({"format": RUN_FORMAT, **record}, indent=2) + "\n").encode())
+        except BaseException:  # also Ctrl-C
+            with contextlib.suppress(OSError):
+                out.rmdir()  # where there is nothing in it
+            raise
 
 
 @contextmanager

@@ -1,15 +1,24 @@
 """The command by itself: help, version and unknown commands, answered without importing anything heavy."""
 
+import contextlib
+import os
+import re
+import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jax
 import pytest
 
 import ganzoo
-from ganzoo.cli import RUNS, TOOLS, main, process, train
+from ganzoo.cli import RUNS, TOOLS, main, process, train, usage
+from ganzoo.cli.progress import bar
 from ganzoo.cli.tools import COMMANDS
+
+TESTS = Path(__file__).parent.parent
 
 
 @pytest.mark.parametrize(("typed", "code"), [("--help", 0), ("-h", 0), ("", 2), ("--version", 0), ("trian", 2)])
@@ -57,6 +66,95 @@ def test_exit_codes(capsys: pytest.CaptureFixture) -> None:
         "ganzoo: error: No space left on device",
         "ganzoo: error: a\\nb: Permission denied",
     ]
+
+
+def test_what_ctrl_c_becomes_is_an_interruption(capsys: pytest.CaptureFixture) -> None:
+    """Also where other code makes another error of it; afterwards the process has no handler of ours."""
+
+    def turned() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt as stop:
+            raise ImportError("partially initialised module") from stop
+
+    for command in (lambda: signal.raise_signal(signal.SIGINT), turned):
+        assert process.guarded(command) == 130
+        assert capsys.readouterr().err == "ganzoo: stopped\n"
+        assert signal.signal(signal.SIGINT, signal.default_int_handler) is signal.SIG_DFL
+    assert process.guarded(lambda: None) == 0
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_no_memory_and_no_reader_are_one_line_or_none(capsys: pytest.CaptureFixture) -> None:
+    def raising(error: BaseException) -> int:
+        def command() -> None:
+            raise error
+
+        return process.guarded(command)
+
+    assert raising(MemoryError()) == 2
+    assert raising(RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.\nand more")) == 2
+    for line in capsys.readouterr().err.splitlines():
+        assert line.startswith("ganzoo: error: there is not enough memory; make fewer images at once (--batch")
+    assert raising(SystemExit("a text")) == 1
+    with pytest.raises(RuntimeError, match="a bug"):
+        raising(RuntimeError("a bug"))
+
+
+def test_off_the_main_thread_signals_are_left_alone() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(process.guarded, lambda: None).result() == 0
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100])
+def test_the_help_fits_the_terminal(columns: int) -> None:
+    assert max(map(len, usage(columns).splitlines())) <= columns
+
+
+def test_a_real_terminal_of_60_columns(tmp_path: Path) -> None:
+    """A bar that fits, and one line after Ctrl-C."""
+    pty = pytest.importorskip("pty", reason="only on POSIX")
+    import fcntl
+    import struct
+    import termios
+
+    program = "import sys; from cli.test_main import on_terminal; sys.exit(on_terminal())"
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ["COLUMNS"] = "60"
+        os.environ["PYTHONPATH"] = os.pathsep.join((str(TESTS), str(TESTS.parent)))
+        os.execv(sys.executable, [sys.executable, "-c", program])
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+    shown, is_asked = b"", False
+    with contextlib.suppress(OSError):  # of the end
+        while part := os.read(terminal, 65536):
+            shown += part
+            if not is_asked and b"left" in shown:
+                is_asked = True
+                os.write(terminal, b"\x03")
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    os.close(terminal)
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode().replace("\x1b[2K", "\n"))
+    lines = [line for part in text.replace("^C", "").splitlines() for line in re.split(r"\r|(?=sampling)", part)]
+    assert code == 130
+    assert lines[-1] == "ganzoo: stopped"
+    assert "Traceback" not in text
+    assert max(map(len, lines)) <= 60
+    assert any(line.startswith("sampling") for line in lines)
+
+
+def on_terminal() -> int:
+    """Show a bar until Ctrl-C."""
+
+    def command() -> None:
+        with bar("sampling") as show:
+            for done in range(100_000):
+                show(done, 100_000)
+                time.sleep(0.01)
+
+    return process.guarded(command, is_last=True)
 
 
 def test_without_a_home_nothing_is_kept(monkeypatch) -> None:

@@ -329,7 +329,7 @@ REFUSED = {
     "spectrum {model} --out nodir/x.png": "there is no folder nodir",
     "export {plain} --psi 0.5": "no styles to truncate",
     "convert {model} x.npz": "end in .safetensors",
-    "convert {plain} x.npz --names original": "no table of original names",
+    "convert {plain} x.npz --names original": "image_size = 16: must be 64 in the DCGAN",
 }
 
 
