@@ -195,7 +195,8 @@ def _require_bounded(name: str, value: Any) -> None:
     for each in numbers:
         if is_list or abs(each) != math.inf:  # whether a single number may be infinite is for its range to say
             most = LARGEST[type(each)]
-            require(abs(each) <= most, name, each, f"be at most {most:,}" if type(each) is int else f"be below {most:g}")
+            limit = f"be at most {most:,}" if type(each) is int else f"be below {most:g}"
+            require(abs(each) <= most, name, each, limit)
 
 
 def _shown(value: Any) -> str:
