@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -99,7 +100,7 @@ def _written(path: Path, content: bytes) -> None:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _ffmpeg(path: Path) -> object:
+def _ffmpeg(path: Path) -> Any:
     """Return the module that encodes MP4; ``UserError`` where it is not installed."""
     try:
         return importlib.import_module("imageio_ffmpeg")
@@ -116,7 +117,7 @@ def _save_mp4(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
             even = coloured(frame)[: len(frame) // 2 * 2, : frame.shape[1] // 2 * 2, :3]
             if encoder is None:
                 size = even.shape[1::-1]
-                encoder = _ffmpeg(path).write_frames(str(unfinished), size, fps=fps, macro_block_size=1)  # ty: ignore[unresolved-attribute]
+                encoder = _ffmpeg(path).write_frames(str(unfinished), size, fps=fps, macro_block_size=1)
                 encoder.send(None)
             encoder.send(np.ascontiguousarray(even))
         if encoder is not None:

@@ -210,8 +210,10 @@ class Interpolate:
         sampler = self.source.sampler()
         self.image.require_fit(sampler)
         require_grid(out, cells, self.columns, sampler.gan.image_shape, "take fewer --rows or --columns")
-        through_styles = isinstance(chosen, SavedProjection) or (sampler.has_styles and self.space == "w")
-        batches = (self._through if through_styles else self._through_latents)(sampler, chosen)
+        if isinstance(chosen, SavedProjection) or (sampler.has_styles and self.space == "w"):
+            batches = self._through(sampler, chosen)
+        else:
+            batches = self._through_latents(sampler, chosen)
         with bar("filming") as show:
             images = _counted(batches, count * cells, show)
             frames = (np.stack(frame) for frame in zip(*[images] * cells, strict=True))
@@ -240,8 +242,8 @@ class Interpolate:
             sampler.latents(seeds, self.image.latents),
             sampler.labels(len(seeds) // cells, self.image.label),
         )
-        ways = [paths.segments(latents[cell::cells], self.frames, self.way) for cell in range(cells)]
-        classes = None if labels is None else paths.segments(labels, self.frames, "linear")
+        ways = [paths.segments(np.asarray(latents[cell::cells]), self.frames, self.way) for cell in range(cells)]
+        classes = None if labels is None else paths.segments(np.asarray(labels), self.frames, "linear")
         for number, segment in enumerate(zip(*ways, strict=True)):
             z, c = _in_turn(segment), None if classes is None else next(classes).repeat(cells, axis=0)
             for places, count in sampler.batches(len(z)):

@@ -7,7 +7,7 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import Any
@@ -154,7 +154,7 @@ def check_folder(out: Path, record: Mapping[str, Any], recorded: Mapping[str, An
         changed = [str(each) for each in found if not _is_free(each.field)]
         if changed:
             raise UserError(
-                f"{printable(out, 120)} was made with another config: {printable('; '.join(changed), 150)}."
+                f"{printable(out, 100)} was made with another config: {_listed(changed)}."
                 " Resume with the old values, or start a new run with these weights by --init-from; free are --images,"
                 " --devices, the place of the data, and what is logged, kept and measured"
             )
@@ -162,6 +162,14 @@ def check_folder(out: Path, record: Mapping[str, Any], recorded: Mapping[str, An
 
 def _is_free(field: str) -> bool:
     return any(field == free or field.startswith(f"{free}.") for free in FREE_ON_RESUME)
+
+
+def _listed(changes: Sequence[str], length: int = 170) -> str:
+    """Return the first changes, as many as a message has room for, and the number of the others."""
+    fitting = [i for i in range(1, len(changes)) if len("; ".join(changes[: i + 1])) <= length]
+    count = max(fitting, default=0) + 1
+    more = f"; and {len(changes) - count} more" if count < len(changes) else ""
+    return printable("; ".join(changes[:count]), length) + more
 
 
 def data_changes(
