@@ -100,3 +100,15 @@ def test_sampler_equals_generate(name, level) -> None:
     if level:
         grown = gan.generate(dataclasses.replace(state, level_of_detail=jnp.float32(0)), jnp.asarray(latents))
         assert np.abs(expected - grown).max() > 0.01  # the level decides on the image
+
+
+def test_a_stream_is_the_same_images_in_batches(sampler: Sampler) -> None:
+    """Also where the last batch is not full; classes go on in turn from batch to batch."""
+    by_two, seeds = Sampler(sampler.gan, sampler.state, batch=2), [4, 9, 1, 7, 3]
+    parts = list(by_two.stream(seeds, psi=0.7, noise="random"))
+    assert [len(part) for part in parts] == [2, 2, 1]
+    whole = by_two.images(by_two.latents(seeds), by_two.labels(5), psi=0.7, noise="random", seeds=seeds)
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    assert list(by_two.stream([])) == []
+    with pytest.raises(UserError, match="class = 3"):
+        next(by_two.stream(seeds, label=3))
