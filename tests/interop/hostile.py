@@ -347,7 +347,7 @@ def files() -> dict[str, tuple[bytes, str]]:
         # other formats
         "bomb-npz": (zeros.getvalue(), "compressed into"),
         "objects-npz": (npz(w=object_array.getvalue()), "w holds object"),
-        "huge-npz": (npz(w=npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1152921504606846976,)}")), "the shape"),
+        "huge-npz": (npz(w=npy(f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({2**60},)}}")), "the shape"),
         "code-npz": (npz(w=npy(f"{{'descr': {SOURCE}, 'fortran_order': False, 'shape': (1,)}}")), "npz"),
         "long-header": (safetensors(b"{}", 2**62), "safetensors"),
         "no-header": (safetensors(b"{nonsense}"), "safetensors"),
