@@ -14,7 +14,7 @@ import numpy as np
 from ganzoo import interop
 from ganzoo.config import from_json, require, to_json
 from ganzoo.disk import kind_of, read_regular
-from ganzoo.documents import MOST_BYTES, parse_json, require_fields
+from ganzoo.disk.documents import MOST_BYTES, parse_json, require_fields
 from ganzoo.errors import UserError, nearest
 from ganzoo.gan import GAN, Model, Network, TrainState, named_leaves
 from ganzoo.interop import Contents, Converted, hub

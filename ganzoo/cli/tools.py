@@ -29,8 +29,8 @@ from ganzoo.config import require
 from ganzoo.data import DataConfig, open_dataset, read_images, read_named_images
 from ganzoo.data.files import ARCHIVES
 from ganzoo.disk import kind_of, require_writable, user_path
-from ganzoo.films import MOST_FRAMES, require_film, save_film
 from ganzoo.grids import enlarged, grid, grid_of, save_picture
+from ganzoo.grids.films import MOST_FRAMES, require_film, save_film
 from ganzoo.interop import write_arrays
 from ganzoo.latent import directions, mixing, paths, projection, saved
 from ganzoo.latent.sampler import Sampler

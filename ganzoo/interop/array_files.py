@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ganzoo.documents import parse_json
+from ganzoo.disk.documents import parse_json
 from ganzoo.errors import UserError
 from ganzoo.interop.archives import read_member
 from ganzoo.interop.constructors import sizes

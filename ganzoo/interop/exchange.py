@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ganzoo.disk import write_whole
-from ganzoo.documents import parse_json, require_fields
+from ganzoo.disk.documents import parse_json, require_fields
 from ganzoo.errors import UserError
 from ganzoo.interop import nvidia_pickle
 from ganzoo.interop.contents import Contents, plain

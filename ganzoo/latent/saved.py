@@ -18,7 +18,7 @@ import numpy as np
 
 from ganzoo import interop
 from ganzoo.config import require
-from ganzoo.documents import parse_json, require_fields
+from ganzoo.disk.documents import parse_json, require_fields
 from ganzoo.errors import UserError
 from ganzoo.gan import StyleSpace, generator_variables, named_leaves
 from ganzoo.interop.machine import named

@@ -17,7 +17,7 @@ import jax
 from ganzoo import __version__
 from ganzoo.config import differences
 from ganzoo.disk import append_line, read_regular, require_appendable, write_whole
-from ganzoo.documents import MOST_BYTES, parse_json, require_fields
+from ganzoo.disk.documents import MOST_BYTES, parse_json, require_fields
 from ganzoo.errors import UserError, printable
 from ganzoo.pretrained import RUN_FORMAT, read_record
 

@@ -23,7 +23,7 @@ except ImportError:  # before orbax moved it out of experimental
     from orbax.checkpoint.experimental import v1 as ocp
 
 from ganzoo.disk import require_own
-from ganzoo.documents import read_json, require_fields
+from ganzoo.disk.documents import read_json, require_fields
 from ganzoo.errors import UserError, printable
 from ganzoo.gan import named_leaves
 from ganzoo.training.checksums import Damaged, checksums, require_checksums

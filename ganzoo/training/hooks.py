@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from ganzoo.disk import append_line, make_own_folder, read_regular, require_appendable, write_whole
-from ganzoo.documents import parse_json, require_fields
+from ganzoo.disk.documents import parse_json, require_fields
 from ganzoo.errors import UserError, printable
 from ganzoo.grids import enlarged, grid, save_png, save_slides
 from ganzoo.ops.pixels import to_uint8

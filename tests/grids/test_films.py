@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from ganzoo.errors import UserError
-from ganzoo.films import require_film, save_film
 from ganzoo.grids import coloured
+from ganzoo.grids.films import require_film, save_film
 
 
 def frames(count: int, channels: int = 3) -> Iterator[np.ndarray]:

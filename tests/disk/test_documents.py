@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ganzoo.documents import MAX_DEPTH, MOST_BYTES, parse_json, read_json, require_fields
+from ganzoo.disk.documents import MAX_DEPTH, MOST_BYTES, parse_json, read_json, require_fields
 from ganzoo.errors import UserError
 
 
