@@ -1,15 +1,17 @@
 """Files of other PyTorch repositories: what their networks compute, and files for them."""
 
+import struct
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import hostile
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from drawn import assert_same, converted_of
+from drawn import assert_same, converted_of, networks_of
 
 import ganzoo
 from ganzoo import cli, interop, pretrained
@@ -127,6 +129,45 @@ def test_filters_of_rosinality_become_taps() -> None:
         interop.convert(odd)
 
 
+@pytest.mark.parametrize(("size", "multiplier"), [(256, 1), (256, 2), (1024, 2)])
+def test_rosinality_has_the_names_of_its_published_networks(size: int, multiplier: int) -> None:
+    """Numbers of layers and channels of model.py there; the arrays are views of one zero, so nothing large is made."""
+    channels = {4 << k: 512 if k <= 3 else (16384 >> (k + 2)) * multiplier for k in range(size.bit_length() - 2)}
+    gan = ganzoo.create(
+        "stylegan2", "tiny", image_size=size, channel_base=16384 * multiplier, channel_max=512, latent_size=512,
+        style_size=512, mapping_layers=8, generator_architecture="skip", conv_clamp=0.0,
+    )  # fmt: skip
+    shapes = jax.eval_shape(gan.init, jax.random.key(0))
+    weights = {name: np.broadcast_to(np.float32(0), leaf.shape) for name, leaf in named(networks_of(shapes)).items()}
+    fields = to_json(gan.config)
+    theirs = rosinality.originals("generator", variables_of("ema", weights), fields)
+    blocks = size.bit_length() - 3
+    assert {name for name in theirs if name.startswith("convs.") and name.endswith(".conv.weight")} == {
+        f"convs.{i}.conv.weight" for i in range(2 * blocks)
+    }
+    for k in range(1, blocks + 1):
+        own, before = channels[4 << k], channels[2 << k]
+        assert theirs[f"convs.{2 * k - 2}.conv.weight"].shape == (1, own, before, 3, 3)
+        assert theirs[f"convs.{2 * k - 1}.conv.weight"].shape == (1, own, own, 3, 3)
+        assert theirs[f"to_rgbs.{k - 1}.conv.weight"].shape == (1, 3, own, 1, 1)
+        assert theirs[f"noises.noise_{2 * k}"].shape == (1, 1, 4 << k, 4 << k)
+    assert theirs["style.8.weight"].shape == (512, 512)
+    found = rosinality.generator(interop.Network("", {**theirs, "latent_avg": np.zeros(512, np.float32)}))
+    assert {name: found.fields[name] for name in ("image_size", "latent_size", "mapping_layers")} == {
+        "image_size": size, "latent_size": 512, "mapping_layers": 8,
+    }  # fmt: skip
+    assert (found.fields["channel_base"], found.fields["channel_max"]) == (16384 * multiplier, 512)
+    theirs = rosinality.originals("discriminator", variables_of("discriminator", weights), fields)
+    assert theirs["convs.0.0.weight"].shape == (channels[size], 3, 1, 1)
+    for k in range(1, blocks + 1):
+        own, after = channels[size >> (k - 1)], channels[size >> k]
+        assert theirs[f"convs.{k}.conv1.0.weight"].shape == (own, own, 3, 3)
+        assert theirs[f"convs.{k}.conv2.1.weight"].shape == (after, own, 3, 3)
+        assert theirs[f"convs.{k}.skip.1.weight"].shape == (after, own, 1, 1)
+    assert theirs["final_linear.0.weight"].shape == (512, 512 * 16)
+    assert rosinality.discriminator(interop.Network("", theirs), {}).fields["channel_base"] == 16384 * multiplier
+
+
 # DCGAN of pytorch/examples ------------------------------------------------------------------------------------------
 
 
@@ -179,6 +220,29 @@ def test_tables_of_dcgan_have_every_weight(network: str, levels: int) -> None:
     weights = converted_of(gan).weights
     own, table = variables_of(network, weights), pytorch_dcgan.table(network, levels)
     assert_same(own, table.to_ours(table.to_theirs(own)))
+
+
+def test_whole_modules_of_the_older_format_are_read_without_their_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There a class stands with the path and the text of its source, which would make a file if it were run."""
+    monkeypatch.chdir(tmp_path)
+    kind = b"(" + hostile.text("module") + b"cnetworks\nNet\n" + hostile.text("networks.py")
+    kind += hostile.text(hostile.SOURCE) + b"tQ"
+    storage = b"(" + hostile.text("storage") + b"ctorch\nFloatStorage\n" + hostile.text("0") + hostile.text("cpu")
+    weight = hostile.tensor(storage + hostile.number(2) + b"NtQ", 0, hostile.shape(2), hostile.shape(1))
+    state = hostile.dictionary(_parameters=hostile.dictionary(w=weight), _buffers=b"}", _modules=b"}", width=b"K\x02")
+    start = hostile.storage_file(0, b"")
+    head = start[: start.index(b"type_sizes")]
+    head += start[start.index(b"type_sizes") :].partition(b".")[0] + b"."
+    content = hostile.program(kind + b")\x81" + state + b"b", 2)
+    keys = hostile.program(b"](" + hostile.text("0") + b"e", 2)
+    (tmp_path / "net.pth").write_bytes(head + content + keys + struct.pack("<q2f", 2, 3, 4))
+    (network,) = interop.read(tmp_path / "net.pth").networks.values()
+    assert network.kind == "networks.Net".rpartition(".")[2]
+    assert network.arrays["w"].tolist() == [3, 4]
+    assert network.attributes == {"width": 2}
+    assert [path.name for path in tmp_path.iterdir()] == ["net.pth"]
 
 
 def test_arrays_and_optimizers_beside_networks_are_told(tmp_path: Path) -> None:
