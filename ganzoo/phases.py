@@ -19,6 +19,7 @@ from typing import Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Bool
 
@@ -203,6 +204,8 @@ def checked(
     """
 
     def checking(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
+        if not isinstance(batch.get("image"), jax.Array | np.ndarray):
+            raise UserError('a batch without an array "image": give {"image": [N, H, W, C], "label": [N, k]}')
         _require_auto_axes(batch["image"], state.images)
         found = tuple(batch["image"].shape)
         if found[1:] != image_shape:

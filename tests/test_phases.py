@@ -9,9 +9,10 @@ import numpy as np
 import optax
 import pytest
 
+from ganzoo.errors import UserError
 from ganzoo.gan import Average, Network, TrainState
 from ganzoo.objectives import Objective, total, weighted
-from ganzoo.phases import chain, every, minimize, scanned, train_step, update_ema
+from ganzoo.phases import chain, checked, every, minimize, scanned, train_step, update_ema
 
 KEY = jax.random.key(0)
 BATCH = {"image": jnp.zeros((4, 2, 2, 1))}
@@ -350,3 +351,21 @@ def test_collections_can_be_copied_instead_of_averaged() -> None:
     assert after.ema["noise"] == 9
     after, _ = update_ema(half_life=4.0)(state, BATCH, KEY)
     assert after.ema["noise"] == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize(
+    ("batch", "words"),
+    [
+        ({}, 'without an array "image"'),
+        ({"image": [[0.0]]}, 'without an array "image"'),
+        ({"image": np.zeros((4, 8, 8, 3), np.int32)}, "type int32: must be uint8 in 0..255, or float"),
+        ({"image": np.zeros((4, 8, 8, 3), bool)}, "type bool: must be uint8"),
+        ({"image": np.zeros((4, 8, 9, 3), np.uint8)}, "this model takes"),
+        ({"image": np.zeros((4, 8, 8, 3), np.uint8)}, "no labels: this model is conditional"),
+        ({"image": np.zeros((4, 8, 8, 3), np.uint8), "label": np.zeros((4, 1))}, r"takes \(4, 2\)"),
+    ],
+)
+def test_a_batch_that_does_not_fit_is_refused_by_name(batch, words) -> None:
+    step = checked(lambda state, batch, key: (state, {}), image_shape=(8, 8, 3), label_size=2)
+    with pytest.raises(UserError, match=words):
+        step(fresh(), batch, jax.random.key(0))
