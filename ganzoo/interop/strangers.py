@@ -33,7 +33,7 @@ ARCHIVES: Mapping[str, str] = {
 """What zip archives are, by patterns of their members' names; the first one counts."""
 NETWORKS: Mapping[str, str] = {
     r"tfutil\.Network": "a Progressive GAN of tkarras/progressive_growing_of_gans",
-    r"GAN\.(SE|GE|S|G|D)\..*(to_style|style_vectorizer|to_rgb\.conv|S\.net\.|initial_block).*":
+    r"(GAN\.|G_ema\.)?(SE|GE|S|G)\.(.*to_style|.*to_rgb\.conv|net\.|initial_block|to_initial_block).*":
         "a StyleGAN2 of lucidrains/stylegan2-pytorch",
     r"GAN\.(GE|G|D)\..*": "a GAN of lucidrains (lightweight-gan)",
     r".*\.?progression\.\d+\..*": "a StyleGAN of rosinality/style-based-gan-pytorch",
@@ -47,7 +47,13 @@ NETWORKS: Mapping[str, str] = {
     r"(.*\.)?(model\.diffusion_model|down_blocks|first_stage_model)\..*": "a diffusion model",
     r"(.*\.)?(Mixed_7c|classifier\.\d|fc\.weight|layer1\.0)\b.*": "an image classifier",
 }  # fmt: skip
-"""What networks are, by patterns of the names of a network and an array, ``GAN.G.initial_block``; the first counts."""
+"""What networks are, by patterns of the names of a network and an array, ``GAN.G.initial_block``; the first counts.
+
+Source of the names: lucidrains/stylegan2-pytorch, stylegan2_pytorch/stylegan2_pytorch.py (``StyleGAN2``: ``S``, ``G``,
+``D``, ``SE``, ``GE``); rosinality/style-based-gan-pytorch, model.py (``progression``); huangzh13/StyleGAN.pytorch,
+models/GAN.py (``g_mapping``, ``g_synthesis``); genforce/genforce, models/stylegan_generator.py (``dense0``,
+``layer0``); ajbrock/BigGAN-PyTorch, BigGAN.py (``blocks`` of ``bn1``).
+"""
 
 
 def format_of(start: bytes) -> str | None:

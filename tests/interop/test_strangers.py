@@ -67,6 +67,7 @@ def test_addresses_are_named() -> None:
             ("GAN.S.net.0.weight", "GAN.G.initial_block", "GAN.D.blocks.0.conv_res.weight"),
             "lucidrains/stylegan2-pytorch",
         ),
+        (("S.net.0.weight", "G.to_initial_block.weight", "D.blocks.0.conv_res.weight"), "lucidrains/stylegan2-pytorch"),
         (("GAN.G.initial_conv.0.weight", "GAN.D.to_logits.0.weight"), "lightweight-gan"),
         (("generator.progression.0.conv1.conv.weight_orig",), "rosinality/style-based-gan-pytorch"),
         (("g_running.progression.0.conv1.conv.weight_orig",), "rosinality/style-based-gan-pytorch"),
