@@ -244,5 +244,5 @@ def _guarded(family: Family, kind: str, network: Network, fields: Fields) -> Fou
         return family.generator(network) if kind == "generator" else family.discriminator(network, fields)
     except UserError:
         raise
-    except (ValueError, TypeError, LookupError, ArithmeticError) as error:
+    except (ValueError, TypeError, LookupError, ArithmeticError, MemoryError) as error:
         raise UserError(f"the arrays and settings of the network do not fit together ({named(error, 100)})") from error

@@ -16,11 +16,11 @@ from ganzoo.errors import UserError
 from ganzoo.interop.contents import Network
 from ganzoo.interop.machine import named
 from ganzoo.interop.names import CONV, DENSE, FLAT, SAME, TF_CONSTANT, TF_NOISE, UP, Layout, Rule, Table
-from ganzoo.interop.shapes import Fields, Found, Weights, count, needed, resolutions, widths
+from ganzoo.interop.shapes import MAX_TAPS, Fields, Found, Weights, count, needed, resolutions, widths
 
 SHARED = ("image_size", "channels", "channel_base", "channel_max", "resample_filter")
-MAX_LAYERS, MAX_SIZE, MAX_TAPS, MAX_STYLE = 8, 1024, 64, 1024
-"""Largest numbers of mapping layers, of pixels, of taps, and of styles of which a mean is computed."""
+MAX_LAYERS, MAX_SIZE, MAX_STYLE = 8, 1024, 1024
+"""Largest numbers of mapping layers, of pixels, and of styles of which a mean is computed."""
 LR_MLP, LATENTS, SEED = 0.01, 4096, 0
 """Learning rate multiplier of the mapping; number of latents in a mean of styles (generate.py, ``truncation_mean``)."""
 TOLD = ("size", "latent", "n_mlp", "channel_multiplier", "arch")

@@ -7,6 +7,9 @@ import numpy as np
 
 from ganzoo.errors import UserError
 
+MAX_TAPS = 64
+"""Largest number of taps of a filter in a file; an outer product has the square of that."""
+
 Fields = dict[str, Any]
 """Fields of a model's config by name."""
 Weights = dict[str, np.ndarray]

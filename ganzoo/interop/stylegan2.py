@@ -15,7 +15,7 @@ from ganzoo.interop import stylegan2_settings as settings
 from ganzoo.interop.contents import Network
 from ganzoo.interop.machine import named
 from ganzoo.interop.settings import Rules, assumed, flat, interpret
-from ganzoo.interop.shapes import Fields, Found, Weights, count, needed, resolutions, widths
+from ganzoo.interop.shapes import MAX_TAPS, Fields, Found, Weights, count, needed, resolutions, widths
 from ganzoo.interop.stylegan2_names import GENERATOR, TF_GENERATOR, discriminator_table, tensorflow_table
 from ganzoo.nn.pyramid import pyramid, size_of
 
@@ -185,6 +185,10 @@ def _taps(network: Network) -> tuple[float, ...]:
 
 def _row(filter_: np.ndarray, name: str) -> tuple[float, ...]:
     """Return the taps of a filter [t] or [t, t], as whole numbers where they are multiples of the smallest one."""
+    if filter_.ndim > 2 or max(filter_.shape, default=0) > MAX_TAPS:
+        raise UserError(
+            f"{named(name)} has the shape {named(filter_.shape)}: must be a filter of at most {MAX_TAPS} taps"
+        )
     row = filter_.sum(axis=0) if filter_.ndim == 2 else filter_.reshape(-1)
     total = row.sum()
     if not total or (filter_.ndim == 2 and not np.allclose(filter_ * total, np.outer(row, row), atol=1e-6)):

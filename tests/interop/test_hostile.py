@@ -4,18 +4,22 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import heavy
 import hostile
 import numpy as np
+import pickles
 import pytest
 
 from ganzoo import interop
 from ganzoo.errors import UserError
-from ganzoo.interop import rosinality
+from ganzoo.interop import rosinality, stylegan2
 
 FILES = {**hostile.files(), **heavy.files()}
+FOREIGN = pickles.GOLDEN.parent / "foreign"
 SECONDS, MEMORY = 1.0, 200 * 2**20
 
 
@@ -102,7 +106,7 @@ def test_arrays_without_elements_stay_small(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["<U4", "<c8", "?"])
 def test_arrays_of_no_numbers_are_listed_and_are_no_weights(kind: str, tmp_path: Path) -> None:
-    contents = interop.read(Path(__file__).parent.parent / "golden" / "foreign" / "netG_epoch_1.pth")
+    contents = interop.read(FOREIGN / "netG_epoch_1.pth")
     arrays = dict(contents.networks["G_ema"].arrays)
     arrays["main.0.weight"] = arrays["main.0.weight"].astype(kind)
     np.savez(tmp_path / "x.npz", **arrays)
@@ -118,10 +122,15 @@ def test_pipes_and_devices_are_refused_at_once(tmp_path: Path) -> None:
             interop.read(path)
 
 
-@pytest.mark.parametrize("shape", [(1, 20_000), (20_000, 1), (200, 200), (5,)])
-def test_filters_of_many_taps_are_refused(shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("shape", [(1, 20_000), (20_000, 1), (200, 200), (1, 2, 3)])
+@pytest.mark.parametrize("family", [rosinality, stylegan2])
+def test_filters_of_many_taps_are_refused(family: ModuleType, shape: tuple[int, ...], tmp_path: Path) -> None:
     """Their outer product would have the square of that."""
-    network = interop.read(Path(__file__).parent.parent / "golden" / "foreign" / "rosinality.pt").networks["g"]
-    arrays = {**network.arrays, "convs.0.conv.blur.kernel": np.ones(shape, np.float32)}
+    path, network, name = pickles.written("sg2_uncond", tmp_path), "G_ema", "synthesis.b8.conv0.resample_filter"
+    if family is rosinality:
+        path, network, name = FOREIGN / "rosinality.pt", "g", "convs.0.conv.blur.kernel"
+    found = interop.read(path).networks[network]
+    assert name in found.arrays
+    arrays = {**found.arrays, name: np.ones(shape, np.float32)}
     with pytest.raises(UserError, match="must be a filter of at most"):
-        rosinality.generator(interop.Network("", arrays))
+        family.generator(replace(found, arrays=arrays))
