@@ -8,7 +8,7 @@ process reads one after the other within 4 GiB of memory and 20 s each. A failur
 message that is not one printable line, a line on stderr, 1 GiB of memory more than before, or the end of the worker.
 Its input is kept in `--out`, and the command that repeats it is printed; the exit code is 1.
 
-Price: one core; 20 to 100 inputs a second, checkpoints 1 to 3 a second.
+Price: one CPU core; on a busy one 11 inputs a second where all kinds are in turn, so 6,600 in 10 minutes.
 """
 
 import argparse
