@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ganzoo.interop.names import Table
-from ganzoo.interop.stylegan2_names import DISCRIMINATOR, GENERATOR
+from ganzoo.interop.stylegan2_names import GENERATOR, discriminator_table
 
 
 def tree(arrays: Mapping[str, np.ndarray], prefix: str = "") -> dict:
@@ -34,4 +34,4 @@ def _table(names: Mapping[str, np.ndarray]) -> tuple[Table, str]:
         return GENERATOR, "mapping."
     if any(".affine." in name for name in names):
         return GENERATOR, "synthesis."
-    return DISCRIMINATOR, ""
+    return discriminator_table(4, 4), ""

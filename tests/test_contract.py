@@ -43,6 +43,8 @@ ON_PLAIN = {
     "a_step_takes_its_state",
 }  # fmt: skip
 """Checks of how a step is compiled, not of what it computes, are made of the plain models."""
+OFTEN_ALIKE = {"jit_over_devices_equals_one", "types_do_not_depend_on_x64"}
+"""Checks of which the plain models tell most; the slow tests make them of the other variants."""
 
 
 def named(variant: tuple) -> str:
@@ -56,14 +58,25 @@ def contract(request: pytest.FixtureRequest) -> Iterator[Contract]:
     jax.clear_caches()  # programs of one variant are of no use to the next one, and fill the memory
 
 
-@pytest.mark.parametrize("check", [check for name, check in CHECKS.items() if name not in ON_PLAIN])
+def checks_of(names: set[str]) -> list[Callable]:
+    return [check for name, check in CHECKS.items() if name in names]
+
+
+@pytest.mark.parametrize("check", checks_of(set(CHECKS) - ON_PLAIN - OFTEN_ALIKE))
 def test_every_model(contract: Contract, check: Callable) -> None:
     check(contract)
 
 
-@pytest.mark.parametrize("check", [CHECKS[name] for name in CHECKS if name in ON_PLAIN])
+@pytest.mark.parametrize("check", checks_of(ON_PLAIN | OFTEN_ALIKE))
 @pytest.mark.parametrize("contract", PLAIN, ids=named, indirect=True, scope="module")
 def test_every_way_to_compile(contract: Contract, check: Callable) -> None:
+    check(contract)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("check", checks_of(OFTEN_ALIKE))
+@pytest.mark.parametrize("contract", VARIANTS[len(PLAIN) :], ids=named, indirect=True, scope="module")
+def test_every_variant(contract: Contract, check: Callable) -> None:
     check(contract)
 
 

@@ -188,6 +188,7 @@ def final_state(out: Path) -> list[np.ndarray]:
     return [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
 
 
+@pytest.mark.slow
 def test_a_run_that_stopped_in_the_middle_of_a_fade_goes_on_bit_for_bit(tmp_path: Path) -> None:
     lines = train(tmp_path / "whole", 208)
     assert any(line.startswith("4x4       images          0 to         64, 32 at once") for line in lines)
