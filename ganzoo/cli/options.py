@@ -44,7 +44,7 @@ class ModelOptions:
     checkpoint: Checkpoint = None
     """Which checkpoint of a run folder: best, latest, or a number of images; None: the latest."""
     ema: bool = True
-    """Use the moving average (EMA) of the generator's weights, not the weights of the last step."""
+    """Use the moving average (EMA) of the generator's weights; --no-ema takes the weights of the last step."""
     batch: int = 8
     """Images generated at once; does not change the images, but for rounding."""
     model_file: ModelFile = None
