@@ -18,7 +18,7 @@ from ganzoo.disk.documents import MOST_BYTES, parse_json, require_fields
 from ganzoo.errors import UserError, nearest
 from ganzoo.gan import GAN, Model, Network, TrainState, named_leaves
 from ganzoo.interop import Contents, Converted, hub
-from ganzoo.interop.machine import named
+from ganzoo.interop.reading.machine import named
 from ganzoo.models import installed_model, installed_models
 from ganzoo.typing import PyTree
 

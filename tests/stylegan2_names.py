@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ganzoo.interop.names import Table
-from ganzoo.interop.stylegan2_names import GENERATOR, discriminator_table
+from ganzoo.interop.families.names import Table
+from ganzoo.interop.families.stylegan2_names import GENERATOR, discriminator_table
 
 
 def tree(arrays: Mapping[str, np.ndarray], prefix: str = "") -> dict:

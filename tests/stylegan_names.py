@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ganzoo.interop.stylegan_names import DISCRIMINATOR, GENERATOR, by_resolution
+from ganzoo.interop.families.stylegan_names import DISCRIMINATOR, GENERATOR, by_resolution
 
 
 def generator(arrays: Mapping[str, np.ndarray]) -> dict:

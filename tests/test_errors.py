@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from ganzoo.errors import LONGEST, UserError, printable
-from ganzoo.interop.machine import named
+from ganzoo.interop.reading.machine import named
 
 HOSTILE = "a\nb\r\x1b[2J\x9b\u202e\u2066\u2028\x00\x7f\udcff\ud800\ue000\ufeff"
 

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from ganzoo.errors import UserError
-from ganzoo.interop import pytorch_dcgan, rosinality, strangers, stylegan, stylegan2
-from ganzoo.interop.contents import Contents, Network, plain
-from ganzoo.interop.machine import named
-from ganzoo.interop.shapes import Fields, Found, Weights
+from ganzoo.interop.families import pytorch_dcgan, rosinality, stylegan, stylegan2
+from ganzoo.interop.families.shapes import Fields, Found, Weights
+from ganzoo.interop.reading import strangers
+from ganzoo.interop.reading.contents import Contents, Network, plain
+from ganzoo.interop.reading.machine import named
 
 NETWORK_OF: Mapping[str, str] = {
     "G": "generator",

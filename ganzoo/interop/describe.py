@@ -6,10 +6,10 @@ from typing import Any
 
 from ganzoo.errors import UserError
 from ganzoo.interop import exchange
-from ganzoo.interop.constructors import is_real
-from ganzoo.interop.contents import Contents
 from ganzoo.interop.convert import KIND_OF, SETTINGS, convert, family_of
-from ganzoo.interop.machine import named
+from ganzoo.interop.reading.constructors import is_real
+from ganzoo.interop.reading.contents import Contents
+from ganzoo.interop.reading.machine import named
 
 WIDTH = 110
 

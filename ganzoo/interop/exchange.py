@@ -17,7 +17,6 @@ from ganzoo.disk import write_whole
 from ganzoo.disk.documents import parse_json, require_fields
 from ganzoo.errors import UserError
 from ganzoo.interop import nvidia_pickle
-from ganzoo.interop.contents import Contents, plain
 from ganzoo.interop.convert import (
     FAMILIES,
     KIND_OF,
@@ -28,7 +27,8 @@ from ganzoo.interop.convert import (
     settings_of,
     variables_of,
 )
-from ganzoo.interop.machine import named
+from ganzoo.interop.reading.contents import Contents, plain
+from ganzoo.interop.reading.machine import named
 
 KEY, VERSION = "ganzoo", 2
 """Key of the JSON text in the header, and version of its format."""

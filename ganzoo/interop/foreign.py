@@ -6,9 +6,9 @@ from typing import Any
 
 from ganzoo.disk import write_whole
 from ganzoo.errors import UserError
-from ganzoo.interop import rosinality
 from ganzoo.interop.convert import FAMILIES, KIND_OF, Converted, mirror_generator, variables_of
-from ganzoo.interop.shapes import Weights
+from ganzoo.interop.families import rosinality
+from ganzoo.interop.families.shapes import Weights
 from ganzoo.interop.torch_writer import torch_file
 
 TORCH_SUFFIXES = (".pt", ".pth")

@@ -15,8 +15,8 @@ import numpy as np
 
 from ganzoo.errors import UserError
 from ganzoo.interop.convert import SETTINGS
-from ganzoo.interop.shapes import Weights
-from ganzoo.interop.stylegan2_settings import POSITIONS
+from ganzoo.interop.families.shapes import Weights
+from ganzoo.interop.families.stylegan2_settings import POSITIONS
 from ganzoo.nn.pyramid import size_of
 
 MODULE = "torch.nn"

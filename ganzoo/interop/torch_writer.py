@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo.errors import UserError
-from ganzoo.interop.constructors import contiguous
+from ganzoo.interop.reading.constructors import contiguous
 
 STORAGE_OF: Mapping[str, str] = {"<f4": "FloatStorage", "<f2": "HalfStorage", "<f8": "DoubleStorage",
                                  "<i8": "LongStorage", "<i4": "IntStorage", "|u1": "ByteStorage"}  # fmt: skip

@@ -21,7 +21,7 @@ from ganzoo.config import require
 from ganzoo.disk.documents import parse_json, require_fields
 from ganzoo.errors import UserError
 from ganzoo.gan import StyleSpace, generator_variables, named_leaves
-from ganzoo.interop.machine import named
+from ganzoo.interop.reading.machine import named
 from ganzoo.latent.projection import Projection
 from ganzoo.latent.sampler import Sampler
 from ganzoo.typing import PyTree

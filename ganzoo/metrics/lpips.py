@@ -22,7 +22,7 @@ from jaxtyping import Array, Float
 from ganzoo import interop
 from ganzoo.disk import kind_of, user_path
 from ganzoo.errors import UserError
-from ganzoo.interop.machine import named
+from ganzoo.interop.reading.machine import named
 from ganzoo.metrics.extractors import Extractor
 from ganzoo.metrics.path_length import shrunk
 from ganzoo.metrics.preprocessing import rgb

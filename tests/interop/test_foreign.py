@@ -17,8 +17,8 @@ import ganzoo
 from ganzoo import cli, interop, pretrained
 from ganzoo.config import to_json
 from ganzoo.errors import UserError
-from ganzoo.interop import pytorch_dcgan, rosinality
 from ganzoo.interop.convert import variables_of
+from ganzoo.interop.families import pytorch_dcgan, rosinality
 from ganzoo.interop.torch_writer import torch_file
 from ganzoo.testing import assert_near
 

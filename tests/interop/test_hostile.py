@@ -16,7 +16,7 @@ import pytest
 
 from ganzoo import interop
 from ganzoo.errors import UserError
-from ganzoo.interop import rosinality, stylegan2
+from ganzoo.interop.families import rosinality, stylegan2
 
 FILES = {**hostile.files(), **heavy.files()}
 FOREIGN = pickles.GOLDEN.parent / "foreign"

@@ -16,8 +16,8 @@ import ganzoo
 from ganzoo import interop, pretrained
 from ganzoo.cli import main
 from ganzoo.errors import UserError
-from ganzoo.interop.contents import Contents, Network
 from ganzoo.interop.convert import SETTINGS
+from ganzoo.interop.reading.contents import Contents, Network
 from ganzoo.models.stylegan2.config import StyleGAN2Networks
 
 CASES = {

@@ -10,9 +10,9 @@ import pytest
 
 from ganzoo import interop
 from ganzoo.errors import UserError
-from ganzoo.interop import stylegan2, stylegan2_settings, stylegan_settings
-from ganzoo.interop.contents import Contents, Network
-from ganzoo.interop.settings import Becomes, Must, Told, Unused, flat, interpret
+from ganzoo.interop.families import stylegan2, stylegan2_settings, stylegan_settings
+from ganzoo.interop.families.settings import Becomes, Must, Told, Unused, flat, interpret
+from ganzoo.interop.reading.contents import Contents, Network
 
 TORCH, TENSORFLOW, FIRST = "sg2_cond", "sg2_legacy_tf", "sg1_legacy_tf"
 

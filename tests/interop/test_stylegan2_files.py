@@ -13,9 +13,9 @@ from golden_cases import nchw, nhwc
 import ganzoo
 from ganzoo import interop
 from ganzoo.errors import UserError
-from ganzoo.interop import settings, stylegan2_settings
-from ganzoo.interop.contents import Contents, Network
-from ganzoo.interop.stylegan2_names import GENERATOR, TF_GENERATOR
+from ganzoo.interop.families import settings, stylegan2_settings
+from ganzoo.interop.families.stylegan2_names import GENERATOR, TF_GENERATOR
+from ganzoo.interop.reading.contents import Contents, Network
 
 IMAGES, LOGITS = 1e-4, 1e-4
 """Of the largest value; the deviations are about 1e-6."""

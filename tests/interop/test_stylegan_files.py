@@ -13,7 +13,7 @@ from golden_cases import nchw, nhwc
 
 import ganzoo
 from ganzoo import interop
-from ganzoo.interop import stylegan_settings
+from ganzoo.interop.families import stylegan_settings
 
 NAME = "sg1_legacy_tf"
 TRUNCATIONS = {"psi1": {}, "psi0.7_cutoff8": {"psi": 0.7, "cutoff": 8}, "psi0.5_cutoff2": {"psi": 0.5, "cutoff": 2}}

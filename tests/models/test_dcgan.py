@@ -13,7 +13,7 @@ import ganzoo
 from ganzoo import losses, objectives, phases
 from ganzoo.errors import UserError
 from ganzoo.gan import Network
-from ganzoo.interop import pytorch_dcgan
+from ganzoo.interop.families import pytorch_dcgan
 from ganzoo.models import dcgan
 from ganzoo.ops import pixels
 from ganzoo.testing import assert_near, quick_jit

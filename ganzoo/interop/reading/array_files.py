@@ -11,9 +11,9 @@ import numpy as np
 
 from ganzoo.disk.documents import parse_json
 from ganzoo.errors import UserError
-from ganzoo.interop.archives import read_member
-from ganzoo.interop.constructors import sizes
-from ganzoo.interop.machine import Meter, named
+from ganzoo.interop.reading.archives import read_member
+from ganzoo.interop.reading.constructors import sizes
+from ganzoo.interop.reading.machine import Meter, named
 
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 """Readers of what stands before an array of NumPy, by the version of its format; version 3 is for records alone."""

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from ganzoo.errors import UserError
-from ganzoo.interop import stylegan_settings as settings
-from ganzoo.interop.contents import Network
-from ganzoo.interop.settings import Rules, assumed, flat, interpret
-from ganzoo.interop.shapes import Fields, Found, Weights, count, needed, resolutions, widths
-from ganzoo.interop.stylegan_names import DISCRIMINATOR, GENERATOR, by_count, by_resolution
+from ganzoo.interop.families import stylegan_settings as settings
+from ganzoo.interop.families.settings import Rules, assumed, flat, interpret
+from ganzoo.interop.families.shapes import Fields, Found, Weights, count, needed, resolutions, widths
+from ganzoo.interop.families.stylegan_names import DISCRIMINATOR, GENERATOR, by_count, by_resolution
+from ganzoo.interop.reading.contents import Network
 
 SHARED = (
     "image_size",

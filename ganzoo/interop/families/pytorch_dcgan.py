@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 
 from ganzoo.errors import UserError
-from ganzoo.interop.contents import Network
-from ganzoo.interop.names import SAME, Layout, Rule, Table
-from ganzoo.interop.shapes import Fields, Found, Weights, count, needed
+from ganzoo.interop.families.names import SAME, Layout, Rule, Table
+from ganzoo.interop.families.shapes import Fields, Found, Weights, count, needed
+from ganzoo.interop.reading.contents import Network
 
 SHARED = ("image_size", "channels")
 LEVELS, MAX_LEVELS = 4, 6

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ganzoo.interop.names import SAME, TF_CONSTANT, TF_FLAT, TF_NOISE, Layout, Rule, Table
+from ganzoo.interop.families.names import SAME, TF_CONSTANT, TF_FLAT, TF_NOISE, Layout, Rule, Table
 
 SWAPPED = Layout(lambda a: a.transpose(0, 1, 3, 2), lambda a: a.transpose(0, 1, 3, 2))
 """[h, w, I, O] <-> [h, w, O, I], our layout of kernels that upsample; the original kernels are not mirrored."""

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo.interop.constructors import ARRAYS, MODULES, PersistentObject, as_array
-from ganzoo.interop.machine import Foreign, Meter, is_optimizer, named, put
+from ganzoo.interop.reading.constructors import ARRAYS, MODULES, PersistentObject, as_array
+from ganzoo.interop.reading.machine import Foreign, Meter, is_optimizer, named, put
 
 PREFIXES = ("G", "D", "G_ema", "g_ema", "netG", "netD", "generator", "discriminator", "ema")
 """How the names of arrays of several networks begin, at the originals and here."""

@@ -4,7 +4,7 @@ The names were read from the state dicts and variables of published networks; th
 compute. ``{r}`` is the resolution of a block, ``{i}`` the number of a layer.
 """
 
-from ganzoo.interop.names import (
+from ganzoo.interop.families.names import (
     CONSTANT,
     CONV,
     DENSE,

@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ganzoo.interop.settings import Becomes, Must, Rules, Unused, number, number_or, taps, told, unused
-from ganzoo.interop.shapes import Fields
+from ganzoo.interop.families.settings import Becomes, Must, Rules, Unused, number, number_or, taps, told, unused
+from ganzoo.interop.families.shapes import Fields
 
 STATE = "a state of the original code, not of the network"
 TRUNCATION = "images are truncated by the psi and the cutoff of each call"

@@ -11,12 +11,12 @@ from typing import Any, Literal
 import numpy as np
 
 from ganzoo.errors import UserError
-from ganzoo.interop import stylegan2_settings as settings
-from ganzoo.interop.contents import Network
-from ganzoo.interop.machine import named
-from ganzoo.interop.settings import Rules, assumed, flat, interpret
-from ganzoo.interop.shapes import MAX_TAPS, Fields, Found, Weights, count, needed, resolutions, widths
-from ganzoo.interop.stylegan2_names import GENERATOR, TF_GENERATOR, discriminator_table, tensorflow_table
+from ganzoo.interop.families import stylegan2_settings as settings
+from ganzoo.interop.families.settings import Rules, assumed, flat, interpret
+from ganzoo.interop.families.shapes import MAX_TAPS, Fields, Found, Weights, count, needed, resolutions, widths
+from ganzoo.interop.families.stylegan2_names import GENERATOR, TF_GENERATOR, discriminator_table, tensorflow_table
+from ganzoo.interop.reading.contents import Network
+from ganzoo.interop.reading.machine import named
 from ganzoo.nn.pyramid import pyramid, size_of
 
 Kind = Literal["G", "D", "TensorFlow G", "TensorFlow D"]

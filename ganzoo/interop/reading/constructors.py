@@ -15,7 +15,18 @@ from typing import Any
 import numpy as np
 
 from ganzoo.errors import UserError
-from ganzoo.interop.machine import Built, Constructor, Foreign, Keyed, Meter, checked_key, foreign, named, put, refusal
+from ganzoo.interop.reading.machine import (
+    Built,
+    Constructor,
+    Foreign,
+    Keyed,
+    Meter,
+    checked_key,
+    foreign,
+    named,
+    put,
+    refusal,
+)
 
 NUMPY_TYPE = re.compile(r"(?:[fiu][1248]|b1)$")
 MAX_DIMENSIONS = 32

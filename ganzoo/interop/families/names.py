@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from ganzoo.errors import UserError
-from ganzoo.interop.machine import named
+from ganzoo.interop.reading.machine import named
 
 Change = Callable[[np.ndarray], np.ndarray]
 

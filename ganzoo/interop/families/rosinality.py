@@ -13,10 +13,10 @@ from typing import Any, Literal
 import numpy as np
 
 from ganzoo.errors import UserError
-from ganzoo.interop.contents import Network
-from ganzoo.interop.machine import named
-from ganzoo.interop.names import CONV, DENSE, FLAT, SAME, TF_CONSTANT, TF_NOISE, UP, Layout, Rule, Table
-from ganzoo.interop.shapes import MAX_TAPS, Fields, Found, Weights, count, needed, resolutions, widths
+from ganzoo.interop.families.names import CONV, DENSE, FLAT, SAME, TF_CONSTANT, TF_NOISE, UP, Layout, Rule, Table
+from ganzoo.interop.families.shapes import MAX_TAPS, Fields, Found, Weights, count, needed, resolutions, widths
+from ganzoo.interop.reading.contents import Network
+from ganzoo.interop.reading.machine import named
 
 SHARED = ("image_size", "channels", "channel_base", "channel_max", "resample_filter")
 MAX_LAYERS, MAX_SIZE, MAX_STYLE = 8, 1024, 1024

@@ -12,9 +12,9 @@ import zipfile
 from typing import Any, BinaryIO
 
 from ganzoo.errors import UserError
-from ganzoo.interop.archives import open_archive, read_member
-from ganzoo.interop.constructors import Storage, constructors, whole
-from ganzoo.interop.machine import Constructor, Machine, Meter, Source, named
+from ganzoo.interop.reading.archives import open_archive, read_member
+from ganzoo.interop.reading.constructors import Storage, constructors, whole
+from ganzoo.interop.reading.machine import Constructor, Machine, Meter, Source, named
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_VERSION = 1001

@@ -8,7 +8,7 @@ training/networks_stylegan2.py; stylegan-human/StyleGAN-Human, training_scripts/
 from collections.abc import Mapping
 from typing import Any
 
-from ganzoo.interop.settings import (
+from ganzoo.interop.families.settings import (
     NO_DEFAULT,
     Becomes,
     Must,
@@ -23,7 +23,7 @@ from ganzoo.interop.settings import (
     told,
     unused,
 )
-from ganzoo.interop.shapes import Fields
+from ganzoo.interop.families.shapes import Fields
 from ganzoo.nn.pyramid import size_of
 
 PRECISION = Unused("all layers are computed in float32", (0, "float32"))

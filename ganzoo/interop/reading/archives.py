@@ -11,7 +11,7 @@ import zlib
 from typing import BinaryIO
 
 from ganzoo.errors import UserError
-from ganzoo.interop.machine import Meter, named
+from ganzoo.interop.reading.machine import Meter, named
 
 MAX_DIRECTORY = 16 * 2**20
 """Largest size in bytes of an archive's table of contents."""

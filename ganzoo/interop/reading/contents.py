@@ -15,10 +15,10 @@ import numpy as np
 
 from ganzoo.disk import kind_of
 from ganzoo.errors import UserError
-from ganzoo.interop import state_dicts, strangers
-from ganzoo.interop.archives import open_archive
-from ganzoo.interop.array_files import read_npz, read_safetensors
-from ganzoo.interop.constructors import (
+from ganzoo.interop.reading import state_dicts, strangers
+from ganzoo.interop.reading.archives import open_archive
+from ganzoo.interop.reading.array_files import read_npz, read_safetensors
+from ganzoo.interop.reading.constructors import (
     MODULES,
     Namespace,
     PersistentObject,
@@ -26,8 +26,8 @@ from ganzoo.interop.constructors import (
     TensorFlowNetwork,
     constructors,
 )
-from ganzoo.interop.machine import Constructor, Foreign, Machine, Meter, Source, named, put
-from ganzoo.interop.torch_files import nested_storage, read_legacy, read_zip
+from ganzoo.interop.reading.machine import Constructor, Foreign, Machine, Meter, Source, named, put
+from ganzoo.interop.reading.torch_files import nested_storage, read_legacy, read_zip
 
 LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """First bytes of legacy files of ``torch.save``: the pickle of the magic number."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganzoo.errors import UserError
-from ganzoo.interop.machine import named
-from ganzoo.interop.shapes import Fields
+from ganzoo.interop.families.shapes import Fields
+from ganzoo.interop.reading.machine import named
 
 NO_DEFAULT = object()
 """Default of an argument that implies nothing where it is absent."""
