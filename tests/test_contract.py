@@ -36,15 +36,15 @@ VARIANTS = [
     ("stylegan2", {**WIDE, **NOT_LAZY, **ADAPTIVE}),
     ("stylegan2", {"loss": "least-squares", "r2_gamma": 1.0, "gradient_penalty": 1.0, "label_size": 3}),
 ]  # fmt: skip
+OFTEN_ALIKE = {
+    "jit_over_devices_equals_one", "types_do_not_depend_on_x64", "unchecked_shard_map_equals_one", "pmap_equals_one",
+    "scan_equals_single_steps", "vmap_equals_separate_runs", "a_step_takes_its_state",
+}  # fmt: skip
+"""Checks of how a step is compiled, not of what it computes: the slow tests make them of more than one variant."""
 PLAIN = VARIANTS[:3]
 """ProGAN is StyleGAN with other settings."""
-ON_PLAIN = {
-    "unchecked_shard_map_equals_one", "pmap_equals_one", "scan_equals_single_steps", "vmap_equals_separate_runs",
-    "a_step_takes_its_state",
-}  # fmt: skip
-"""Checks of how a step is compiled, not of what it computes, are made of the plain models."""
-OFTEN_ALIKE = {"jit_over_devices_equals_one", "types_do_not_depend_on_x64"}
-"""Checks of which the plain models tell most; the slow tests make them of the other variants."""
+OF_ALL_VARIANTS = {"jit_over_devices_equals_one", "shard_map_equals_one", "types_do_not_depend_on_x64"}
+"""Checks that the slow tests make of the variants as well."""
 
 
 def named(variant: tuple) -> str:
@@ -62,19 +62,31 @@ def checks_of(names: set[str]) -> list[Callable]:
     return [check for name, check in CHECKS.items() if name in names]
 
 
-@pytest.mark.parametrize("check", checks_of(set(CHECKS) - ON_PLAIN - OFTEN_ALIKE))
+@pytest.mark.parametrize("check", checks_of(set(CHECKS) - OFTEN_ALIKE - OF_ALL_VARIANTS))
 def test_every_model(contract: Contract, check: Callable) -> None:
     check(contract)
 
 
-@pytest.mark.parametrize("check", checks_of(ON_PLAIN | OFTEN_ALIKE))
-@pytest.mark.parametrize("contract", PLAIN, ids=named, indirect=True, scope="module")
+@pytest.mark.parametrize("check", checks_of(OFTEN_ALIKE))
+@pytest.mark.parametrize("contract", PLAIN[:1], ids=named, indirect=True, scope="module")
 def test_every_way_to_compile(contract: Contract, check: Callable) -> None:
     check(contract)
 
 
+@pytest.mark.parametrize("contract", PLAIN, ids=named, indirect=True, scope="module")
+def test_shards_train_what_one_device_does(contract: Contract) -> None:
+    CHECKS["shard_map_equals_one"](contract)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("check", checks_of(OFTEN_ALIKE))
+@pytest.mark.parametrize("contract", PLAIN[1:], ids=named, indirect=True, scope="module")
+def test_every_way_to_compile_styles(contract: Contract, check: Callable) -> None:
+    check(contract)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("check", checks_of(OF_ALL_VARIANTS))
 @pytest.mark.parametrize("contract", VARIANTS[len(PLAIN) :], ids=named, indirect=True, scope="module")
 def test_every_variant(contract: Contract, check: Callable) -> None:
     check(contract)

@@ -121,21 +121,22 @@ def test_a_real_terminal_of_60_columns(tmp_path: Path) -> None:
     import termios
 
     program = "import sys; from cli.test_main import on_terminal; sys.exit(on_terminal())"
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.environ["COLUMNS"] = "60"
-        os.environ["PYTHONPATH"] = os.pathsep.join((str(TESTS), str(TESTS.parent)))
-        os.execv(sys.executable, [sys.executable, "-c", program])
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
-    shown, is_asked = b"", False
-    with contextlib.suppress(OSError):  # of the end
-        while part := os.read(terminal, 65536):
-            shown += part
-            if not is_asked and b"left" in shown:
-                is_asked = True
-                os.write(terminal, b"\x03")
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    os.close(terminal)
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+    places = {"COLUMNS": "60", "PYTHONPATH": os.pathsep.join((str(TESTS), str(TESTS.parent)))}
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=theirs, stdout=theirs, stderr=theirs, env=os.environ | places
+    ) as process:
+        os.close(theirs)
+        shown, is_asked = b"", False
+        with contextlib.suppress(OSError):  # of the end
+            while part := os.read(ours, 65536):
+                shown += part
+                if not is_asked and b"left" in shown:
+                    is_asked = True
+                    process.send_signal(signal.SIGINT)
+        code = process.wait()
+    os.close(ours)
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode().replace("\x1b[2K", "\n"))
     lines = [line for part in text.replace("^C", "").splitlines() for line in re.split(r"\r|(?=sampling)", part)]
     assert code == 130

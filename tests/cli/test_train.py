@@ -150,6 +150,7 @@ def test_list_of_one_model(capsys: pytest.CaptureFixture) -> None:
     assert max(map(len, lines)) <= 100
 
 
+@pytest.mark.slow
 def test_the_sizes_of_the_list_are_those_of_the_networks() -> None:
     """Remedy of a failure: python tests/cli/make_sizes.py."""
     assert json.loads((Path(listing.__file__).parent / listing.SIZES).read_text()) == sizes()
