@@ -94,13 +94,13 @@ def test_first_and_second_derivatives_of_the_family(size: tuple, padding: tuple)
 
     ours, theirs = partial(conv, padding=padding), partial(plain, padding=padding)
     assert_near(
-        *(quick_jit(jax.value_and_grad(partial(penalty, f), (0, 1)))(x, kernel) for f in (ours, theirs)), relative=1e-9
+        *(jax.jit(jax.value_and_grad(partial(penalty, f), (0, 1)))(x, kernel) for f in (ours, theirs)), relative=1e-9
     )
 
     where = {"stride": 1, "padding": padding}
     backward = jax.vjp(theirs, x, kernel)[1](y)
-    assert_near(quick_jit(partial(conv_transpose, **where, size=window.size))(y, kernel), backward[0])
-    assert_near(quick_jit(partial(conv_kernel_gradient, **where, kernel_size=(3, 3)))(x, y), backward[1])
+    assert_near(jax.jit(partial(conv_transpose, **where, size=window.size))(y, kernel), backward[0])
+    assert_near(jax.jit(partial(conv_kernel_gradient, **where, kernel_size=(3, 3)))(x, y), backward[1])
 
 
 @pytest.mark.usefixtures("everywhere")
@@ -111,9 +111,9 @@ def test_parts_of_the_batch_change_nothing(monkeypatch: pytest.MonkeyPatch) -> N
         (module._cpu_transpose, y, kernel),
         (module._cpu_kernel_gradient, x, y),
     ]
-    whole = [quick_jit(partial(f, window))(*args) for f, *args in functions]
+    whole = [jax.jit(partial(f, window))(*args) for f, *args in functions]
     hold_at_most(0, monkeypatch)
-    assert_near([quick_jit(lambda a, b, f=f: f(window, a, b))(*args) for f, *args in functions], whole)
+    assert_near([jax.jit(lambda a, b, f=f: f(window, a, b))(*args) for f, *args in functions], whole)
 
 
 def gradients(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -131,18 +131,18 @@ def gradients(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
 @pytest.mark.parametrize("check_vma", [True, False])
 def test_shards_of_the_batch_change_nothing(check_vma: bool, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
     _, x, kernel, _ = operands(*CASES[0], examples=8)
-    expected = quick_jit(lambda *args: gradients(*args))(x, kernel)
+    expected = jax.jit(lambda *args: gradients(*args))(x, kernel)
     hold_at_most(limit, monkeypatch)
     mesh, data, whole = Mesh(np.array(jax.devices()[:4]), ("data",)), PartitionSpec("data"), PartitionSpec()
     placed = jax.device_put(x, NamedSharding(mesh, data)), jax.device_put(kernel, NamedSharding(mesh, whole))
-    assert_near(quick_jit(lambda *args: gradients(*args))(*placed), expected, relative=1e-10)
+    assert_near(jax.jit(lambda *args: gradients(*args))(*placed), expected, relative=1e-10)
 
     def part(x, kernel):
         dx, dkernel = gradients(x, kernel)
         return dx, dkernel if check_vma else lax.psum(dkernel, "data")
 
     mapped = jax.shard_map(part, mesh=mesh, in_specs=(data, whole), out_specs=(data, whole), check_vma=check_vma)
-    assert_near(quick_jit(mapped)(x, kernel), expected, relative=1e-10)
+    assert_near(jax.jit(mapped)(x, kernel), expected, relative=1e-10)
 
     pmapped = jax.pmap(lambda *args: gradients(*args), axis_name="data", in_axes=(0, None))
     dx, dkernel = pmapped(x.reshape(4, 2, *x.shape[1:]), kernel)
@@ -153,9 +153,9 @@ def test_shards_of_the_batch_change_nothing(check_vma: bool, limit: int, monkeyp
 def test_vmap_over_kernels() -> None:
     _, x, kernel, _ = operands(*CASES[0])
     kernels = jnp.stack([kernel, 2 * kernel])
-    each = quick_jit(lambda *args: gradients(*args))
+    each = jax.jit(lambda *args: gradients(*args))
     expected = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(each(x, k) for k in kernels))
-    assert_near(quick_jit(jax.vmap(each, (None, 0)))(x, kernels), expected, relative=1e-10)
+    assert_near(jax.jit(jax.vmap(each, (None, 0)))(x, kernels), expected, relative=1e-10)
 
 
 def errors(x: jax.Array, kernel: jax.Array, y: jax.Array, tile: tuple[int, int]) -> tuple[list[float], list[float]]:
@@ -171,10 +171,10 @@ def errors(x: jax.Array, kernel: jax.Array, y: jax.Array, tile: tuple[int, int])
     ]
     ours, theirs = [], []
     for fast, direct, args in pairs:
-        truth = quick_jit(direct)(*args)
+        truth = jax.jit(direct)(*args)
         single = [a.astype(jnp.float32) for a in args]
         for results, f in ((ours, fast), (theirs, direct)):
-            results.append(float(jnp.max(jnp.abs(quick_jit(f)(*single) - truth)) / jnp.max(jnp.abs(truth))))
+            results.append(float(jnp.max(jnp.abs(jax.jit(f)(*single) - truth)) / jnp.max(jnp.abs(truth))))
     return ours, theirs
 
 
