@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 import tyro
 
-from ganzoo.cli.options import Checkpoint, ModelFile, own_model, write_file
+from ganzoo.cli.options import Checkpoint, ModelFile, own_model
 from ganzoo.cli.parsing import Group, Option, class_options, options_of, parse_groups
 from ganzoo.cli.process import prepare
 from ganzoo.cli.progress import bar
 from ganzoo.config import replaced, require
 from ganzoo.data import DataConfig
-from ganzoo.disk import kind_of, require_appendable, require_writable, user_path
+from ganzoo.disk import kind_of, require_appendable, require_writable, user_path, write_file
 from ganzoo.errors import UserError, printable
 from ganzoo.interop import hub
 from ganzoo.metrics import MetricsConfig

@@ -8,8 +8,9 @@ from typing import Annotated, Literal, cast
 import tyro
 
 from ganzoo import interop, pretrained
-from ganzoo.cli.options import Checkpoint, ModelArgument, ModelFile, ModelOptions, own_model, write_file
+from ganzoo.cli.options import Checkpoint, ModelArgument, ModelFile, ModelOptions, own_model
 from ganzoo.config import require, to_json
+from ganzoo.disk import write_file
 from ganzoo.interop import hub
 
 

@@ -12,7 +12,6 @@ import tyro
 from ganzoo import pretrained
 from ganzoo.cli.seeds import numbers
 from ganzoo.config import require
-from ganzoo.disk import write_whole
 from ganzoo.errors import UserError
 from ganzoo.gan import Model
 from ganzoo.grids import enlarged, grid_of, save_picture
@@ -176,11 +175,3 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make the folder {path}: {error.strerror or error}") from error
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all; ``UserError`` where that fails."""
-    try:
-        write_whole(path, content)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error

@@ -102,6 +102,14 @@ def write_whole(path: Path, content: bytes) -> None:
         raise
 
 
+def write_file(path: Path, content: bytes) -> None:
+    """Replace a file as ``write_whole`` does; ``UserError`` where that fails."""
+    try:
+        write_whole(path, content)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
 def require_writable(path: Path) -> None:
     """Raise ``UserError`` where ``write_whole`` would fail, as far as that can be known before; nothing is written."""
     parent = path.absolute().parent

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from ganzoo.disk import read_regular, write_whole
+from ganzoo.disk import read_regular, write_file
 from ganzoo.errors import UserError
 from ganzoo.ops.pixels import to_uint8
 
@@ -63,7 +63,7 @@ def save_png(path: Path, image: UInt8[np.ndarray, "h w c"]) -> None:
     picture = Image.fromarray(image[..., 0] if channels == 1 else image[..., :3] if channels > 4 else image)
     content = io.BytesIO()
     picture.save(content, format="png")
-    _write(path, content.getvalue())
+    write_file(path, content.getvalue())
 
 
 def save_slides(path: Path, frames: Sequence[Path], *, longest: int = 120, largest: int = 1024) -> list[Path]:
@@ -109,13 +109,6 @@ def _png(path: Path, largest: int) -> UInt8[np.ndarray, "h w c"] | None:
         return None
 
 
-def _write(path: Path, content: bytes) -> None:
-    try:
-        write_whole(path, content)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
-
-
 def save_picture(path: Path, image: UInt8[np.ndarray, "h w c"]) -> None:
     """Write an image [H, W, C] as PNG or lossless WebP, depending on the suffix of ``path``.
 
@@ -138,7 +131,7 @@ def _save(path: Path, frames: Sequence[np.ndarray], **options: Any) -> None:
     more = {"append_images": pictures[1:]} if options.get("save_all") else {}
     content = io.BytesIO()
     pictures[0].save(content, **options, **more)
-    _write(path, content.getvalue())
+    write_file(path, content.getvalue())
 
 
 def coloured(image: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w c2"]:

@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from ganzoo.config import require
-from ganzoo.disk import require_writable, write_whole
+from ganzoo.disk import require_writable, write_file
 from ganzoo.errors import UserError, install
 from ganzoo.grids import coloured
 
@@ -23,8 +23,6 @@ SLOWEST, FASTEST = 0.1, 240
 FASTEST_GIF = 50
 MOST_FRAMES = 36_000
 """Largest number of frames: 20 minutes at 30 frames per second."""
-LARGEST_SIDE = 16_383
-"""Largest side in pixels of a WebP image."""
 
 
 class Film(Image.Image):
@@ -90,14 +88,7 @@ def save_film(
     duration = round(1000 / min(fps, FASTEST_GIF if is_gif else fps))
     options = {} if is_gif else {"quality": 90, "method": 2}
     film.save(content, format=path.suffix[1:], save_all=True, duration=duration, loop=0, **options)
-    _written(path, content.getvalue())
-
-
-def _written(path: Path, content: bytes) -> None:
-    try:
-        write_whole(path, content)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    write_file(path, content.getvalue())
 
 
 def _ffmpeg(path: Path) -> Any:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ganzoo.disk import write_whole
+from ganzoo.disk import write_file
 from ganzoo.disk.documents import parse_json, require_fields
 from ganzoo.errors import UserError
 from ganzoo.interop import nvidia_pickle
@@ -130,7 +130,7 @@ def save_originals(path: Path, converted: Converted) -> tuple[str, ...]:
     if path.suffix != ".pkl":
         write_arrays(path, arrays, {SETTINGS: json.dumps(settings)})
         return ()
-    _write(path, nvidia_pickle.snapshot(arrays, settings))
+    write_file(path, nvidia_pickle.snapshot(arrays, settings))
     lacks = "the file has no discriminator: pickle.load opens it, but legacy.load_network_pkl wants one"
     return () if "D" in names else (lacks,)
 
@@ -158,11 +158,4 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping
         content = buffer.getvalue()
     else:
         raise UserError(f"{path}: the name must end in .safetensors or .npz")
-    _write(path, content)
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        write_whole(path, content)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    write_file(path, content)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ganzoo.disk import write_whole
+from ganzoo.disk import write_file
 from ganzoo.errors import UserError
 from ganzoo.interop.convert import FAMILIES, KIND_OF, Converted, mirror_generator, variables_of
 from ganzoo.interop.families import rosinality
@@ -38,10 +38,7 @@ def save_torch(path: Path, converted: Converted, names: str) -> tuple[str, ...]:
             f"{path}: with --names {names}, {path.suffix} files are of {model}{others}, not {converted.model}"
         )
     content, notes = _rosinality(converted) if model == "stylegan2" else _dcgan(path, converted)
-    try:
-        write_whole(path, torch_file(content))
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    write_file(path, torch_file(content))
     return notes
 
 
