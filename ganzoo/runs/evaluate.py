@@ -17,11 +17,11 @@ import jax.numpy as jnp
 from ganzoo.config import from_json, replaced
 from ganzoo.data import DataConfig, Dataset, open_dataset
 from ganzoo.disk import append_line
-from ganzoo.errors import UserError, nearest
+from ganzoo.errors import UserError
 from ganzoo.gan import GAN, Model, generator_variables, named_leaves
+from ganzoo.interop import Converted
 from ganzoo.metrics.config import MetricsConfig
-from ganzoo.models import installed_model, installed_models
-from ganzoo.pretrained import load, locate, read_record
+from ganzoo.pretrained import build, load, locate, naming, read_record
 from ganzoo.runs.evaluator import Evaluator
 from ganzoo.runs.features import notes_of
 from ganzoo.training import parallel
@@ -113,7 +113,9 @@ def evaluate_run(
     """
     selected = select(folder, checkpoint)
     recorded = read_record(selected.run)["experiment"]
-    gan, data_config = _recorded_gan(selected.run, recorded, model), from_json(DataConfig, recorded.get("data", {}))
+    with naming(selected.run):
+        gan = build(Converted(str(recorded.get("model")), recorded.get("gan", {}), {}), model=model)
+    data_config = from_json(DataConfig, recorded.get("data", {}))
     mesh = parallel.data_mesh(devices)
     dataset = _opened(replaced(data_config, data or {}), gan, log, reading)
     evaluator = Evaluator(gan, dataset, config, mesh, log)
@@ -174,11 +176,3 @@ def _opened(config: DataConfig, gan: GAN, log: LogLine, reading: Reading | None)
     for note in notes_of(dataset):
         log(note)
     return dataset
-
-
-def _recorded_gan(folder: Path, recorded: Mapping[str, Any], model: Model | None) -> GAN:
-    name = str(recorded.get("model"))
-    model = model or installed_model(name)
-    if model is None:
-        raise UserError(f"{folder} is of the unknown model {name!r};{nearest(name, installed_models())}")
-    return model.build(from_json(model.config, recorded.get("gan", {})))
