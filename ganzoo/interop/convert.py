@@ -3,13 +3,13 @@
 ``FAMILIES`` is the registry: one line for every model whose original networks can be converted.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from ganzoo.disk.documents import parse_json
 from ganzoo.errors import UserError
 from ganzoo.interop.families import pytorch_dcgan, rosinality, stylegan, stylegan2
 from ganzoo.interop.families.shapes import Fields, Found, Weights
@@ -53,8 +53,8 @@ class Family:
     """Function ``originals(kind, weights, fields)`` that converts weights back to the original state dict."""
     shared: tuple[str, ...]
     """Config fields that both networks imply."""
-    arguments: Callable[[str, Fields], dict[str, Any]] | None = None
-    """Function ``arguments(kind, fields)`` that returns the arguments of the original constructor."""
+    arguments: Mapping[str, Callable[[Fields], dict[str, Any]]] | None = None
+    """By kind, a function of the config that returns the arguments of the original constructor."""
     state: Callable[[str, Weights], Weights] | None = None
     """Function ``state(kind, arrays)`` that returns what an original network keeps of the arrays of a train state."""
     model: str = ""
@@ -68,7 +68,7 @@ FAMILIES: Mapping[str, Family] = {
         stylegan.discriminator,
         stylegan.originals,
         stylegan.SHARED,
-        stylegan.arguments,
+        stylegan.ARGUMENTS,
         stylegan.state_arrays,
     ),
     "stylegan2": Family(
@@ -77,7 +77,7 @@ FAMILIES: Mapping[str, Family] = {
         stylegan2.discriminator,
         stylegan2.originals,
         stylegan2.SHARED,
-        stylegan2.arguments,
+        stylegan2.ARGUMENTS,
     ),
     "dcgan": Family(
         pytorch_dcgan.recognise,
@@ -182,7 +182,7 @@ def settings_of(converted: Converted, networks: tuple[str, ...]) -> dict[str, An
       constructor.
     """
     arguments, config = FAMILIES[converted.model].arguments, dict(converted.fields)
-    known = {} if arguments is None else {name: arguments(KIND_OF[NETWORK_OF[name]], config) for name in networks}
+    known = {} if arguments is None else {name: arguments[KIND_OF[NETWORK_OF[name]]](config) for name in networks}
     return {"model": converted.model, "networks": known, "config": config, "facts": dict(converted.facts)}
 
 
@@ -192,9 +192,9 @@ def _settings(contents: Contents) -> Mapping[str, Any]:
         found = contents.facts[SETTINGS]
     elif SETTINGS in contents.metadata:
         try:
-            found = plain(json.loads(contents.metadata[SETTINGS]))
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"damaged: {SETTINGS} is not JSON ({named(error)})") from error
+            found = plain(parse_json(contents.metadata[SETTINGS]))
+        except UserError as error:
+            raise UserError(f"damaged: {SETTINGS} is not as ganzoo writes it ({error})") from error
     else:
         return {}
     if type(found) is not dict or {type(found.get(name)) for name in ("networks", "config", "facts")} != {dict}:

@@ -4,8 +4,6 @@ Sizes, layers, widths and optional parts follow from shapes and names; all other
 with which the networks were built (see ``stylegan_settings``), or from the original defaults.
 """
 
-from typing import Any
-
 import numpy as np
 
 from ganzoo.errors import UserError
@@ -27,6 +25,8 @@ SHARED = (
     "progressive",
 )
 """Config fields that both networks imply; networks of one config agree in all of them."""
+ARGUMENTS = {"generator": settings.generator_arguments, "discriminator": settings.discriminator_arguments}
+"""Functions of a config that return the arguments of the original constructors, by kind."""
 LEVEL = "level_of_detail"
 """Field of the train state."""
 MOST_HALVINGS = 10
@@ -90,17 +90,6 @@ def state_arrays(kind: str, state: Weights) -> Weights:
     """
     names = ("lod", "G_synthesis/lod") if kind == "generator" else ("lod",)
     return dict.fromkeys(names, state[LEVEL]) if LEVEL in state else {}
-
-
-def arguments(kind: str, fields: Fields) -> dict[str, Any]:
-    """Return the arguments with which NVlabs/stylegan builds a network of a config.
-
-    Args:
-      kind: "generator" or "discriminator".
-      fields: all fields of the config.
-    """
-    is_generator = kind == "generator"
-    return settings.generator_arguments(fields) if is_generator else settings.discriminator_arguments(fields)
 
 
 def _found(network: Network, rules: Rules, fields: Fields, weights: Weights) -> Found:

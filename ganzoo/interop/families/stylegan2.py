@@ -38,6 +38,8 @@ SHARED = (
     "resample_filter",
 )
 """Config fields that both networks imply; networks of one config agree in all of them."""
+ARGUMENTS = {"generator": settings.generator_arguments, "discriminator": settings.discriminator_arguments}
+"""Functions of a config that return the arguments of the original constructors, by kind."""
 DEFAULT_TAPS = (1.0, 3.0, 3.0, 1.0)
 """Filter of the layers that do not change the size, which never use it."""
 SEPARATE = 8
@@ -105,17 +107,6 @@ def originals(kind: str, weights: Weights, fields: Fields) -> Weights:
         if is_generator or block != lowest:  # the last part of the discriminator has no filter of its own
             arrays[f"{block}.resample_filter"] = own.copy()
     return arrays
-
-
-def arguments(kind: str, fields: Fields) -> dict[str, Any]:
-    """Return the arguments with which NVlabs/stylegan2-ada-pytorch builds a network of a config.
-
-    Args:
-      kind: "generator" or "discriminator".
-      fields: all fields of the config.
-    """
-    is_generator = kind == "generator"
-    return settings.generator_arguments(fields) if is_generator else settings.discriminator_arguments(fields)
 
 
 def _check_tensorflow(network: Network, fields: Fields) -> None:
