@@ -148,14 +148,14 @@ def resolve(
       UserError: the model has no rule for the batch size, or the data, where they are asked, cannot be read.
     """
     config, training = experiment.gan, experiment.training
-    if experiment.from_data and experiment.data.data:
-        config = replaced(config, _of_data(experiment, recorded))
     if recorded:
         old, open_fields = recorded.get("gan", {}), [name for name, value in to_json(config).items() if value is None]
-        known = {name: old[name] for name in open_fields if name in old}
+        known = {name: old[name] for name in (*experiment.from_data, *open_fields) if name in old}
         config = replaced(config, {k: tuple(v) if isinstance(v, list) else v for k, v in known.items()})
         batch_size = training.batch_size or recorded.get("training", {}).get("batch_size", 0)
         training = replace(training, batch_size=batch_size)
+    elif experiment.from_data and experiment.data.data:
+        config = replaced(config, _of_data(experiment))
     if experiment.model.fill_defaults:
         config, batch_size = experiment.model.fill_defaults(config, training.batch_size, devices)
         training = replace(training, batch_size=batch_size)
@@ -168,12 +168,8 @@ def resolve(
     return whole, differences(experiment.to_json(), whole.to_json())
 
 
-def _of_data(experiment: Experiment[Any], recorded: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the fields that are read from the data; those of the run that is resumed stay."""
-    if recorded:
-        old = recorded.get("gan", {})
-        values = {name: old[name] for name in experiment.from_data if name in old}
-        return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+def _of_data(experiment: Experiment[Any]) -> dict[str, Any]:
+    """Return the fields that are read from the data."""
     found = inspect(experiment.data)
     known = {"image_size": found.image_size, "channels": found.channels, "label_size": found.label_size}
     return {name: known[name] for name in experiment.from_data}
