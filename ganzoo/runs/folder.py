@@ -199,9 +199,14 @@ def data_changes(
             f"{out} was trained on other images than those now at {place}; give the old ones by --data, or go on with"
             " these by --allow-new-data"
         )
-    seen = max((int(file.name) for file in (out / "checkpoints").glob("*") if file.name.isdecimal()), default=0)
+    seen = max(saved_images(out), default=0)
     before = {"fingerprint": old.get("fingerprint"), "data": old["experiment"].get("data", {}).get("data")}
     return [*changes, {"images": seen, "before": before, "fingerprint": record["fingerprint"], "data": place}]
+
+
+def saved_images(out: Path) -> list[int]:
+    """Return the images seen by the checkpoints of a run, by their names alone; they may be damaged."""
+    return [int(file.name) for file in (out / "checkpoints").glob("*") if file.name.isdecimal()]
 
 
 def begin_folder(out: Path, record: Mapping[str, Any]) -> None:

@@ -39,7 +39,7 @@ from ganzoo.gan import GAN, parameter_count
 from ganzoo.pretrained import read_record, read_start
 from ganzoo.runs.config import Experiment, TrainingConfig, resolve
 from ganzoo.runs.evaluate import Evaluator, evaluating
-from ganzoo.runs.folder import RunLog, begin_folder, check_folder, circumstances, data_changes, writing
+from ganzoo.runs.folder import RunLog, begin_folder, check_folder, circumstances, data_changes, saved_images, writing
 from ganzoo.runs.transfer import matches, other_settings, table, transfer, unused
 from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints, require_space, size_of
@@ -239,7 +239,7 @@ def start_weights(
       The weights, None where the run starts without any or goes on from a checkpoint; and the lines.
     """
     init_from = experiment.training.init_from
-    if not init_from or (old and any(file.name.isdecimal() for file in (out / "checkpoints").glob("*"))):
+    if not init_from or (old and saved_images(out)):
         return None, list(old.get("start", [])) if old else []
     lines: list[str] = []
     start = read_start(init_from, lines.append)
