@@ -109,10 +109,8 @@ def _names(chosen: list[int] | SavedProjection) -> Iterator[str]:
 
 
 def _counted(batches: Iterator[np.ndarray], total: int, show: Callable[[int, int], None]) -> Iterator[np.ndarray]:
-    """Yield the images [H, W, C] of batches, and show how many there have been."""
-    for done, image in enumerate((image for batch in batches for image in batch), 1):
-        yield image
-        show(done, total)
+    """Return the images [H, W, C] of batches one by one, and show how many there have been."""
+    return (image for batch in _shown(batches, total, show) for image in batch)
 
 
 def _write_folder(out: Path, images: Iterator[np.ndarray], names: Iterator[str]) -> None:
@@ -234,14 +232,10 @@ class Interpolate:
 
     def _through_latents(self, sampler: Sampler, seeds: list[int]) -> Iterator[np.ndarray]:
         """Yield the images uint8 [n, H, W, C] of a path through latents, as ``_through``."""
-        cells, options = (
-            self.rows * self.columns,
-            {name: getattr(self.image, name) for name in ("psi", "cutoff", "noise")},
-        )
-        latents, labels = (
-            sampler.latents(seeds, self.image.latents),
-            sampler.labels(len(seeds) // cells, self.image.label),
-        )
+        cells = self.rows * self.columns
+        options = {name: getattr(self.image, name) for name in ("psi", "cutoff", "noise")}
+        latents = sampler.latents(seeds, self.image.latents)
+        labels = sampler.labels(len(seeds) // cells, self.image.label)
         ways = [paths.segments(np.asarray(latents[cell::cells]), self.frames, self.way) for cell in range(cells)]
         classes = None if labels is None else paths.segments(np.asarray(labels), self.frames, "linear")
         for number, segment in enumerate(zip(*ways, strict=True)):

@@ -160,9 +160,8 @@ class Checkpoints:
         arrays = _storable(jax.tree.map(jnp.copy, state))
         with self._saving():
             metrics: dict[str, Any] | None = None if value is None else {VALUE: value}
-            about: dict[str, Any] = (
-                {CHECKSUMS: checksums(arrays)} if jax.process_index() == 0 else {}
-            )  # the first process writes it
+            is_writer = jax.process_index() == 0  # of the metadata
+            about: dict[str, Any] = {CHECKSUMS: checksums(arrays)} if is_writer else {}
             self._orbax.save_async(images, arrays, force=True, metrics=metrics, custom_metadata=about)
 
     def wait(self) -> None:

@@ -207,9 +207,8 @@ class Samples(Hook):
         if context.last:
             save_png(self._folder / "samples.png", enlarged(picture))
             own = [file for file in sorted(folder.glob("*.png")) if file.stem.isdecimal() and file.stem.isascii()]
-            earlier = [
-                file for file in own if int(file.stem[:12]) <= context.images
-            ]  # the last is the one just written
+            # the last one is that just written
+            earlier = [file for file in own if int(file.stem[:12]) <= context.images]
             if left_out := save_slides(self._folder / "samples.webp", earlier):
                 names = ", ".join(file.name for file in left_out[:5])
                 what = "cannot be read as PNG, or are of another size"
@@ -371,8 +370,10 @@ class Progress(Hook):
         self._bar.update(self._task, completed=context.images, speed=shown, losses=text)
         times = self._times(context.images)
         row = f"{context.images:>{len(str(self._total))}}/{self._total}  {speed}  {times}  {text}".rstrip()
-        for to in ([] if self._has_bar else [self._log]) + ([self._keep] if self._keep else []):
-            to(row)
+        if not self._has_bar:
+            self._log(row)
+        if self._keep:
+            self._keep(row)
 
     def _times(self, images: int) -> str:
         """Return the time since the start, and the time that is left at the mean speed so far."""
