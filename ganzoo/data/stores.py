@@ -7,7 +7,6 @@ same names wherever they lie. Nothing is ever unpacked to a place that an archiv
 import bz2
 import contextlib
 import gzip
-import itertools
 import lzma
 import os
 import re
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from ganzoo.disk import read_regular
+from ganzoo.disk.archives import overlap
 from ganzoo.errors import UserError
 
 Stamps = Mapping[str, tuple[int, int]]
@@ -36,8 +36,6 @@ EXPANDED = 2**28
 _untidy = re.compile(r"\\|/(?:\.?/|\.?$)|^\.?/|^\.$").search
 _CHUNK = 2**20
 _MOST_READ = 2**30
-_LOCAL_HEADER = 30
-"""Smallest size in bytes of what stands before the content of a member of a .zip file."""
 _MOST_HEADER = 2**20
 """Largest size in bytes of a name or another extension in a .tar."""
 _DAMAGE = (
@@ -107,7 +105,8 @@ def zip_store(path: Path) -> Store:
     if any(info.flag_bits & 1 for info in infos):
         archive.close()
         raise UserError(f"{path}: an encrypted .zip file; unpack it with its password and give the folder")
-    _require_apart(path, infos)
+    if overlap(infos):
+        raise UserError(f"{path}: a broken .zip file (members that overlap); pack it again")
     _require_bounded(path, sum(info.file_size for info in infos), size)
     lock = threading.Lock()
 
@@ -226,14 +225,6 @@ def _require_bounded(path: Path, content: int, size: int) -> None:
     if content > most:
         counts = f"{content:,} bytes in a file of {size:,}, more than {EXPANSION} times its size"
         raise UserError(f"{path}: {counts}; if you trust it, unpack it and give the folder")
-
-
-def _require_apart(path: Path, infos: list[zipfile.ZipInfo]) -> None:
-    """Raise ``UserError`` where members of a .zip file share bytes, by which a small file could hold anything."""
-    places = sorted((info.header_offset, info.compress_size) for info in infos)
-    for (start, length), (following, _) in itertools.pairwise(places):
-        if start + _LOCAL_HEADER + length > following:
-            raise UserError(f"{path}: a broken .zip file (members that overlap); pack it again")
 
 
 def _expanded(path: Path) -> IO[bytes]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo.errors import UserError
+from ganzoo.interop import opcodes
 from ganzoo.interop.convert import SETTINGS
 from ganzoo.interop.families.shapes import Weights
 from ganzoo.interop.families.stylegan2_settings import POSITIONS
@@ -110,16 +111,15 @@ def _value(value: Any) -> bytes:
         case bool():
             return pickle.NEWTRUE if value else pickle.NEWFALSE
         case int():
-            return pickle.LONG1 + struct.pack("<B", len(coded := pickle.encode_long(value))) + coded
+            return opcodes.whole(value)
         case float():
             return pickle.BINFLOAT + struct.pack(">d", value)
         case str():
-            coded = value.encode()
-            return pickle.BINUNICODE + struct.pack("<I", len(coded)) + coded
+            return opcodes.text(value)
         case bytes():
             return pickle.BINBYTES8 + struct.pack("<Q", len(value)) + value
         case tuple():
-            return b"".join([pickle.MARK, *map(_value, value), pickle.TUPLE])
+            return opcodes.group(map(_value, value))
         case list():
             return b"".join([pickle.EMPTY_LIST, pickle.MARK, *map(_value, value), pickle.APPENDS])
         case Mapping():
@@ -137,7 +137,7 @@ def _array(array: np.ndarray) -> bytes:
     kind = _value(_Call("numpy", "dtype", ("f4", False, True)))
     kind += _value((3, "<", None, None, None, -1, -1, 0)) + pickle.BUILD
     reconstruct = _name("numpy.core.multiarray", "_reconstruct")
-    empty = pickle.MARK + _name("numpy", "ndarray") + _value((0,)) + _value(b"b") + pickle.TUPLE
+    empty = opcodes.group((_name("numpy", "ndarray"), _value((0,)), _value(b"b")))
     raw = np.ascontiguousarray(array, "<f4").tobytes()
-    state = pickle.MARK + _value(1) + _value(array.shape) + kind + pickle.NEWFALSE + _value(raw) + pickle.TUPLE
+    state = opcodes.group((_value(1), _value(array.shape), kind, pickle.NEWFALSE, _value(raw)))
     return reconstruct + empty + pickle.REDUCE + state + pickle.BUILD

@@ -6,7 +6,6 @@ Source of the format: pytorch/pytorch, torch/serialization.py and caffe2/seriali
 
 import io
 import pickle
-import struct
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo.errors import UserError
+from ganzoo.interop import opcodes
 from ganzoo.interop.reading.constructors import contiguous
 
 STORAGE_OF: Mapping[str, str] = {"<f4": "FloatStorage", "<f2": "HalfStorage", "<f8": "DoubleStorage",
@@ -46,7 +46,10 @@ def _dictionary(content: Mapping[str, Any], members: list[bytes]) -> bytes:
     """Return the program that puts an ordered dictionary on the stack; storages are added to ``members``."""
     items = []
     for name, value in content.items():
-        items += [_text(name), _dictionary(value, members) if isinstance(value, Mapping) else _tensor(value, members)]
+        items += [
+            opcodes.text(name),
+            _dictionary(value, members) if isinstance(value, Mapping) else _tensor(value, members),
+        ]
     return b"".join([_name("collections", "OrderedDict"), pickle.EMPTY_TUPLE, pickle.REDUCE,
                      pickle.MARK, *items, pickle.SETITEMS])  # fmt: skip
 
@@ -59,11 +62,17 @@ def _tensor(array: np.ndarray, members: list[bytes]) -> bytes:
         raise UserError(f"an array of {array.dtype}: must be of a type that PyTorch has")
     key = str(len(members))
     members.append(np.asarray(array, kind, order="C").tobytes())
-    storage = (_text("storage"), _name("torch", STORAGE_OF[kind]), _text(key), _text("cpu"), _number(array.size))
+    storage = (
+        opcodes.text("storage"),
+        _name("torch", STORAGE_OF[kind]),
+        opcodes.text(key),
+        opcodes.text("cpu"),
+        opcodes.whole(array.size),
+    )
     return b"".join([
         _name("torch._utils", "_rebuild_tensor_v2"), pickle.MARK,
-        pickle.MARK, *storage, pickle.TUPLE, pickle.BINPERSID,
-        _number(0), _numbers(array.shape), _numbers(contiguous(array.shape)), pickle.NEWFALSE,
+        opcodes.group(storage), pickle.BINPERSID,
+        opcodes.whole(0), _sizes(array.shape), _sizes(contiguous(array.shape)), pickle.NEWFALSE,
         _name("collections", "OrderedDict"), pickle.EMPTY_TUPLE, pickle.REDUCE, pickle.TUPLE, pickle.REDUCE,
     ])  # fmt: skip
 
@@ -72,14 +81,5 @@ def _name(module: str, name: str) -> bytes:
     return pickle.GLOBAL + f"{module}\n{name}\n".encode()
 
 
-def _text(text: str) -> bytes:
-    coded = text.encode()
-    return pickle.BINUNICODE + struct.pack("<I", len(coded)) + coded
-
-
-def _number(value: int) -> bytes:
-    return pickle.LONG1 + struct.pack("<B", len(coded := pickle.encode_long(value))) + coded
-
-
-def _numbers(values: tuple[int, ...]) -> bytes:
-    return b"".join([pickle.MARK, *map(_number, values), pickle.TUPLE])
+def _sizes(values: tuple[int, ...]) -> bytes:
+    return opcodes.group(map(opcodes.whole, values))

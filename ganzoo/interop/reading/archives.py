@@ -3,13 +3,13 @@
 ``torch.save`` and ``numpy.savez`` write such archives, the first without compression.
 """
 
-import itertools
 import lzma
 import struct
 import zipfile
 import zlib
 from typing import BinaryIO
 
+from ganzoo.disk.archives import overlap
 from ganzoo.errors import UserError
 from ganzoo.interop.reading.machine import Meter, named
 
@@ -18,7 +18,7 @@ MAX_DIRECTORY = 16 * 2**20
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """How the two programs store; the dictionaries of other methods may take any memory."""
 DIRECTORY_END, DIRECTORY_END_64 = b"PK\x05\x06", b"PK\x06\x06"
-TAIL, LOCAL_HEADER = 2**16 + 22, 30
+TAIL = 2**16 + 22
 DAMAGE = (
     zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, OSError, EOFError, zlib.error, lzma.LZMAError,
 )  # fmt: skip
@@ -41,15 +41,13 @@ def open_archive(file: BinaryIO, size: int, most: int = MAX_DIRECTORY) -> zipfil
         archive = zipfile.ZipFile(file)
     except DAMAGE as error:
         raise damaged(error) from error
-    names, places = set(), []
+    names = set()
     for info in archive.infolist():
         if info.filename in names:
             raise UserError(f"refused: two members of the name {named(info.filename)}")
         names.add(info.filename)
-        places.append((info.header_offset, info.compress_size))
-    for (start, length), (following, _) in itertools.pairwise(sorted(places)):
-        if start + LOCAL_HEADER + length > following:
-            raise UserError("refused: a zip archive whose members overlap")
+    if overlap(archive.infolist()):
+        raise UserError("refused: a zip archive whose members overlap")
     return archive
 
 
