@@ -4,6 +4,7 @@ import importlib
 import importlib.metadata
 import os
 import pkgutil
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,3 +62,21 @@ def doubles() -> Iterator[None]:
     """Float64 in the place of float32."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of 64 images, not to be touched."""
+    from small_runs import TINY
+
+    from ganzoo.cli import main
+
+    out = tmp_path_factory.mktemp("trained") / "run"
+    assert main([*TINY, "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture
+def run_folder(trained: Path, tmp_path: Path) -> Path:
+    """A copy of it that may be spoilt."""
+    return Path(shutil.copytree(trained, tmp_path / "run"))

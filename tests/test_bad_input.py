@@ -19,15 +19,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from data.pictures import encode, rainbow, table, write_folder, write_zip
+from data.pictures import table, write_folder, write_zip
+from small_runs import PNG, TINY, snapshot
 
 import ganzoo
 from ganzoo.cli import main
 from ganzoo.errors import UserError
 from ganzoo.training import checkpoint
 
-TINY = ["train", "dcgan-tiny", "--channels", "1", "--images", "64", "--batch-size", "16", "--devices", "1"]
-PNG = encode(rainbow())
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 
 
@@ -49,11 +48,6 @@ def complaint(capsys: pytest.CaptureFixture, tmp_path: Path) -> Callable[..., st
         return lines[0]
 
     return run
-
-
-def snapshot(folder: Path) -> dict[str, bytes | None]:
-    """Every file below the folder with its content, and every folder."""
-    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
 # Arguments ----------------------------------------------------------------------------------------------------------
@@ -252,20 +246,6 @@ def test_data_that_may_not_be_read(complaint, tmp_path) -> None:
 
 
 # The run folder -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of 64 images, not to be touched."""
-    out = tmp_path_factory.mktemp("trained") / "run"
-    assert main([*TINY, "--out", str(out)]) == 0
-    return out
-
-
-@pytest.fixture
-def run_folder(trained: Path, tmp_path: Path) -> Path:
-    """A copy of it that may be spoilt."""
-    return Path(shutil.copytree(trained, tmp_path / "run"))
 
 
 def test_the_folder_is_a_file(complaint, tmp_path) -> None:

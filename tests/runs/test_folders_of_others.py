@@ -2,35 +2,11 @@
 
 import json
 import os
-import shutil
-from pathlib import Path
 
 import pytest
-from data.pictures import encode, rainbow
+from small_runs import PNG, TINY, snapshot
 
 from ganzoo.cli import main
-
-TINY = ["train", "dcgan-tiny", "--channels", "1", "--images", "64", "--batch-size", "16", "--devices", "1"]
-PNG = encode(rainbow())
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of 64 images, not to be touched."""
-    out = tmp_path_factory.mktemp("trained") / "run"
-    assert main([*TINY, "--out", str(out)]) == 0
-    return out
-
-
-@pytest.fixture
-def run_folder(trained: Path, tmp_path: Path) -> Path:
-    """A copy of it that may be spoilt."""
-    return Path(shutil.copytree(trained, tmp_path / "run"))
-
-
-def snapshot(folder: Path) -> dict[str, bytes | None]:
-    """Every file below the folder with its content, and every folder."""
-    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
 def fails(capsys: pytest.CaptureFixture, *args: object) -> str:
