@@ -86,13 +86,42 @@ def upfirdn(
     Raises:
         ValueError: the result would have no pixels.
     """  # fmt: skip
+    return resample(windows(f, up=up, down=down, padding=padding, gain=gain, correlate=correlate), x)
+
+
+def windows(
+    f: Filter,
+    *,
+    up: Factor = 1,
+    down: Factor = 1,
+    padding: Padding = (0, 0),
+    gain: float = 1.0,
+    correlate: bool = False,
+) -> "tuple[Window, ...]":
+    """Return ``upfirdn`` with these arguments as one pass over both axes, or as two if the filter is separable."""
     f = setup_filter(f, normalize=False, flip=not correlate)
     (up_y, up_x), (down_y, down_x) = _pair(up), _pair(down)
     pad_y, pad_x = pad_pairs(padding)
     if f.ndim == 2:
-        return _pass(Window(_taps(f * gain), (up_y, up_x), (down_y, down_x), (pad_y, pad_x)), x)
-    x = _pass(Window(_taps(f[None, :] * gain), (1, up_x), (1, down_x), ((0, 0), pad_x)), x)
-    return _pass(Window(_taps(f[:, None]), (up_y, 1), (down_y, 1), (pad_y, (0, 0))), x)
+        return (Window(_taps(f * gain), (up_y, up_x), (down_y, down_x), (pad_y, pad_x)),)
+    along_x = Window(_taps(f[None, :] * gain), (1, up_x), (1, down_x), ((0, 0), pad_x))
+    return along_x, Window(_taps(f[:, None]), (up_y, 1), (down_y, 1), (pad_y, (0, 0)))
+
+
+def resample(passes: "Sequence[Window]", x: Maps) -> Maps:
+    """Resample images [N, H, W, C] by passes in turn, in the dtype of ``x``."""
+    for window in passes:
+        x = _pass(window, x)
+    return x
+
+
+def adjoint(passes: "Sequence[Window]", size: Pair) -> "tuple[Window, ...]":
+    """Return the adjoint of passes over images of ``size`` (height, width): it maps output to input gradients."""
+    result: list[Window] = []
+    for window in passes:
+        result.insert(0, window.adjoint(size))
+        size = window.output_size(size)
+    return tuple(result)
 
 
 def blur(x: Maps, f: Filter, *, padding: Padding = (0, 0), gain: float = 1.0, correlate: bool = False) -> Maps:
@@ -153,6 +182,10 @@ class Window:
         taps = (len(self.taps), len(self.taps[0]))[axis]
         return Axis(taps, self.up[axis], self.down[axis], *self.padding[axis])
 
+    def output_size(self, size: Pair) -> Pair:
+        """Return the height and width of the result for images of ``size``."""
+        return self.axis(0).output_size(size[0]), self.axis(1).output_size(size[1])
+
     def adjoint(self, size: Pair) -> "Window":
         """Return the adjoint: the resampling that maps an output gradient to the gradient of an input of ``size``."""
         padding = self.axis(0).adjoint_padding(size[0]), self.axis(1).adjoint_padding(size[1])
@@ -203,7 +236,7 @@ def _pass(window: Window, x: Array) -> Array:
     if window.is_identity:
         return x
     rows, columns = window.axis(0), window.axis(1)
-    height, width = rows.output_size(x.shape[1]), columns.output_size(x.shape[2])
+    height, width = window.output_size(x.shape[1:3])
     if min(height, width) < 1:
         raise ValueError(f"an image of {x.shape[1:3]} pixels is too small for {window}")
     wide = jnp.promote_types(x.dtype, jnp.float32)
