@@ -115,7 +115,7 @@ def resample(passes: "Sequence[Window]", x: Maps) -> Maps:
     return x
 
 
-def adjoint(passes: "Sequence[Window]", size: Pair) -> "tuple[Window, ...]":
+def adjoint(passes: "Sequence[Window]", size: Sequence[int]) -> "tuple[Window, ...]":
     """Return the adjoint of passes over images of ``size`` (height, width): it maps output to input gradients."""
     result: list[Window] = []
     for window in passes:
@@ -182,11 +182,11 @@ class Window:
         taps = (len(self.taps), len(self.taps[0]))[axis]
         return Axis(taps, self.up[axis], self.down[axis], *self.padding[axis])
 
-    def output_size(self, size: Pair) -> Pair:
+    def output_size(self, size: Sequence[int]) -> Pair:
         """Return the height and width of the result for images of ``size``."""
         return self.axis(0).output_size(size[0]), self.axis(1).output_size(size[1])
 
-    def adjoint(self, size: Pair) -> "Window":
+    def adjoint(self, size: Sequence[int]) -> "Window":
         """Return the adjoint: the resampling that maps an output gradient to the gradient of an input of ``size``."""
         padding = self.axis(0).adjoint_padding(size[0]), self.axis(1).adjoint_padding(size[1])
         return Window(tuple(row[::-1] for row in self.taps[::-1]), self.down, self.up, padding)
