@@ -1,4 +1,4 @@
-"""Data sets read by index: the built-in digits, images in folders, archives and parquet files, and TFDS.
+"""Data sets read by index: the built-in digits, images in folders, archives and parquet files, TFDS, stacked images.
 
 >>> dataset = open_dataset(DataConfig(data="digits"), image_shape=(32, 32, 1))
 >>> batch = dataset.read(positions(seed=0, size=len(dataset), start=0, count=64))
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ganzoo.config import require
 from ganzoo.data.config import MAX_PIXELS, DataConfig
 from ganzoo.data.dataset import Dataset, size_in_bytes
 from ganzoo.data.digits import open_digits
@@ -21,6 +22,7 @@ from ganzoo.data.loading import Progress, complain, load
 from ganzoo.data.order import epoch_permutation, positions
 from ganzoo.data.several import joined
 from ganzoo.data.source import Source
+from ganzoo.data.stacked import found_of, grey, inner, is_stacked, stacked
 from ganzoo.data.survey import Found, survey
 from ganzoo.data.tfds import PREFIX, open_tfds
 from ganzoo.disk import kind_of, read_regular, user_path
@@ -52,26 +54,12 @@ def open_dataset(config: DataConfig, image_shape: tuple[int, int, int], progress
             invalid, or ``image_shape`` is impossible. The message names the file and the remedy.
     """
     target = Target(*image_shape, crop=config.crop, resize_filter=config.resize_filter, max_pixels=config.max_pixels)
-    source = _open_sources(config)
-    keep = size_in_bytes(len(source.names), target, source.labels) <= config.memory_budget_mib * 2**20
-    pixels, bad = load(source, target, keep=keep, workers=config.workers, progress=progress)
-    if bad and (config.on_bad_file == "fail" or len(bad) == len(source.names)):
-        raise complain(source, bad)
-    kept = np.delete(np.arange(len(source.names)), [index for index, _ in bad])
-    if pixels is not None:
-        pixels = pixels[kept] if bad else pixels
-        pixels.flags.writeable = False
-    return Dataset(
-        source=source,
-        target=target,
-        kept=kept,
-        pixels=pixels,
-        labels=source.labels.take(kept) if source.labels else None,
-        mirror=config.mirror,
-        skipped=tuple((source.names[index], why) for index, why in bad),
-        workers=config.workers,
-        found=survey(source),
-    )
+    if not is_stacked(config.data):
+        return _decoded(_open_sources(config), target, config, progress)
+    if target.channels != 3:
+        raise UserError(f"{config.data} has images of 3 channels, not {target.channels}; set --channels 3")
+    one = replace(target, channels=1)
+    return stacked(_decoded(_open_grey(config), one, replace(config, mirror=False), progress), config)
 
 
 def inspect(config: DataConfig) -> Found:
@@ -80,7 +68,7 @@ def inspect(config: DataConfig) -> Found:
     Raises:
         UserError: as ``open_dataset``, but for broken images, which are left out.
     """
-    return survey(_open_sources(config))
+    return found_of(_open_grey(config), config) if is_stacked(config.data) else survey(_open_sources(config))
 
 
 def read_images(path: Path, image_shape: tuple[int, int, int]) -> np.ndarray:
@@ -105,8 +93,38 @@ def read_named_images(path: Path, image_shape: tuple[int, int, int]) -> tuple[np
     return np.asarray(dataset.read(np.arange(len(dataset)))["image"]), names
 
 
+def _decoded(source: Source, target: Target, config: DataConfig, progress: Progress | None) -> Dataset:
+    """Return the data set of a source, whose images are all checked, and kept where there is room."""
+    keep = size_in_bytes(len(source.names), target, source.labels) <= config.memory_budget_mib * 2**20
+    pixels, bad = load(source, target, keep=keep, workers=config.workers, progress=progress)
+    if bad and (config.on_bad_file == "fail" or len(bad) == len(source.names)):
+        raise complain(source, bad)
+    kept = np.delete(np.arange(len(source.names)), [index for index, _ in bad])
+    if pixels is not None:
+        pixels = pixels[kept] if bad else pixels
+        pixels.flags.writeable = False
+    return Dataset(
+        source=source,
+        target=target,
+        kept=kept,
+        pixels=pixels,
+        labels=source.labels.take(kept) if source.labels else None,
+        mirror=config.mirror,
+        skipped=tuple((source.names[index], why) for index, why in bad),
+        workers=config.workers,
+        found=survey(source),
+    )
+
+
+def _open_grey(config: DataConfig) -> Source:
+    """Open the set of which the images of a stacked set are made."""
+    return grey(_open_sources(replace(config, data=inner(config.data), labels="auto", stack_seed=0)), config.data)
+
+
 def _open_sources(config: DataConfig) -> Source:
     """Open the data set of a config, or several joined by commas unless there is a path of that name."""
+    only = 'be left out: only "stacked-digits" and "stacked:NAME" are drawn from a seed'
+    require(not config.stack_seed, "stack_seed", config.stack_seed, only)
     names = [config.data]
     if "," in config.data and kind_of(user_path(config.data)) == "nothing":
         names = [name for part in config.data.split(",") if (name := part.strip())] or names
@@ -121,9 +139,12 @@ def _open_source(name: str, config: DataConfig) -> Source:
         return open_digits(config.labels)
     if name.startswith(PREFIX):
         return open_tfds(name, config)
+    if is_stacked(name):
+        raise UserError(f"{name}: a stacked set is neither joined with others nor stacked again; give it alone")
     path = user_path(name)
     if kind_of(path) == "nothing":
         raise UserError(
-            f'no data set {name!r}: give "digits", a folder, a .zip file or a .tar file of images, or "tfds:NAME"'
+            f'no data set {name!r}: give "digits", "stacked-digits", a folder, a .zip file or a .tar file of images,'
+            ' "tfds:NAME" or "stacked:NAME"'
         )
     return open_files(path, config)

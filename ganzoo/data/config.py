@@ -23,13 +23,16 @@ class DataConfig:
     """
 
     data: str = "digits"
-    """Data set: "digits", a folder, .zip, .tar or .parquet of images, "tfds:NAME", or several joined by commas."""
+    """Data set: "digits", a folder, .zip, .tar or .parquet of images, "tfds:NAME", or several joined by commas;
+    "stacked-digits" or "stacked:NAME" puts three grey images of a labelled set into the channels of one."""
     data_dir: str | None = None
     """Folder of the prepared TFDS data sets; by default $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
     split: str = "train"
     """Split of a TFDS data set, e.g. "test" or "train[:90%]"; of parquet files, those of that name."""
     labels: LabelMode = "auto"
     """"auto" reads the labels of the data set (dataset.json, metadata.jsonl, .csv, or folders); "none" ignores them."""
+    stack_seed: CountOrZero = 0
+    """Seed of which images "stacked-digits" and "stacked:NAME" put together; other sets have none."""
     mirror: bool = False
     """Double the data set by mirroring every image horizontally: image i >= n is the mirror of image i - n."""
     crop: CropMode = "center"
@@ -47,4 +50,5 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        require(self.stack_seed < 2**32, "stack_seed", self.stack_seed, "be in 0 .. 2^32 - 1")
         require(bool(self.split.strip()), "split", self.split, "be the name of a split")

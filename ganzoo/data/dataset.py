@@ -24,6 +24,16 @@ _MIB = 2**20
 
 
 @dataclass(frozen=True, eq=False)
+class Stack:
+    """What the images of a stacked set are made of; see `ganzoo.data.stacked`."""
+
+    parts: "Dataset"
+    """The grey images, with their classes."""
+    modes: np.ndarray
+    """int64 [n]: the combination of classes of each of the n images, also where these are read without labels."""
+
+
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """Data set of images of one shape, with one label each or none; opened by `ganzoo.data.open_dataset`.
 
@@ -46,6 +56,8 @@ class Dataset:
     """Decoding threads; 0 for one per core."""
     found: Found
     """What the files hold before they are cut and resized."""
+    stack: Stack | None = None
+    """What the images are made of when they are read; None for those of files."""
 
     @property
     def name(self) -> str:
@@ -153,7 +165,7 @@ class Dataset:
             ("images", f"{count:,} of {height} x {width} x {channels} (height x width x channels)"),
             ("mirror", f"yes, {len(self):,} images in all" if self.mirror else "no"),
             ("resize", f"{crop}, {self.target.resize_filter}"),
-            ("kept", f"{'in memory' if self.pixels is not None else 'streamed from disk'}, {self._mib():,.1f} MiB"),
+            ("kept", self._kept()),
             *([("skipped", f"{len(self.skipped):,} that cannot be decoded")] if self.skipped else []),
             ("labels", self._label_title()),
             *(("", line) for line in (self.labels.lines() if self.labels else [])),
@@ -184,8 +196,13 @@ class Dataset:
     def _with_labels(self, images: np.ndarray, pictures: np.ndarray) -> Batch:
         return {"image": images, "label": self.labels.rows(pictures)} if self.labels else {"image": images}
 
-    def _mib(self) -> float:
-        return size_in_bytes(len(self.kept), self.target, self.labels) / _MIB
+    def _kept(self) -> str:
+        """Say where the images are."""
+        if self.stack:
+            parts = self.stack.parts
+            return f"made when they are read, of {len(parts.kept):,} grey images {parts._kept()}"
+        mib = size_in_bytes(len(self.kept), self.target, self.labels) / _MIB
+        return f"{'in memory' if self.pixels is not None else 'streamed from disk'}, {mib:,.1f} MiB"
 
     def _label_title(self) -> str:
         if not self.labels:

@@ -211,6 +211,15 @@ def test_records_that_are_cut_off_are_one_line(tmp_path, size, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_grey_images_can_be_stacked(tmp_path, root):
+    grey = [{"image": rainbow(9, 9, 1, seed=i).__array__()[..., None], "label": i % 3} for i in range(6)]
+    prepare(tmp_path, features(image=tfds.features.Image(shape=(9, 9, 1))), grey)
+    stacked = opened("stacked:tfds:tiny", (9, 9, 3), data_dir=str(tmp_path))
+    assert stacked.label_size == 27
+    assert stacked.class_names[5] == "ant/bee/cow"
+    assert "some of tfds:tiny/1.0.0" in refused("stacked:tfds:tiny", root)
+
+
 def test_more_records_than_the_files_can_hold(tmp_path):
     prepare(tmp_path, features(), examples())
     file = info_of(tmp_path) / "dataset_info.json"
