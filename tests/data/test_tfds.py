@@ -212,7 +212,7 @@ def test_records_that_are_cut_off_are_one_line(tmp_path, size, capfd):
 
 
 def test_grey_images_can_be_stacked(tmp_path, root):
-    grey = [{"image": rainbow(9, 9, 1, seed=i).__array__()[..., None], "label": i % 3} for i in range(6)]
+    grey = [{"image": encode(rainbow(9, 9, 1, seed=i)), "label": i % 3} for i in range(6)]
     prepare(tmp_path, features(image=tfds.features.Image(shape=(9, 9, 1))), grey)
     stacked = opened("stacked:tfds:tiny", (9, 9, 3), data_dir=str(tmp_path))
     assert stacked.label_size == 27
