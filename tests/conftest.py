@@ -1,5 +1,6 @@
 """Eight devices, strict numerics and checked shapes for every test; must run before ganzoo is imported."""
 
+import gc
 import importlib
 import importlib.metadata
 import os
@@ -20,6 +21,7 @@ if tuple(map(int, importlib.metadata.version("jax").split(".")[:2])) < (0, 11):
 
 os.environ.setdefault("XLA_FLAGS", QUICKLY)
 jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_traceback_in_locations_limit", 0)  # programs without lines of source are lowered faster
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".jax_cache")))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
@@ -35,6 +37,9 @@ with install_import_hook([f"ganzoo.{name}" for name in CHECKED], "typechecker.ch
         for part in pkgutil.walk_packages(getattr(module, "__path__", []), f"{module.__name__}."):
             importlib.import_module(part.name)
 
+
+gc.freeze()  # what is imported stays, and the many objects of traced programs do not make the collector walk them often
+gc.set_threshold(200_000, 20, 100)
 
 LONGEST = ("test_resume.py", "test_contract.py", "test_notebooks.py")
 
