@@ -27,7 +27,7 @@ from ganzoo.augment import controller
 from ganzoo.augment.controller import Control
 from ganzoo.draws import round_count
 from ganzoo.errors import UserError
-from ganzoo.gan import Average
+from ganzoo.gan import Average, Network
 from ganzoo.objectives import Objective, Outcome
 from ganzoo.ops import collective, ema
 from ganzoo.typing import AnyArray, Batch, Key, Metrics, Params, PyTree, State, Step
@@ -85,14 +85,17 @@ def minimize(network: str, loss: Loss, optimizer: optax.GradientTransformation, 
         before = state
         rounds = round_count(batch, micro_batch)
         batch = loss.with_draws(batch, key) if isinstance(loss, Objective) else batch
+        state = _with_whole_networks(state)
         params = collective.differ(getattr(state, network).params)
         gradients, (state, metrics) = _gradients(loss, params, state, batch, key, rounds)
-        gradients = collective.mean(gradients)
+        gradients = collective.divided(collective.gathered(collective.mean(gradients)))
         metrics = collective.total(metrics)
 
+        state = _with_params_of(state, before)
         old = getattr(state, network)
         updates, opt_state = optimizer.update(gradients, old.opt_state, old.params)
         new = replace(old, params=optax.apply_updates(old.params, updates), opt_state=opt_state)
+        new = collective.divided(new)
 
         norm = optax.tree.norm(gradients)
         was_healthy = _is_finite(before.generator.params) & _is_finite(before.discriminator.params)
@@ -105,6 +108,28 @@ def minimize(network: str, loss: Loss, optimizer: optax.GradientTransformation, 
         return replace(state, **{network: new}), metrics
 
     return phase
+
+
+def _with_whole_networks(state: State) -> State:
+    """Return a state that is divided over devices with all that networks are applied to whole; any other as it is."""
+    if not collective.is_dividing():
+        return state
+
+    def whole(network: Network) -> Network:
+        params, collections = collective.gathered((network.params, network.collections))
+        return replace(network, params=params, collections=collections)
+
+    return replace(state, generator=whole(state.generator), discriminator=whole(state.discriminator))
+
+
+def _with_params_of(state: State, before: State) -> State:
+    """Return a state that is divided over devices with the parameters, still divided, that it had ``before``."""
+    if not collective.is_dividing():
+        return state
+    generator = replace(state.generator, params=before.generator.params)
+    return replace(
+        state, generator=generator, discriminator=replace(state.discriminator, params=before.discriminator.params)
+    )
 
 
 def _gradients(
@@ -145,7 +170,7 @@ def update_ema(*, half_life: float, ramp: float | None = None, collections: Lite
         average = ema.update(state.ema, state.generator.variables, decay)
         if collections == "copy":
             average = {**state.generator.variables, "params": average["params"]}
-        return replace(state, ema=average), {}
+        return replace(state, ema=collective.divided(average)), {}
 
     return phase
 

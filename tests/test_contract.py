@@ -38,7 +38,7 @@ VARIANTS = [
 ]  # fmt: skip
 OFTEN_ALIKE = {
     "jit_over_devices_equals_one", "types_do_not_depend_on_x64", "unchecked_shard_map_equals_one", "pmap_equals_one",
-    "scan_equals_single_steps", "vmap_equals_separate_runs", "a_step_takes_its_state",
+    "scan_equals_single_steps", "divided_state_equals_one", "vmap_equals_separate_runs", "a_step_takes_its_state",
 }  # fmt: skip
 """Checks of how a step is compiled, not of what it computes: the slow tests make them of more than one variant."""
 PLAIN = VARIANTS[:3]

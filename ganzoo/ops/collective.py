@@ -5,14 +5,21 @@ Under ``jit`` (on one device or over a mesh) a batch is global and these functio
 positions of examples in the global batch then span the axis, so all modes compute the same numbers.
 """
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 from jaxtyping import Array, Int
 
 from ganzoo.typing import AnyArray, PyTree
 
 AXIS = "data"
 """Name of the device axis over which batches are split."""
+_division = jax.make_user_context(None)
+"""How a train state is divided over devices: pairs (shape, axis) of the leaves that are; None for a replicated state.
+JAX traces a function anew where this changes."""
 
 
 def axis_is_bound() -> bool:
@@ -84,3 +91,50 @@ def local_part(whole: Array, local: int) -> Array:
     if not axis_is_bound():
         return whole
     return jax.lax.dynamic_slice_in_dim(whole, jax.lax.axis_index(AXIS) * local, local)
+
+
+# Divided states -------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def dividing(axes: tuple[tuple[tuple[int, ...], int], ...]) -> Generator[None]:
+    """Within, arrays of the given shapes are divided over devices along an axis each: see ``gathered``, ``divided``.
+
+    Args:
+      axes: pairs (shape, axis); hashable, because compiled programs are kept by it.
+    """
+    with _division(axes):
+        yield
+
+
+def is_dividing() -> bool:
+    """Return whether the calling code is traced for a state that is divided over devices."""
+    return _division.value is not None
+
+
+def gathered(tree: PyTree) -> PyTree:
+    """Return a part of the state with every leaf [...] whole on every device, where the state is divided.
+
+    Networks are applied to gathered parameters: the compiler would otherwise split the work of a convolution by
+    channels, as its kernel is split, and not by the examples of the batch.
+    """
+    if not is_dividing():
+        return tree
+    return jax.tree.map(lambda leaf: jax.lax.with_sharding_constraint(leaf, PartitionSpec()), tree)
+
+
+def divided(tree: PyTree) -> PyTree:
+    """Return a tree whose leaves [...] lie on devices as those of the same shape in the state do."""
+    if not is_dividing():
+        return tree
+    axes = dict(_division.value)
+
+    def one(leaf: AnyArray) -> AnyArray:
+        return jax.lax.with_sharding_constraint(leaf, spec_of(axes.get(leaf.shape)))
+
+    return jax.tree.map(one, tree)
+
+
+def spec_of(axis: int | None) -> PartitionSpec:
+    """Return the partition of an array that is divided along ``axis``; that of a whole one for None."""
+    return PartitionSpec() if axis is None else PartitionSpec(*[None] * axis, AXIS)

@@ -45,6 +45,9 @@ class TrainingConfig:
     # where it runs
     devices: CountOrZero = 0
     """Number of devices to train on; 0 uses all."""
+    shard_state: bool = False
+    """Divide parameters, optimizer moments and EMA over the devices rather than keep copies: saves memory, costs
+    communication."""
     steps_per_dispatch: CountOrZero = 0
     """Steps compiled into one call of the device, between which nothing is logged. 0: 1 on CPUs, 8 elsewhere."""
 

@@ -1,6 +1,7 @@
 """Metrics of a GAN's states on a data set: whatever keeps features, labels and latents the same from state to state."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -78,7 +79,7 @@ class Evaluator:
     def __call__(self, state: State) -> dict[str, float]:
         """Return the numbers of a state, by name. The state is not changed or donated."""
         config, numbers = self.config, {}
-        state = jax.device_put(state, NamedSharding(self._mesh, PartitionSpec()))
+        state = jax.device_put(_without_optimizers(state), NamedSharding(self._mesh, PartitionSpec()))
         compared = list(suite.feature_metrics(config.metrics))
         if compared:
             _, keep = suite.keeps_features(compared)
@@ -156,6 +157,12 @@ class Evaluator:
             return program(state, indices, self._labels(indices))
 
         return suite.PairEvidence(pairs, self._pair_extractor, self.config.samples, self._batch_size, self._mesh)
+
+
+def _without_optimizers(state: State) -> State:
+    """Return a state without what images do not depend on, so that a divided one is whole on a device in less room."""
+    networks = {name: replace(getattr(state, name), opt_state=()) for name in ("generator", "discriminator")}
+    return replace(state, **networks)
 
 
 @jax.jit

@@ -85,18 +85,24 @@ class Run:
         on_cpu = all(device.platform == "cpu" for device in self.mesh.devices.flat)
         return self.settings.steps_per_dispatch or (1 if on_cpu else 8)
 
+    @property
+    def layout(self) -> PyTree:
+        """How the train state is divided over the devices; None where it is whole on each."""
+        return parallel.divided_layout(self.shapes, self.mesh) if self.settings.shard_state else None
+
     def key(self, purpose: int) -> Key:
         """Return the key of the weights (0), of the steps (1) or of the sample grids (2)."""
         return jax.random.split(jax.random.key(self.settings.seed), 3)[purpose]
 
     def start(self) -> State:
-        """Return the first train state, on every device."""
-        state = parallel.jit_init(self.gan.init, self.mesh)(self.key(0))
-        return parallel.replicate(transfer(state, self.weights), self.mesh) if self.weights else state
+        """Return the first train state, on every device or divided over them."""
+        state = parallel.jit_init(self.gan.init, self.mesh, layout=self.layout)(self.key(0))
+        return parallel.place(transfer(state, self.weights), self.mesh, self.layout) if self.weights else state
 
     def program(self, segment: Segment) -> Step:
         """Return the K-step program of a segment, to be called with payloads of the feed."""
-        return parallel.jit_step(self.feed.steps(segment.stage.step), self.mesh, batch=self.feed.spec)
+        steps = self.feed.steps(segment.stage.step)
+        return parallel.jit_step(steps, self.mesh, batch=self.feed.spec, layout=self.layout)
 
 
 def run(
@@ -147,7 +153,7 @@ def run(
         if checkpoints.latest is None:
             state = prepared.start()
         else:
-            state = checkpoints.restore(prepared.shapes, prepared.mesh)
+            state = checkpoints.restore(prepared.shapes, prepared.mesh, layout=prepared.layout)
             log(f"resumed at {int(state.images)} images")
         if resume:  # now that the checkpoint is known to be whole
             begin_folder(out, prepared.record)
@@ -203,6 +209,8 @@ def prepare(
     parallel.require_same(json.dumps([record["fingerprint"], to_json(gan.config), to_json(settings)]), "config or data")
     feed = Feed(dataset, seed=settings.seed, mesh=mesh)
     prepared = Run(experiment, gan, shapes, mesh, segments, dataset, feed, evaluator, weights, record, log)
+    if settings.shard_state and mesh.size == 1:
+        notes.append("note: shard_state changes nothing on one device")
     choices = [f"auto: {each.field.split('.')[-1]} = {each.new!r}" for each in chosen]
     if old and changes != old.get("data_changes", []):
         notes.append(f"note: from image {changes[-1]['images']} on, the run has other data than before")
@@ -292,7 +300,8 @@ def run_hooks(run: Run, out: Path, checkpoints: Checkpoints) -> list[Hook]:
     columns, labels = shown_labels(run.gan, run.dataset)
     show, keep = (run.log.show, run.log.keep) if isinstance(run.log, RunLog) else (run.log, None)
     count, key = 64 if labels is None else len(labels), run.key(2)
-    sample = jax.jit(lambda state: run.gan.sample(state, key, count, labels=labels))
+    whole = partial(parallel.gathered, mesh=run.mesh)
+    sample = jax.jit(lambda state: whole(run.gan.sample(whole(state), key, count, labels=labels)))
     reading = (settings.log_every, settings.sample_every, settings.checkpoint_every)
     hooks: list[Hook] = [FiniteGuard(reading, checkpoints)]
     if jax.process_index() == 0:
@@ -352,6 +361,9 @@ def describe(run: Run) -> str:
     height, width, channels = run.gan.image_shape
     device = run.mesh.devices.flat[0]
     where = f"{run.mesh.size} x {device.device_kind}" if run.mesh.size > 1 else device.device_kind
+    if run.settings.shard_state:
+        size, part = size_of(run.shapes) / 1e6, parallel.bytes_of_one_device(run.shapes, run.layout) / 1e6
+        where += f", each with {part:.1f} MB of the state's {size:.1f} MB"
     return f"{run.gan.name} {width}x{height}x{channels}: G {g:,} and D {d:,} parameters, on {where}"
 
 

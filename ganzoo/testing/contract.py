@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ganzoo.config import from_json, replaced, to_json
-from ganzoo.gan import GAN, Model
+from ganzoo.gan import GAN, Model, named_leaves
 from ganzoo.latent.sampler import Sampler
 from ganzoo.models import find_preset
 from ganzoo.testing.comparison import QUICKLY, assert_near, quick_jit
@@ -215,6 +215,20 @@ def scan_equals_single_steps(contract: Contract) -> None:
     assert all(np.isfinite(metric.value) for metric in jax.device_get(metrics).values())
 
 
+def divided_state_equals_one(contract: Contract) -> None:
+    """Check that a state divided over a mesh of up to 8 devices stays so, and trains what one device trains."""
+    mesh = parallel.data_mesh(_device_count(contract, 8))
+    layout = parallel.divided_layout(contract.start, mesh, least=64)
+    step = parallel.jit_step(contract.gan.step, mesh, layout=layout, options=QUICKLY)
+    state = parallel.place(contract.start, mesh, layout)
+    for i in range(contract.steps):
+        state, _ = step(state, contract.batch(i), contract.key)
+    for (name, leaf), sharding in zip(named_leaves(state), jax.tree.leaves(layout), strict=True):
+        held = [shard.data.shape for shard in leaf.addressable_shards]
+        assert held == [sharding.shard_shape(leaf.shape)] * mesh.size, name
+    assert_near(state, contract.expected[-1][0], absolute=ROUNDING)
+
+
 def vmap_equals_separate_runs(contract: Contract) -> None:
     """Check that two seeds at once are two runs."""
     gan, batch, keys = contract.gan, contract.batch(), jax.random.split(jax.random.key(5), 2)
@@ -283,6 +297,7 @@ CHECKS: Mapping[str, Callable[[Contract], None]] = {
         unchecked_shard_map_equals_one,
         pmap_equals_one,
         scan_equals_single_steps,
+        divided_state_equals_one,
         vmap_equals_separate_runs,
         a_step_takes_its_state,
         key_and_step_decide_the_draws,

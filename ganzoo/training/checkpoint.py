@@ -179,13 +179,16 @@ class Checkpoints:
             where = f"a checkpoint could not be saved in {self._folder}"
             raise UserError(f"{where} ({_first_cause(error)}); {kept}") from error
 
-    def restore(self, like: State, mesh: Mesh | None = None, *, images: int | None = None) -> State:
-        """Return a checkpoint, on every device of the mesh.
+    def restore(
+        self, like: State, mesh: Mesh | None = None, *, images: int | None = None, layout: PyTree = None
+    ) -> State:
+        """Return a checkpoint, on every device of the mesh or divided over them, wherever the saved state was.
 
         Args:
           like: a state, or its ``jax.eval_shape``, with the structure that is expected.
           mesh: may be other than that on which it was saved; all devices when absent.
           images: which one; the newest when absent.
+          layout: from ``parallel.divided_layout``, to divide the state; whole on every device when absent.
 
         Raises:
           UserError: the checkpoint cannot be read, is damaged, or is of another model.
@@ -195,7 +198,9 @@ class Checkpoints:
         with together(), self._reading(images) as where:
             found, expected = self._metadata(images)
             self._require_same(where, wanted, found)
-            leaves = self._load(images, found, NamedSharding(mesh or data_mesh(), PartitionSpec()), expected)
+            whole = NamedSharding(mesh or data_mesh(), PartitionSpec())
+            shardings = dict.fromkeys(wanted, whole) if layout is None else dict(named_leaves(layout))
+            leaves = self._load(images, found, shardings, expected)
             leaves = {name: leaf.astype(wanted[name].dtype) for name, leaf in leaves.items()}
         return jax.tree.unflatten(jax.tree.structure(like), [leaves[name] for name in wanted])
 
@@ -213,7 +218,8 @@ class Checkpoints:
             found, expected = self._metadata(images)
             self._require_small(images, found)
             here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-            return {name: np.asarray(leaf) for name, leaf in self._load(images, found, here, expected).items()}
+            arrays = self._load(images, found, dict.fromkeys(found, here), expected)
+            return {name: np.asarray(leaf) for name, leaf in arrays.items()}
 
     def _metadata(self, images: int | None) -> tuple[Mapping[str, PyTree], Mapping[str, str]]:
         """Name -> something with a shape and a dtype, and name -> checksum; none of before they were stored."""
@@ -228,11 +234,12 @@ class Checkpoints:
         self,
         images: int | None,
         found: Mapping[str, PyTree],
-        sharding: jax.sharding.Sharding,
+        shardings: Mapping[str, jax.sharding.Sharding],
         expected: Mapping[str, str],
     ) -> dict[str, jax.Array]:
         abstract = {
-            name: jax.ShapeDtypeStruct(tuple(leaf.shape), leaf.dtype, sharding=sharding) for name, leaf in found.items()
+            name: jax.ShapeDtypeStruct(tuple(leaf.shape), leaf.dtype, sharding=shardings[name])
+            for name, leaf in found.items()
         }
         arrays = dict(self._orbax.load(images, abstract))
         require_checksums(arrays, expected)

@@ -6,11 +6,17 @@ same numbers up to the order of summation, because a batch means the global batc
     step = jit_step(gan.step)                                   # the default: one program over a mesh
     state = jit_init(gan.init)(key)
     state, metrics = step(state, batch, key)
+
+A state too large for one device is divided over all of them, and stays so; batches are split as ever::
+
+    layout = divided_layout(jax.eval_shape(gan.init, key))
+    step, init = jit_step(gan.step, layout=layout), jit_init(gan.init, layout=layout)
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import jax
@@ -19,6 +25,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ganzoo.errors import UserError
+from ganzoo.ops import collective
 from ganzoo.ops.collective import AXIS, explicit_axes
 from ganzoo.phases import scanned
 from ganzoo.typing import Batch, Key, Metrics, PyTree, State, Step
@@ -26,6 +33,8 @@ from ganzoo.typing import Batch, Key, Metrics, PyTree, State, Step
 SPLIT = PartitionSpec(AXIS)
 STACKED = PartitionSpec(None, AXIS)
 WHOLE = PartitionSpec()
+LEAST = 4096
+"""Numbers in the smallest array of a state that is worth dividing."""
 
 
 def data_mesh(count: int = 0) -> Mesh:
@@ -61,16 +70,64 @@ def auto_mesh(mesh: Mesh | None = None) -> Mesh:
 
 def replicate(tree: PyTree, mesh: Mesh) -> PyTree:
     """Put a copy of every leaf on every device of the mesh; the leaves must be the same in all processes."""
-    return jax.device_put(tree, NamedSharding(auto_mesh(mesh), WHOLE))
+    return place(tree, mesh)
 
 
-def jit_init(init: Callable[[Key], State], mesh: Mesh | None = None) -> Callable[[Key], State]:
-    """Compile ``init`` as one program that leaves the same state on every device of the mesh, in all processes."""
-    return jax.jit(init, out_shardings=NamedSharding(auto_mesh(mesh), WHOLE))
+def place(tree: PyTree, mesh: Mesh | None = None, layout: PyTree = None) -> PyTree:
+    """Put a tree on the devices of a mesh as ``replicate`` does, or divided as a ``layout`` says."""
+    return jax.device_put(tree, NamedSharding(auto_mesh(mesh), WHOLE) if layout is None else layout)
+
+
+def gathered(tree: PyTree, mesh: Mesh | None = None) -> PyTree:
+    """Return, in a compiled function, every leaf whole on every device, wherever its parts come from."""
+    return jax.lax.with_sharding_constraint(tree, NamedSharding(auto_mesh(mesh), WHOLE))
+
+
+def divided_layout(state: State, mesh: Mesh | None = None, *, least: int = LEAST) -> PyTree:
+    """Return how a state is divided over devices: a tree of shardings, one for each array.
+
+    Arrays of one shape are divided alike: along the largest of the axes that the number of devices divides. An array
+    without such an axis, or of fewer than ``least`` numbers, is whole on every device.
+
+    Args:
+      state: a train state, or its ``jax.eval_shape``.
+      mesh: all devices when absent.
+      least: numbers of the smallest array that is divided.
+    """
+    devices = auto_mesh(mesh)
+
+    def one(leaf: PyTree) -> NamedSharding:
+        fitting = [axis for axis in range(leaf.ndim) if leaf.shape[axis] % devices.size == 0]
+        is_divided = fitting and leaf.size >= least and not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        axis = max(fitting, key=lambda axis: leaf.shape[axis]) if is_divided else None
+        return NamedSharding(devices, collective.spec_of(axis))
+
+    return jax.tree.map(one, state)
+
+
+def bytes_of_one_device(state: State, layout: PyTree) -> int:
+    """Return the bytes that a state takes on each device under a layout from ``divided_layout``."""
+    pairs = zip(jax.tree.leaves(state), jax.tree.leaves(layout), strict=True)
+    return sum(math.prod(sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf, sharding in pairs)
+
+
+def jit_init(
+    init: Callable[[Key], State], mesh: Mesh | None = None, *, layout: PyTree = None
+) -> Callable[[Key], State]:
+    """Compile ``init`` as one program that leaves the same state on every device of the mesh, in all processes.
+
+    With a ``layout`` from ``divided_layout``, the state is divided over the devices instead.
+    """
+    return jax.jit(init, out_shardings=NamedSharding(auto_mesh(mesh), WHOLE) if layout is None else layout)
 
 
 def jit_step(
-    step: Step, mesh: Mesh | None = None, *, batch: PyTree = SPLIT, options: Mapping[str, Any] | None = None
+    step: Step,
+    mesh: Mesh | None = None,
+    *,
+    batch: PyTree = SPLIT,
+    layout: PyTree = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Step:
     """Compile the step as one program over a mesh: state and key on every device, the batch split.
 
@@ -80,24 +137,37 @@ def jit_step(
       step: ``(state, batch, key) -> (state, metrics)``.
       mesh: all devices when absent.
       batch: how the batch is split: a ``PartitionSpec`` for all of it or a tree of them.
+      layout: how the state is divided over the devices, from ``divided_layout``; whole on every one when absent. Each
+        phase gathers the parameters of its networks, and updates its part of them (Rajbhandari et al. 2019, "ZeRO",
+        arXiv:1910.02054, section 5).
       options: of the compiler; ``compiler_options(mesh)`` when absent.
     """
     mesh = auto_mesh(mesh)
     whole = NamedSharding(mesh, WHOLE)
+    placed = whole if layout is None else layout
     split = jax.tree.map(lambda spec: NamedSharding(mesh, spec), batch, is_leaf=_is_spec)
 
     def over_mesh(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
-        state, batch, key = _on_auto_axes((state, batch, key), (whole, split, whole))
-        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):  # for ``ops.collective.global_indices``
+        state, batch, key = _on_auto_axes((state, batch, key), (placed, split, whole))
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh), _dividing(state, layout):  # for ``ops.collective``
             return step(state, batch, key)
 
     return jax.jit(
         over_mesh,
-        in_shardings=(whole, split, whole),
-        out_shardings=whole,
+        in_shardings=(placed, split, whole),
+        out_shardings=(placed, whole),
         donate_argnums=0,
         compiler_options=compiler_options(mesh) if options is None else dict(options),
     )
+
+
+def _dividing(state: State, layout: PyTree) -> AbstractContextManager[None]:
+    """Let phases know within how a state is divided."""
+    if layout is None:
+        return nullcontext()
+    pairs = zip(jax.tree.leaves(state), jax.tree.leaves(layout), strict=True)
+    axes = {(leaf.shape, axis) for leaf, sharding in pairs if (axis := _split_axis(sharding.spec)) is not None}
+    return collective.dividing(tuple(sorted(axes)))
 
 
 def _on_auto_axes(tree: PyTree, shardings: PyTree) -> PyTree:
@@ -116,9 +186,14 @@ def compiler_options(mesh: Mesh) -> dict[str, Any]:
     return {"xla_backend_optimization_level": 1} if on_cpu else {}
 
 
-def scan_step(step: Step, mesh: Mesh | None = None, *, options: Mapping[str, Any] | None = None) -> Step:
-    """Compile K steps per dispatch: each leaf of the batch is [K, N, ...]; metrics are sums over the K steps."""
-    return jit_step(scanned(step), mesh, batch=STACKED, options=options)
+def scan_step(
+    step: Step, mesh: Mesh | None = None, *, layout: PyTree = None, options: Mapping[str, Any] | None = None
+) -> Step:
+    """Compile K steps per dispatch: each leaf of the batch is [K, N, ...]; metrics are sums over the K steps.
+
+    ``layout`` and ``options`` are those of ``jit_step``.
+    """
+    return jit_step(scanned(step), mesh, batch=STACKED, layout=layout, options=options)
 
 
 def pmap_step(step: Step, mesh: Mesh | None = None, *, batch: PyTree = SPLIT) -> Step:

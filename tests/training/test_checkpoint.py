@@ -16,6 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ganzoo.errors import UserError
 from ganzoo.training.checkpoint import METADATA, Checkpoints
 from ganzoo.training.checksums import Damaged, checksums, require_checksums
+from ganzoo.training.parallel import data_mesh, divided_layout, place
 
 A, B = {"w": jnp.zeros(3)}, {"w": jnp.ones(3)}
 DRAWN = {
@@ -53,6 +54,21 @@ def test_best_checkpoints_come_in_any_order_of_images(tmp_path: Path) -> None:
         checkpoints.save(200, B, 1.0)
         assert checkpoints.best == 200
     assert jax.tree.leaves(A)[0].shape == (3,)
+
+
+def test_a_state_is_restored_from_and_to_any_layout(tmp_path: Path) -> None:
+    state = {"w": np.arange(16 * 24, dtype=np.float32).reshape(16, 24), "count": np.int32(7)}
+    meshes = {count: data_mesh(count) for count in (1, 2, 8)}
+    layouts = [(mesh, layout) for mesh in meshes.values() for layout in (None, divided_layout(state, mesh, least=64))]
+    for i, (mesh, layout) in enumerate(layouts):
+        with Checkpoints(tmp_path / str(i)) as checkpoints:
+            checkpoints.save(100, place(state, mesh, layout))
+            checkpoints.wait()
+            for other, wanted in layouts[i:] + layouts[:i]:
+                found = checkpoints.restore(state, other, layout=wanted)
+                assert len(found["w"].sharding.device_set) == other.size
+                assert found["w"].addressable_shards[0].data.shape[1] == 24 // (other.size if wanted else 1)
+                jax.tree.map(np.testing.assert_array_equal, found, state)
 
 
 # Damage -------------------------------------------------------------------------------------------------------------

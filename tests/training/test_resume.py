@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -100,6 +101,25 @@ def test_resume_on_eight_devices(undisturbed: Path, tmp_path: Path) -> None:
     ours, theirs = final_state(tmp_path / "run"), final_state(undisturbed)
     for name in ours:
         np.testing.assert_allclose(ours[name], theirs[name], atol=2e-4, err_msg=name)
+
+
+@pytest.mark.slow
+def test_a_divided_run_is_resumed_divided_and_whole(tmp_path: Path) -> None:
+    def wide(out: Path, images: int, *, resume: bool = False, **training) -> dict[str, np.ndarray]:
+        experiment = tiny(images=images, **training)
+        gan = dataclasses.replace(experiment.gan, generator_features=16)
+        lines: list[str] = []
+        run(dataclasses.replace(experiment, gan=gan), out, resume=resume, log=lines.append)
+        assert any("MB of the state's" in line for line in lines) == training.get("shard_state", False)
+        with Checkpoints(out / "checkpoints") as checkpoints:
+            return checkpoints.read()
+
+    divided = {"shard_state": True, "devices": 8}
+    expected = wide(tmp_path / "undisturbed", 512, **divided)
+    wide(tmp_path / "run", 256, **divided)
+    shutil.copytree(tmp_path / "run", tmp_path / "whole")
+    assert_near(wide(tmp_path / "run", 512, resume=True, **divided), expected, 0.0)
+    assert_near(wide(tmp_path / "whole", 512, resume=True, devices=2), expected, absolute=2e-4)
 
 
 @pytest.mark.parametrize("mode", [parallel.pmap_step, parallel.shard_map_step])
