@@ -57,7 +57,9 @@ def open_dataset(config: DataConfig, image_shape: tuple[int, int, int], progress
     if not is_stacked(config.data):
         return _decoded(_open_sources(config), target, config, progress)
     if target.channels != 3:
-        raise UserError(f"{config.data} has images of 3 channels, not {target.channels}; set --channels 3")
+        raise UserError(
+            f"{config.data} has images of 3 channels, not {target.channels}; take a model with --channels 3"
+        )
     one = replace(target, channels=1)
     return stacked(_decoded(_open_grey(config), one, replace(config, mirror=False), progress), config)
 

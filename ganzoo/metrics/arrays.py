@@ -13,8 +13,10 @@ from jaxtyping import Float, UInt8
 from ganzoo.config import require
 from ganzoo.errors import UserError, nearest
 from ganzoo.metrics import inception, suite
+from ganzoo.metrics.classifier import Classifier, digit_classifier
 from ganzoo.metrics.extractors import INCEPTION, OFFLINE, Extractor, inception_extractor
 from ganzoo.metrics.kernel import kernel_distance
+from ganzoo.metrics.mode_count import ModeCount, count_modes, mode_numbers
 from ganzoo.metrics.neighbours import manifolds
 from ganzoo.metrics.resize import Resize
 from ganzoo.metrics.score import score_from_logits
@@ -137,6 +139,41 @@ def precision_recall(
     ours, theirs = (_features(images, chosen, batch_size) for images in (real, fake))
     (found,) = manifolds(ours, theirs, (suite.PRECISION_K,))
     return found.precision, found.recall
+
+
+def modes(
+    fake: ImageArray,
+    real: ImageArray | None = None,
+    *,
+    classifier: Classifier | None = None,
+    batch_size: int = 1024,
+) -> ModeCount:
+    """Return how many modes stacked images have, and how far they are from falling on all of them alike.
+
+    Example::
+
+        found, of, kl, outside = ganzoo.metrics.modes(gan.sample(state, key, 25_000))
+
+    Args:
+      fake: [N, H, W, 3], uint8 or float in [-1, 1], a grey picture in each channel; papers take about 25,000.
+      real: [M, H, W, 3], likewise, which say what modes the data has; None for all combinations of classes.
+      classifier: of one channel; None for that of the embedded digits.
+      batch_size: images at once; does not change the result.
+
+    Raises:
+      UserError: images have other than 3 channels, or an array holds no images.
+
+    Metz et al. 2016, arXiv:1611.02163, section 3.3.1.
+    """
+    chosen = classifier or digit_classifier()
+
+    def numbers(images: ImageArray, side: str) -> np.ndarray:
+        channels = images.shape[-1] if len(images.shape) == 4 else 0
+        suite.require_channels(channels, f"the array {side}", "stack three grey images along the last axis")
+        return mode_numbers(_features(images, chosen.extractor, batch_size), chosen.classes)
+
+    held = np.arange(chosen.classes**suite.STACKED_CHANNELS) if real is None else numbers(real, "real")
+    return count_modes(numbers(fake, "fake"), held)
 
 
 # Features -----------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ class MetricsConfig:
 
     metrics: tuple[str, ...] = DEFAULT_METRICS
     """Metrics: fid, kid, inception_score (of Inception features only), frechet, kernel, precision_recall,
-    density_coverage (of any features), ppl_z_full, ppl_z_end, ppl_w_full, ppl_w_end."""
+    density_coverage (of any features), ppl_z_full, ppl_z_end, ppl_w_full, ppl_w_end, modes (of stacked images)."""
     samples: Annotated[int, Range(2, MOST)] = 50_000
     """Generated images, and pairs of them for path lengths. Fewer make FID higher: 50,000 is what papers take."""
     reals: Annotated[int, Range(0, MOST)] = 0
@@ -48,6 +48,11 @@ class MetricsConfig:
         check_fields(self)
         suite.check_names(self.metrics)
         require(self.reals != 1, "reals", self.reals, "be 0 (all) or at least 2")
+        if self.metrics and not suite.uses_extractor(self.metrics):
+            why = f"be left out: {' '.join(self.metrics)} has a classifier of its own"
+            require(self.extractor == "auto", "extractor", self.extractor, why)
+            require(not self.inception, "inception", self.inception, why)
+            require(not self.reals, "reals", self.reals, "be left out: modes of the data are known from its labels")
         has_paths = bool(suite.pair_metrics(self.metrics))
         require(has_paths or not self.lpips, "lpips", self.lpips, "be left out: no path length is among the metrics")
         suite.check_counts(self.metrics, real=self.reals or None, fake=self.samples)

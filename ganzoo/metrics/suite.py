@@ -26,6 +26,7 @@ from ganzoo.metrics.score import SPLITS, score_from_logits
 from ganzoo.metrics.statistics import FeatureSet, collect, frechet_distance
 from ganzoo.typing import Images, Key, Labels, State
 
+STACKED_CHANNELS = 3
 PRECISION_K, DENSITY_K = 3, 5
 """Nearest neighbours in the papers of precision and recall, and of density and coverage."""
 
@@ -136,8 +137,15 @@ def _path_length(evidence: PairEvidence) -> float:
     )
 
 
+@dataclass(frozen=True)
+class ModeMetric:
+    """A metric of the classes that a classifier of its own finds in the channels of stacked images."""
+
+    higher_is_better: bool = True
+
+
 # fmt: off
-METRICS: Mapping[str, FeatureMetric | PairMetric] = {
+METRICS: Mapping[str, FeatureMetric | PairMetric | ModeMetric] = {
     "frechet":          FeatureMetric(_frechet),
     "kernel":           FeatureMetric(_kernel, keeps_real=True, keeps_fake=True),
     "inception_score":  FeatureMetric(_inception_score, keeps_fake=True, higher_is_better=True,
@@ -150,6 +158,7 @@ METRICS: Mapping[str, FeatureMetric | PairMetric] = {
     "ppl_z_end":        PairMetric(_path_length, path_ends("z", "end")),
     "ppl_w_full":       PairMetric(_path_length, path_ends("w", "full"), needs_styles=True),
     "ppl_w_end":        PairMetric(_path_length, path_ends("w", "end"), needs_styles=True),
+    "modes":            ModeMetric(),
 }
 # fmt: on
 """Every metric, by the name that works with any features."""
@@ -169,6 +178,7 @@ THEIRS = {
     "ppl_z_end": ("ppl_zend",),
     "ppl_w_full": ("ppl", "ppl_wfull"),
     "ppl_w_end": ("ppl_wend", "ppl2_wend"),
+    "modes": ("mode", "mode_count", "modes_kl", "stacked_mnist"),
 }
 """What others call a metric: NVlabs/stylegan2-ada-pytorch, toshas/torch-fidelity, and short forms."""
 
@@ -193,6 +203,17 @@ def check_model(names: Sequence[str], gan: GAN) -> None:
             others = [other for other, each in pair_metrics(NAMES).items() if not each.needs_styles]
             (close,) = difflib.get_close_matches(name, others, n=1, cutoff=0)
             raise UserError(f"{name}: {gan.name} has no styles w; ask for {close}")
+    if counts_modes(names):
+        require_channels(
+            gan.image_shape[2], f"the model {gan.name}", "train it with --data stacked-digits --channels 3"
+        )
+
+
+def require_channels(channels: int, of: str, remedy: str) -> None:
+    """Raise ``UserError`` unless images have the channels of stacked images."""
+    if channels != STACKED_CHANNELS:
+        needs = f"modes needs images of {STACKED_CHANNELS} channels, with a grey picture in each"
+        raise UserError(f"{needs}; those of {of} have {channels}: {remedy}")
 
 
 def check_counts(
@@ -254,6 +275,16 @@ def pair_metrics(names: Sequence[str]) -> dict[str, PairMetric]:
     """Return the metrics among these names for which a generator makes pairs of images."""
     found = {name: METRICS[ALIASES.get(name, name)] for name in names}
     return {name: metric for name, metric in found.items() if isinstance(metric, PairMetric)}
+
+
+def counts_modes(names: Sequence[str]) -> bool:
+    """Return whether modes of stacked images are to be counted."""
+    return any(isinstance(METRICS[ALIASES.get(name, name)], ModeMetric) for name in names)
+
+
+def uses_extractor(names: Sequence[str]) -> bool:
+    """Return whether some of the metrics use features of the extractor that a user chooses."""
+    return bool(feature_metrics(names) or pair_metrics(names))
 
 
 def keeps_features(names: Sequence[str]) -> tuple[bool, bool]:

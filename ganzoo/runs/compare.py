@@ -13,6 +13,7 @@ from ganzoo.metrics import suite
 from ganzoo.metrics.config import MetricsConfig, load_extractor
 from ganzoo.runs.evaluator import SUBSETS, circumstances, device_batch, metric_key
 from ganzoo.runs.features import DatasetFeatures, notes_of
+from ganzoo.runs.modes import ModeCounter
 from ganzoo.training import parallel
 
 SIDES = {"real": "real", "fake": "generated"}
@@ -50,12 +51,17 @@ def compare(
     require(bool(config.metrics), "metrics", config.metrics, f"be some of {', '.join(suite.NAMES)}")
     for name in suite.pair_metrics(config.metrics):
         raise UserError(f"{name} needs a generator, which images are not; leave it out of --metrics, or give a MODEL")
-    mesh, extractor = parallel.data_mesh(devices), load_extractor(config, log)
+    mesh = parallel.data_mesh(devices)
+    data = {side: _opened(each, log, reading) for side, each in (("real", real), ("fake", fake))}
+    modes = _mode_counter(config, data, log)
+    extractor = (
+        load_extractor(config, log) if modes is None or suite.uses_extractor(config.metrics) else modes.extractor
+    )
     keeps = dict(zip(SIDES, suite.keeps_features(config.metrics), strict=True))
     most = {"real": config.reals, "fake": config.samples}
     sets = {
         side: DatasetFeatures(
-            _opened(data, log, reading),
+            data[side],
             extractor,
             mesh,
             device_batch(config, mesh),
@@ -64,15 +70,29 @@ def compare(
             side=SIDES[side],
             log=log,
         )
-        for side, data in (("real", real), ("fake", fake))
+        for side in SIDES
     }
     _check(config, sets, log)
-    found = {side: each.load() for side, each in sets.items()}
-    key = metric_key(config, SUBSETS)
-    numbers = suite.measure(config.metrics, suite.Evidence(extractor, found["real"], found["fake"], key))
-    about = {side: each.about for side, each in sets.items()}
+    numbers: dict[str, float] = {}
+    if suite.feature_metrics(config.metrics):
+        found = {side: each.load() for side, each in sets.items()}
+        key = metric_key(config, SUBSETS)
+        numbers = suite.measure(config.metrics, suite.Evidence(extractor, found["real"], found["fake"], key))
+    if modes:
+        of_modes = replace(sets["fake"], extractor=modes.extractor, most=modes.count, keep=True)
+        numbers |= modes(of_modes.load().features)
+    about = {side: each.about for side, each in sets.items()} | ({"modes": modes.about} if modes else {})
     how = {"metrics": list(config.metrics), "extractor": extractor.facts, "seed": config.metric_seed}
     return {"values": numbers, **how, **about, **circumstances(mesh)}
+
+
+def _mode_counter(config: MetricsConfig, data: Mapping[str, Dataset], log: Callable[[str], None]) -> ModeCounter | None:
+    """Return what counts modes, where that is among the metrics."""
+    if not suite.counts_modes(config.metrics):
+        return None
+    fake = data["fake"]
+    suite.require_channels(fake.found.channels, fake.name, "give colour images, one channel for each grey picture")
+    return ModeCounter(data["real"], min(config.samples, len(fake)), log)
 
 
 def _opened(config: DataConfig, log: Callable[[str], None], reading: Callable[[int, int], None] | None) -> Dataset:

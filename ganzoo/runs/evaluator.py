@@ -16,12 +16,14 @@ from ganzoo.errors import UserError, printable
 from ganzoo.gan import GAN
 from ganzoo.metrics import suite
 from ganzoo.metrics.config import MetricsConfig, load_extractor
+from ganzoo.metrics.extractors import Extractor
 from ganzoo.metrics.lpips import lpips_extractor
 from ganzoo.metrics.preprocessing import quantize
 from ganzoo.metrics.statistics import FeatureSet
 from ganzoo.ops.collective import AXIS
 from ganzoo.ops.random import for_indices
 from ganzoo.runs.features import DatasetFeatures
+from ganzoo.runs.modes import ModeCounter
 from ganzoo.typing import Key, State
 
 PURPOSE = 0x6D657472
@@ -56,7 +58,9 @@ class Evaluator:
         self._gan, self._dataset, self._mesh = gan, dataset, mesh
         self.config = config
         suite.check_model(config.metrics, gan)
-        self.extractor = load_extractor(config, log)
+        self._modes = ModeCounter(dataset, config.samples, log) if suite.counts_modes(config.metrics) else None
+        only = self._modes if not suite.uses_extractor(config.metrics) else None
+        self.extractor = only.extractor if only else load_extractor(config, log)
         self._pair_extractor = lpips_extractor(config.lpips) if config.lpips else self.extractor
         self._pair_programs: dict[str, Callable] = {}
         self._batch_size = device_batch(config, mesh)
@@ -83,12 +87,11 @@ class Evaluator:
         compared = list(suite.feature_metrics(config.metrics))
         if compared:
             _, keep = suite.keeps_features(compared)
-            sampler = partial(self._sample, state)
-            fake = suite.extract_features(
-                sampler, self.extractor, config.samples, keep=keep, batch_size=self._batch_size, mesh=self._mesh
-            )
+            fake = self._fakes(state, self.extractor, config.samples, keep=keep)
             evidence = suite.Evidence(self.extractor, self.reals, fake, self._keys[SUBSETS])
             numbers |= suite.measure(compared, evidence)
+        if self._modes:
+            numbers |= self._modes(self._fakes(state, self._modes.extractor, self._modes.count, keep=True).features)
         for name, metric in suite.pair_metrics(config.metrics).items():
             numbers |= suite.measure_pairs(name, self._pairs(state, name, metric))
         return numbers
@@ -117,6 +120,7 @@ class Evaluator:
             "metrics": list(self.config.metrics),
             "extractor": self.extractor.facts,
             "path_lengths": self._pair_extractor.facts,
+            **({"modes": self._modes.about} if self._modes else {}),
             "real": self._real.about,
             "fake": fakes,
             **circumstances(self._mesh),
@@ -146,6 +150,13 @@ class Evaluator:
 
     def _sample(self, state: State, indices: np.ndarray) -> jax.Array:
         return self._program(state, indices, self._labels(indices))
+
+    def _fakes(self, state: State, extractor: Extractor, count: int, *, keep: bool) -> FeatureSet:
+        """Return the features of the first ``count`` generated images."""
+        sampler = partial(self._sample, state)
+        return suite.extract_features(
+            sampler, extractor, count, keep=keep, batch_size=self._batch_size, mesh=self._mesh
+        )
 
     def _pairs(self, state: State, name: str, metric: suite.PairMetric) -> suite.PairEvidence:
         """Return what a metric of pairs is computed from."""

@@ -128,7 +128,7 @@ def test_other_sets_are_refused_in_one_line(tmp_path, name):
 @pytest.mark.parametrize(
     ("data", "options", "why"),
     [
-        ("stacked-digits", {"shape": (32, 32, 1)}, "3 channels, not 1; set --channels 3"),
+        ("stacked-digits", {"shape": (32, 32, 1)}, "3 channels, not 1; take a model with --channels 3"),
         ("stacked-digits,digits", {}, "neither joined with others nor stacked again"),
         ("stacked:stacked-digits", {}, "neither joined with others nor stacked again"),
         ("stacked:", {}, "which set? write stacked:NAME"),
