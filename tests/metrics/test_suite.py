@@ -180,6 +180,9 @@ def test_features_are_kept_where_they_are_needed() -> None:
     assert not any(map(suite.higher_is_better, ("fid", "kid", "ppl_w_end")))
 
 
-def test_a_name_is_of_features_or_of_pairs() -> None:
-    assert list(suite.feature_metrics(suite.NAMES) | suite.pair_metrics(suite.NAMES)) == list(suite.NAMES)
+def test_a_name_is_of_features_or_of_pairs_or_of_modes() -> None:
+    modes = {name: None for name in suite.NAMES if suite.counts_modes([name])}
+    assert list(modes) == ["modes"]
+    assert list(suite.feature_metrics(suite.NAMES) | suite.pair_metrics(suite.NAMES) | modes) == list(suite.NAMES)
+    assert [name for name in suite.NAMES if not suite.uses_extractor([name])] == ["modes"]
     assert list(suite.pair_metrics(["fid", "ppl_w_end"])) == ["ppl_w_end"]
