@@ -153,6 +153,9 @@ class Stage:
     """The next stage begins when more than this many images have been seen; None for the last stage."""
     interval: int = 1
     """The next stage begins at a step that is a multiple of this number."""
+    phases: Mapping[str, tuple[Step, int]] = field(default_factory=dict)
+    """The parts of the step in turn, by name, each with the number of steps between two of its kind: what each costs
+    can then be told by itself. Empty: only the whole step is known."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from ganzoo.errors import UserError, nearest
 
 RUNS = {
     "train NAME [--data PATH]": "Train a model into a run folder.",
+    "plan NAME --topology v5e:2x4": "Show what a run takes on a TPU or GPU elsewhere.",
     "list [--model NAME]": "Show the models and presets that NAME can be.",
     "evaluate MODEL [--data SET]": "Measure FID and others of a model, or of images.",
 }
@@ -94,6 +95,10 @@ def _find(name: str) -> Callable[[list[str]], None]:
         from ganzoo.cli.evaluate import evaluate
 
         return evaluate
+    if name == "plan":
+        from ganzoo.cli.plan import plan
+
+        return plan
     if name in runs:
         from ganzoo.cli import train
 

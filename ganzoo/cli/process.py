@@ -130,11 +130,12 @@ def _forget_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def prepare() -> None:
-    """Set up the process of a command that computes: quiet libraries, compiled programs and freed memory kept."""
+def prepare(*, cached: bool = True) -> None:
+    """Set up the process of a command that computes: quiet libraries, freed memory and, if asked, programs kept."""
     silence_warnings()
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")  # of a full disk
-    cache_compilations()
+    if cached:
+        cache_compilations()
     keep_freed_memory()
 
 

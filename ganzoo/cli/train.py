@@ -80,12 +80,7 @@ def train(args: Sequence[str]) -> None:
 
 def train_experiment(experiment: Experiment[Any], args: Sequence[str], program: str) -> None:
     """Train an experiment whose fields the arguments may change."""
-    description = f"{experiment.name}: train {experiment.model.name} into a run folder."
-    chosen = parse_groups(groups_of(experiment), args, program, description)
-    options = _rebuilt(RunOptions(), chosen, "run.")
-    changed = {name: _rebuilt(getattr(experiment, name), chosen, f"{name}.") for name in ("gan", "data", "training")}
-    typed = {arg.partition("=")[0].lstrip("-").replace("-", "_") for arg in args if arg.startswith("--")}
-    experiment = replace(experiment.given(typed), **changed)
+    experiment, options = configured(experiment, args, program)
     prepare()
     if options.distributed:
         join_cluster(os.environ)
@@ -113,6 +108,16 @@ def list_models(args: Sequence[str]) -> None:
 
 
 COMMANDS: Mapping[str, Callable[[list[str]], None]] = {"train": train, "list": list_models}
+
+
+def configured(experiment: Experiment[Any], args: Sequence[str], program: str) -> tuple[Experiment[Any], RunOptions]:
+    """Return an experiment with the fields that the arguments change, and the options that are no part of it."""
+    description = f"{experiment.name}: train {experiment.model.name} into a run folder."
+    chosen = parse_groups(groups_of(experiment), args, program, description)
+    options = _rebuilt(RunOptions(), chosen, "run.")
+    changed = {name: _rebuilt(getattr(experiment, name), chosen, f"{name}.") for name in ("gan", "data", "training")}
+    typed = {arg.partition("=")[0].lstrip("-").replace("-", "_") for arg in args if arg.startswith("--")}
+    return replace(experiment.given(typed), **changed), options
 
 
 # Options of an experiment -------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ from ganzoo import augment, objectives
 from ganzoo.augment import AugmentConfig
 from ganzoo.config import Count, NonNegative, Positive, Range, check_fields, require
 from ganzoo.draws import Draws, FakeDraws, normal_latents, uniform_latents
-from ganzoo.gan import GAN, Model, Preset, TrainState, generator_variables
+from ganzoo.gan import GAN, Model, Preset, Stage, TrainState, generator_variables
 from ganzoo.losses import LOSSES
 from ganzoo.models.config import (
     AdamConfig,
@@ -318,8 +318,10 @@ def optimizer(config: DCGANConfig, network: str) -> optax.GradientTransformation
     return optax.chain(optax.add_decayed_weights(config.weight_decay), steps) if config.weight_decay else steps
 
 
-def step(config: DCGANConfig, networks: Networks) -> Step:
-    """Return a whole step, in the order of one of the two lineages.
+def phases(config: DCGANConfig, networks: Networks) -> dict[str, tuple[Step, int]]:
+    """Return the phases of a step in their order, by name, each with the number of steps between two of its kind.
+
+    The order is that of one of the two lineages.
 
     ``same-fakes``: D, then G through the new D on the same fakes (pytorch/examples, dcgan/main.py:223-264).
     ``alternate``: G in even steps and D in odd ones, each with images and latents of its own (Newmu/dcgan_code,
@@ -333,14 +335,28 @@ def step(config: DCGANConfig, networks: Networks) -> Step:
 
     discriminator = phase("discriminator", main)
     generator = phase("generator", objectives.generator(networks, LOSSES[config.loss], labels="batch"))
-    both = {
-        "same-fakes": chain(discriminator, generator, share_key=True),
-        "alternate": chain(every(2, generator), every(2, discriminator, offset=1)),
-    }[config.update]
-    penalties = [every(config.r1_interval, phase("discriminator", lazy))] if lazy else []
+    main_phases: dict[str, dict[str, tuple[Step, int]]] = {
+        "same-fakes": {"both networks": (chain(discriminator, generator, share_key=True), 1)},
+        "alternate": {"generator": (generator, 2), "discriminator": (discriminator, 2)},
+    }
+    penalty_phase = {"discriminator penalty": (phase("discriminator", lazy), config.r1_interval)} if lazy else {}
+    return {**main_phases[config.update], **penalty_phase}
+
+
+def averages(config: DCGANConfig) -> Step:
+    """Return the phase of what follows the optimizers: the EMA, then the strength of the augmentation."""
     average = update_ema(half_life=config.ema_half_life)
-    adapt = adapt_augmentation(augment.control(config), interval=config.augment_interval)
-    whole = train_step(both, *penalties, average, adapt)
+    return chain(average, adapt_augmentation(augment.control(config), interval=config.augment_interval))
+
+
+def step(config: DCGANConfig, networks: Networks) -> Step:
+    """Return a whole step, in the order of one of the two lineages; see ``phases``."""
+    parts = {name: phase for name, (phase, _) in phases(config, networks).items()}
+    lazy = parts.pop("discriminator penalty", None)
+    penalties = [every(config.r1_interval, lazy)] if lazy else []
+    if config.update == "alternate":
+        parts = {"both": chain(every(2, parts["generator"]), every(2, parts["discriminator"], offset=1))}
+    whole = train_step(*parts.values(), *penalties, averages(config))
     check_size = partial(check_batch_size, config)
     return checked(whole, image_shape=config.image_shape, label_size=config.label_size, check_size=check_size)
 
@@ -348,6 +364,8 @@ def step(config: DCGANConfig, networks: Networks) -> Step:
 def dcgan(config: DCGANConfig) -> GAN:
     """Return the DCGAN of a config."""
     generator, discriminator = Generator(config), Discriminator(config)
+    parts = networks(config, generator, discriminator)
+    whole = step(config, parts)
 
     def init(key: Key) -> TrainState:
         adam = partial(optimizer, config)
@@ -361,10 +379,11 @@ def dcgan(config: DCGANConfig) -> GAN:
         generator=generator,
         discriminator=discriminator,
         init=init,
-        step=step(config, networks(config, generator, discriminator)),
+        step=whole,
         generate=partial(generate, config),
         check_batch_size=partial(check_batch_size, config),
         latents=partial(draw_latents, config),
+        stages=(Stage("dcgan", whole, phases={**phases(config, parts), "averages": (averages(config), 1)}),),
     )
 
 

@@ -191,11 +191,7 @@ def prepare(
         record: dict[str, Any] = {"experiment": experiment.to_json()}
         check_folder(out, record, recorded, resume=resume)
         shapes = jax.eval_shape(gan.init, jax.random.key(0))
-        segments = plan(gan.stages, settings.batch_size, settings.images)
-        for segment in segments:
-            size = segment.batch_size
-            require(size % mesh.size == 0, "batch_size", size, f"be a multiple of {mesh.size} devices")
-            gan.check_batch_size(size)
+        segments = fitting_segments(gan, settings, mesh.size)
         weights, started = start_weights(experiment, shapes, out, old)
         dataset = open_dataset(experiment.data, gan.image_shape, reading)
         dataset.check_labels(gan.label_size)
@@ -218,6 +214,16 @@ def prepare(
     for line in [*told, *(started if weights else [])]:
         log(printable(line, 500))
     return prepared
+
+
+def fitting_segments(gan: GAN, settings: TrainingConfig, devices: int) -> list[Segment]:
+    """Return the segments of a run; ``UserError`` where a batch suits not the devices or not the model."""
+    segments = plan(gan.stages, settings.batch_size, settings.images)
+    for segment in segments:
+        size = segment.batch_size
+        require(size % devices == 0, "batch_size", size, f"be a multiple of {devices} devices")
+        gan.check_batch_size(size)
+    return segments
 
 
 def with_recorded_start(

@@ -163,26 +163,28 @@ def program_report(
     compiled = traced.lower().compile()
     seconds = time.perf_counter() - start
     memory = memory_of(compiled, mesh.local_devices[0])
-    limit = "" if memory.limit is None else f" of {_bytes(memory.limit)}"
+    limit = "" if memory.limit is None else f" of {readable_bytes(memory.limit)}"
     where = "a device" if mesh.size > 1 else "the device"
     lines = [
         flops(traced.jaxpr.jaxpr).line(steps * batch_size),
-        f"compiled in {seconds:.0f} s; takes {_bytes(memory.peak)}{limit} of {where}'s memory at its peak",
+        f"compiled in {seconds:.0f} s; takes {readable_bytes(memory.peak)}{limit} of {where}'s memory at its peak",
     ]
     if not memory.fits:
-        lines.append(f"this does not fit: {_remedy(memory, config, batch_size, mesh.size)}")
+        lines.append(f"this does not fit: {remedy(memory, config, batch_size, mesh.size)}")
     return lines
 
 
-def _remedy(memory: Memory, config: Any, batch_size: int, devices: int) -> str:
+def remedy(memory: Memory, config: Any, batch_size: int, devices: int) -> str:
+    """Return what would make a program fit: a smaller micro-batch, or smaller batch where there is none."""
     now = getattr(config, "micro_batch", 0) or batch_size
     size = memory.largest_micro_batch(now, devices)
     if size is None:
         return "even the smallest micro-batch would not; take smaller images, fewer channels or more devices"
-    need = _bytes(int(memory.fixed + memory.working * size / now))
+    need = readable_bytes(int(memory.fixed + memory.working * size / now))
     option = "--micro-batch" if hasattr(config, "micro_batch") else "--batch-size"
     return f"{option} {size} would, with about {need}"
 
 
-def _bytes(count: int) -> str:
+def readable_bytes(count: int) -> str:
+    """Return a number of bytes with its unit, such as 1.5 GB."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -111,9 +111,10 @@ def optimizer(config: StyleGANConfig, network: str, halvings: int = 0) -> optax.
     return adam(config, config.learning_rate(halvings), interval=interval)
 
 
-def level_step(config: StyleGANConfig, networks: Networks, halvings: int) -> Step:
-    """Return D with its penalties, the EMA, G: at one level.
+def phases(config: StyleGANConfig, networks: Networks, halvings: int) -> dict[str, tuple[Step, int]]:
+    """Return the phases at one level in their order, by name, each with the number of steps between two of its kind.
 
+    D, the EMA, G, then D's penalty where it has a phase of its own.
     The penalties are of gradients as of images of full size. There each pixel of the size in training is 4^halvings
     pixels that share its gradient, so the norm is 2^halvings times smaller.
     """
@@ -126,8 +127,19 @@ def level_step(config: StyleGANConfig, networks: Networks, halvings: int) -> Ste
         return minimize(network, objective, adam, micro_batch=config.micro_batch)
 
     average = update_ema(half_life=cast("float", config.ema_half_life), collections="copy")
-    penalties = [every(config.r1_interval, phase("discriminator", lazy))] if lazy else []
-    return chain(phase("discriminator", main), average, phase("generator", generator), *penalties)
+    penalty = {"discriminator penalty": (phase("discriminator", lazy), config.r1_interval)} if lazy else {}
+    return {
+        "discriminator": (phase("discriminator", main), 1),
+        "averages": (average, 1),
+        "generator": (phase("generator", generator), 1),
+        **penalty,
+    }
+
+
+def level_step(config: StyleGANConfig, networks: Networks, halvings: int) -> Step:
+    """Return the phases of one level in turn."""
+    parts = phases(config, networks, halvings).values()
+    return chain(*(phase if interval == 1 else every(interval, phase) for phase, interval in parts))
 
 
 def grow(config: StyleGANConfig, state: StyleGANState, batch: Batch, key: Key) -> tuple[StyleGANState, Metrics]:
@@ -171,7 +183,10 @@ def stages(config: StyleGANConfig, modules: Modules) -> tuple[Stage, ...]:
     def stage(halvings: int) -> Stage:
         level, last = config.level(halvings), growth.last_image(halvings)
         name, batch_size = f"{level.width}x{level.height}", config.batch_size(halvings)
-        return Stage(name, step(config, modules, halvings), batch_size, last, config.schedule_interval)
+        parts = {"growth": (partial(grow, config), 1), **phases(config, networks(config, *modules, halvings), halvings)}
+        if control := augment.control(config):
+            parts["augmentation"] = (adapt_augmentation(control, interval=config.augment_interval), 1)
+        return Stage(name, step(config, modules, halvings), batch_size, last, config.schedule_interval, parts)
 
     return tuple(stage(halvings) for halvings in range(growth.start, -1, -1))
 

@@ -33,7 +33,7 @@ import optax
 
 from ganzoo import augment, objectives
 from ganzoo.draws import Draws, FakeDraws, StyleDraws, normal_latents
-from ganzoo.gan import GAN, Model, TrainState
+from ganzoo.gan import GAN, Model, Stage, TrainState
 from ganzoo.losses import LOSSES
 from ganzoo.models.config import adam, add_penalty, check_batch_size, discriminator_objectives, init_networks
 from ganzoo.models.stylegan2.config import PRESETS, StyleGAN2Config, fill_defaults
@@ -41,7 +41,7 @@ from ganzoo.models.stylegan2.networks import Generator, discriminator, modulatio
 from ganzoo.nn.residual import ResidualDiscriminator, frozen
 from ganzoo.nn.styles import mix_styles, style_space
 from ganzoo.objectives import Objective, StyleNetworks
-from ganzoo.phases import adapt_augmentation, checked, every, minimize, train_step, update_ema
+from ganzoo.phases import adapt_augmentation, chain, checked, every, minimize, train_step, update_ema
 from ganzoo.typing import Images, Key, Labels, Logits, Params, State, Step, Styles
 
 
@@ -146,12 +146,15 @@ def step(config: StyleGAN2Config, networks: StyleNetworks) -> Step:
     steps = [
         phase if interval == 1 else every(interval, phase) for phase, interval in phases(config, networks).values()
     ]
+    whole = train_step(*steps, averages(config))
+    return checked(whole, image_shape=config.image_shape, label_size=config.label_size, check_size=_check_size(config))
+
+
+def averages(config: StyleGAN2Config) -> Step:
+    """Return the phase of what follows the optimizers: the EMA, then the strength of the augmentation."""
     half_life = cast("float", config.ema_half_life)
     average = update_ema(half_life=half_life, ramp=config.ema_ramp, collections="copy")
-    adapt = adapt_augmentation(augment.control(config), interval=config.augment_interval)
-    whole = train_step(*steps, average, adapt)
-
-    return checked(whole, image_shape=config.image_shape, label_size=config.label_size, check_size=_check_size(config))
+    return chain(average, adapt_augmentation(augment.control(config), interval=config.augment_interval))
 
 
 def _check_size(config: StyleGAN2Config) -> Callable[[int], None]:
@@ -163,6 +166,8 @@ def stylegan2(config: StyleGAN2Config) -> GAN:
     config, _ = fill_defaults(config, 0, 1)
     generator, critic = Generator(config), discriminator(config)
     styles = style_space(generator, config.style_count, modulations=modulation_kernels)
+    parts = networks(config, generator, critic)
+    whole, lazily = step(config, parts), phases(config, parts)
 
     def init(key: Key) -> StyleGAN2State:
         shared = init_networks(config, generator, critic, partial(optimizer, config), key)
@@ -176,11 +181,12 @@ def stylegan2(config: StyleGAN2Config) -> GAN:
         generator=generator,
         discriminator=critic,
         init=jax.jit(init),
-        step=step(config, networks(config, generator, critic)),
+        step=whole,
         generate=styles.generate,
         check_batch_size=_check_size(config),
         latents=partial(normal_latents, size=config.latent_size),
         styles=styles,
+        stages=(Stage("stylegan2", whole, phases={**lazily, "averages": (averages(config), 1)}),),
     )
 
 

@@ -1,0 +1,104 @@
+"""Fingerprints of compiled programs: counts that change where a program does, as recorded in fingerprints.json.
+
+To renew those of the installed compilers, after a look at what changed::
+
+    XLA_FLAGS= uv run --extra tpu python tests/forecast/fingerprints.py
+
+``--print v5e:2x4`` only prints those of one machine.
+"""
+
+import importlib.metadata
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from ganzoo.forecast import compiled_counts, parse_topology
+from ganzoo.forecast.forecast import arguments, phases_of
+from ganzoo.runs.config import find_experiment, resolve
+from ganzoo.training import parallel
+
+TABLE = Path(__file__).parent / "fingerprints.json"
+TOPOLOGIES = {"cpu:8": ("jax",), "v5e:2x4": ("jax", "libtpu")}
+"""Machines, and the packages whose versions decide on their programs."""
+PROGRAMS = {
+    "dcgan-tiny": ("both networks",),
+    "stylegan2-tiny": ("generator", "generator penalty", "discriminator penalty"),
+    "dcgan-digits": ("both networks",),
+    "stylegan2-faces64": ("discriminator",),
+}
+"""Phases by preset: small ones of every kind, and two of presets that people train."""
+BATCH = 64
+IGNORED = ("kernels", "stored_bytes")
+"""Counts that differ from processor to processor."""
+TOLERANCE = 0.05
+
+Fingerprint = Mapping[str, int]
+
+
+def compilers(topology: str) -> str:
+    """What the programs for a machine are compiled with, such as "jax 0.10.2, libtpu 0.0.42"."""
+    versions = {name: importlib.metadata.version(name).split(".")[:3] for name in TOPOLOGIES[topology]}
+    return ", ".join(f"{name} {'.'.join(version)}" for name, version in versions.items())
+
+
+def fingerprint(compiled: jax.stages.Compiled) -> Fingerprint:
+    """The counts of a program, and the bytes that it needs at its peak."""
+    counts = {name: count for name, count in asdict(compiled_counts(compiled)).items() if name not in IGNORED}
+    memory: Any = compiled.memory_analysis()
+    sizes = memory.argument_size_in_bytes, memory.output_size_in_bytes, memory.temp_size_in_bytes
+    return {**counts, "peak_memory": sum(sizes) - memory.alias_size_in_bytes}
+
+
+def measured(topology: str) -> dict[str, Fingerprint]:
+    """The fingerprints of all programs, by their names."""
+    mesh, found = parse_topology(topology).mesh(), {}
+    for preset, names in PROGRAMS.items():
+        experiment, _ = resolve(find_experiment(preset), mesh.size)
+        gan = experiment.model.build(experiment.gan)
+        phases, args = phases_of(gan.stages[-1]), arguments(gan, BATCH)
+        for name in names:
+            step: Any = parallel.jit_step(phases[name][0], mesh)
+            found[f"{preset}, {name}"] = fingerprint(step.lower(*args).compile())
+            print(f"{topology}: {preset}, {name}", file=sys.stderr)
+    return found
+
+
+def changes(recorded: Mapping[str, Fingerprint], found: Mapping[str, Fingerprint]) -> list[str]:
+    """A line for every count that is more than 5 % off, and for every program or count that only one side has."""
+    lines = [f"{name}: only in one of the two" for name in sorted(recorded.keys() ^ found.keys())]
+    for name in recorded.keys() & found.keys():
+        old, new = recorded[name], found[name]
+        for count in sorted(old.keys() | new.keys()):
+            before, now = old.get(count), new.get(count)
+            if before is None or now is None or abs(now - before) > TOLERANCE * before:
+                lines.append(f"{name}: {count} was {before} and is {now}")
+    return lines
+
+
+def recorded(topology: str) -> Mapping[str, Fingerprint] | None:
+    """The fingerprints in the table of the installed compilers; None where there are none."""
+    return json.loads(TABLE.read_text()).get(topology, {}).get(compilers(topology))
+
+
+def main(args: list[str]) -> None:
+    """Renew the table, or print a part of it."""
+    jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_num_cpu_devices", 8)
+    if args[:1] == ["--print"]:
+        print(json.dumps(measured(args[1])))
+        return
+    table = json.loads(TABLE.read_text()) if TABLE.exists() else {}
+    for topology in args or TOPOLOGIES:
+        new = measured(topology)
+        print("\n".join(changes(recorded(topology) or {} if TABLE.exists() else {}, new)))
+        table.setdefault(topology, {})[compilers(topology)] = new
+        TABLE.write_text(json.dumps(table, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
