@@ -14,8 +14,8 @@ Activations are [N, H, W, C]; kernels are [height, width, I, O], where ``x`` (th
 ``y`` (the smaller image) has O channels - also for ``conv_transpose``, which maps O to I channels.
 
 On CPU the gradients are large matrix products (``_cpu_*``), because XLA multiplies the zeros inserted by a stride and
-leaves its fast path in a kernel gradient. Large 3x3 convolutions use Winograd's algorithm (``winograd``), which takes
-fewer multiplications. All other cases use XLA's convolution (``_library_*``).
+leaves its fast path in a kernel gradient. Large 3x3 convolutions, and large 4x4 ones with stride 2, use Winograd's
+algorithm (``winograd``), which takes fewer multiplications. All other cases use XLA's convolution (``_library_*``).
 """
 
 import math
@@ -44,11 +44,14 @@ PATCH_ROWS = 1024
 PATCH_CHANNELS = 128
 """Fewest channels for the patch formulation: with fewer, XLA's strided convolution is as fast."""
 WINOGRAD_BYTES = 256 * 2**20
-"""Bytes of transformed images that a 3x3 convolution holds at once: a loop costs 10%, but bounds the memory."""
+"""Bytes of transformed images that Winograd's algorithm holds at once: a loop costs 10%, but bounds the memory."""
 WINOGRAD_GRADIENT_BYTES = 32 * 2**20
-"""Bytes of transformed images that a 3x3 kernel gradient holds at once: it is faster in parts."""
+"""The same for a kernel gradient, which is faster in parts."""
 WINOGRAD_GRADIENT_PIXELS = 8192
-"""Fewest pixels per part of a 3x3 kernel gradient: with fewer, adding the kernels takes as long as the products."""
+"""Fewest pixels per part of such a kernel gradient: with fewer, adding the kernels takes as long as the products."""
+
+STRIDED_TRANSPOSE_TILE = (2, 2)
+"""The fastest tile of a transposed 4x4 convolution at every size: the sums of 2x4 tiles take longer than they save."""
 
 
 @dataclass(frozen=True)
@@ -245,8 +248,9 @@ def _cpu_conv(window: Window, x: Array, kernel: Array) -> Array:
     if window.is_matmul:
         return x @ kernel[0, 0]
     if tile := _winograd_tile(window, x.shape[0], kernel.shape):
-        length = _winograd_part(x, kernel.shape[3], tile, WINOGRAD_BYTES)
-        return _map_parts(lambda x: winograd.conv3x3(x, kernel, window.padding, tile), x, length)
+        convolve = winograd.conv4x4 if window.stride == 2 else winograd.conv3x3
+        length = _winograd_part(window, x, kernel.shape, tile, WINOGRAD_BYTES)
+        return _map_parts(lambda x: convolve(x, kernel, window.padding, tile), x, length)
     if window.stride > 1 and max(window.kernel_size) <= 3 and x.shape[-1] >= PATCH_CHANNELS:
         return _patch_conv(window, x, kernel)
     return _library_conv(window, x, kernel)
@@ -267,9 +271,10 @@ def _cpu_transpose(window: Window, y: Array, kernel: Array) -> Array:
     if window.is_matmul:
         return y @ kernel[0, 0].T
     if tile := _winograd_tile(window, y.shape[0], kernel.shape):
-        transpose = partial(winograd.conv3x3_transpose, padding=window.padding, size=window.size, tile=tile)
-        length = _winograd_part(y, kernel.shape[2], tile, WINOGRAD_BYTES)
-        return _map_parts(lambda y: transpose(y, kernel), y, length)
+        transpose = winograd.conv4x4_transpose if window.stride == 2 else winograd.conv3x3_transpose
+        tile = STRIDED_TRANSPOSE_TILE if window.stride == 2 else tile
+        length = _winograd_part(window, y, kernel.shape, tile, WINOGRAD_BYTES)
+        return _map_parts(lambda y: transpose(y, kernel, window.padding, window.size, tile), y, length)
     if window.stride == 1:
         return _library_transpose(window, y, kernel)
     matrix = kernel.reshape(-1, kernel.shape[-1]).T
@@ -325,9 +330,9 @@ def _cpu_kernel_gradient(window: Window, x: Array, y: Array) -> Array:
     kernel_shape = (*window.kernel_size, x.shape[-1], y.shape[-1])
     if tile := _winograd_tile(window, x.shape[0], kernel_shape):
         at_least = WINOGRAD_GRADIENT_PIXELS // (y.shape[1] * y.shape[2])
-        length = _winograd_part(y, x.shape[-1], tile, WINOGRAD_GRADIENT_BYTES, at_least)
-        gradient = partial(winograd.kernel_gradient3x3, padding=window.padding, tile=tile)
-        return _sum_parts(gradient, x, y, length)
+        length = _winograd_part(window, y, kernel_shape, tile, WINOGRAD_GRADIENT_BYTES, at_least)
+        gradient = winograd.kernel_gradient4x4 if window.stride == 2 else winograd.kernel_gradient3x3
+        return _sum_parts(lambda x, y: gradient(x, y, window.padding, tile), x, y, length)
 
     def some(x: Array, y: Array) -> Array:
         rows = [jnp.tensordot(patches, y, ((0, 1, 2), (0, 1, 2))) for patches in _row_patches(window, x)]
@@ -350,17 +355,19 @@ def _row_patches(window: Window, x: Array) -> list[Array]:
 
 def _winograd_tile(window: Window, examples: int, kernel_shape: Sequence[int]) -> Pair | None:
     """Return the fastest tile of ``winograd``; None where Winograd's algorithm is impossible or slower."""
-    if window.kernel_size != (3, 3) or window.stride != 1:
+    if (window.kernel_size, window.stride) not in (((3, 3), 1), ((4, 4), 2)):
         return None
-    height, width = window.output_size
-    return winograd.best_tile(examples * height * width, min(kernel_shape[2:]))
+    return winograd.best_tile(examples * math.prod(window.output_size), min(kernel_shape[2:]))
 
 
-def _winograd_part(image: Array, other_channels: int, tile: Pair, limit: int, at_least: int = 1) -> int:
-    """Return how many examples to transform at once: each tile has ``tile + 2`` points of I and O channels."""
-    points = (tile[0] + 2) * (tile[1] + 2) * image.shape[1] * image.shape[2] // (tile[0] * tile[1])
-    in_limit = limit // (points * (image.shape[3] + other_channels) * image.itemsize)
-    return _divisor(image.shape[0], max(in_limit, at_least))
+def _winograd_part(
+    window: Window, image: Array, kernel_shape: Sequence[int], tile: Pair, limit: int, at_least: int = 1
+) -> int:
+    """Return how many examples to transform at once: the points of each tile hold I and O channels."""
+    taps, blocks = (2, 4) if window.stride == 2 else (3, 1)
+    points = (tile[0] + taps - 1) * (tile[1] + taps - 1) * math.prod(window.output_size) // math.prod(tile)
+    channels = blocks * kernel_shape[2] + kernel_shape[3]
+    return _divisor(image.shape[0], max(limit // max(points * channels * image.itemsize, 1), at_least))
 
 
 def _part(window: Window, image: Array, patch: int) -> int:

@@ -1,15 +1,20 @@
-"""Convolutions with a 3x3 kernel by Winograd's minimal filtering algorithm, which saves multiplications.
+"""Convolutions by Winograd's minimal filtering algorithm: 3x3 with stride 1, and 4x4 with stride 2.
 
-A tile of ``m`` neighbouring outputs of a correlation with three taps is a bilinear function of ``m + 2`` inputs,
+A tile of ``m`` neighbouring outputs of a correlation with ``r`` taps is a bilinear function of ``m + r - 1`` inputs,
 
     y = A^T [(G k) * (B^T x)],
 
-with ``m + 2`` multiplications instead of ``3 m``: the polynomials are multiplied at ``m + 2`` points. In two
+with ``m + r - 1`` multiplications instead of ``r m``: the polynomials are multiplied at ``m + r - 1`` points. In two
 dimensions each axis is transformed in turn, and summing over channels turns every point into a matrix product. The
-transforms are sums of shifted images, which the compiler fuses. Tiles of 2x2 outputs take 16 products instead of 36;
-tiles of 2x4 outputs take 24 products instead of 72.
+transforms are sums of shifted images, which the compiler fuses. With three taps, tiles of 2x2 outputs take 16 products
+instead of 36, and tiles of 2x4 outputs 24 instead of 72.
 
-The kernel gradient is the transpose of the same bilinear form: ``dk = G^T [(A dy) * (B^T x)]``.
+A 4x4 convolution with stride 2 is a 2x2 convolution with stride 1 of an image of half the size, whose pixels are blocks
+of 2x2 pixels ("space to depth"): tiles of 2x2 outputs take 9 products instead of 16, tiles of 2x4 outputs 15 instead of
+32.
+
+The two gradients are the transposes of the same bilinear form: ``dk = G^T [(A dy) * (B^T x)]`` and
+``dx = B [(G k) * (A dy)]``. The input gradient of a 3x3 convolution is computed as the 3x3 convolution that it is.
 
 Reference: Lavin and Gray (2015), Fast Algorithms for Convolutional Neural Networks, arXiv:1509.09308.
 """
@@ -18,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
+from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
@@ -27,7 +33,14 @@ Pair = tuple[int, int]
 Matrix = tuple[tuple[float, ...], ...]
 Grid = list[list[Array]]
 
-TAPS = 3
+POINTS = {
+    3: [Fraction(0), Fraction(1)],
+    4: [Fraction(0), Fraction(1), Fraction(-1)],
+    5: [Fraction(0), Fraction(1, 2), Fraction(-1), Fraction(2)],
+    6: [Fraction(0), Fraction(5, 8), Fraction(-5, 8), Fraction(3, 2), Fraction(-3, 2)],
+}
+"""Points where the polynomials are multiplied, besides infinity, by their number with it; simple fractions with the
+least error of float32."""
 
 MIN_CHANNELS = 64
 """Fewest channels: with fewer, the transforms take longer than the products they save."""
@@ -47,9 +60,9 @@ class Transform:
 
 
 def best_tile(outputs: int, channels: int) -> Pair | None:
-    """Return the (height, width) of the fastest tile on CPU; None if the direct convolution is faster.
+    """Return the (height, width) of the fastest tile on CPU, for both kinds; None if the definition is faster.
 
-    Milliseconds on two cores with AVX-512, float32: output, input gradient and kernel gradient.
+    Milliseconds of 3x3 on two cores with AVX-512, float32: output, input gradient and kernel gradient.
 
         N H W I O             direct               2x2                  2x4                  PyTorch (oneDNN)
         8 64 64 256 256       159   157   214      101    97   113       84    85   101      107   110   132
@@ -62,6 +75,14 @@ def best_tile(outputs: int, channels: int) -> Pair | None:
 
     The largest float32 error, relative to the largest output, grows from 5e-7 (direct) to 6e-7 (2x2) and 1.3e-6 (2x4).
     Tiles of 4x4 have an error of 4e-6 and are not used.
+
+    CPU milliseconds of 4x4 with stride 2 on a busy machine with AVX2, 64 images, jax 0.10.2. The transpose takes 2x2
+    tiles always. Errors: at most 9e-7 (direct), 1.6e-6 (2x2) and 1.5e-6 (2x4).
+
+        H W I O               direct               2x2                  2x4
+        8 8 256 512            83    64    70       42    39    46        -     -     -
+        16 16 128 256          66    69    74       41    43    55       37    44    46
+        32 32 64 128           74    81    97       53    54    65       43    69    56
 
     Args:
         outputs: number of output pixels, over all examples.
@@ -86,7 +107,7 @@ def conv3x3(
     Returns:
         [N, H + above + below - 2, W + left + right - 2, O].
     """
-    return _convolve(x, [list(row) for row in kernel], padding, tile, contract=0)
+    return _convolve(_padded(x, padding), [list(row) for row in kernel], tile, contract=0)
 
 
 def conv3x3_transpose(
@@ -108,20 +129,8 @@ def conv3x3_transpose(
         [N, H, W, I].
     """
     rows, columns = ((2 - lo, h + lo - u) for h, u, (lo, _) in zip(size, y.shape[1:3], padding, strict=True))
-    turned = [[kernel[2 - i, 2 - j] for j in range(TAPS)] for i in range(TAPS)]
-    return _convolve(y, turned, (rows, columns), tile, contract=1)
-
-
-def _convolve(x: Array, kernel: Grid, padding: tuple[Pair, Pair], tile: Pair, *, contract: int) -> Array:
-    """Convolve ``x`` with a grid of taps; ``contract`` is the axis of the taps that holds the channels of ``x``."""
-    rows, columns = (transform(size) for size in tile)
-    height, width = (size + sum(pad) - TAPS + 1 for size, pad in zip(x.shape[1:3], padding, strict=True))
-    inputs = _input_points(x, padding, (height, width), tile)
-    weights = _both_axes(rows.kernel, columns.kernel, kernel)
-    outputs = _both_axes(rows.outputs, columns.outputs, _products(inputs, weights, 1, contract))
-    n, u, v = x.shape[0], -(-height // tile[0]), -(-width // tile[1])
-    image = jnp.stack([jnp.stack([y.reshape(n, u, v, -1) for y in row], axis=3) for row in outputs], axis=2)
-    return image.reshape(n, u * tile[0], v * tile[1], -1)[:, :height, :width]
+    turned = [[kernel[2 - i, 2 - j] for j in range(3)] for i in range(3)]
+    return _convolve(_padded(y, (rows, columns)), turned, tile, contract=1)
 
 
 def kernel_gradient3x3(
@@ -138,28 +147,125 @@ def kernel_gradient3x3(
     Returns:
         [3, 3, I, O].
     """
-    rows, columns = (transform(size) for size in tile)
-    inputs = _input_points(x, padding, y.shape[1:3], tile)
-    outputs = _both_axes(_transpose(rows.outputs), _transpose(columns.outputs), _slices(y, y.shape[1:3], tile, tile))
-    kernel = _both_axes(_transpose(rows.kernel), _transpose(columns.kernel), _products(inputs, outputs, 0, 0))
-    return jnp.stack([jnp.stack(row) for row in kernel])
+    return jnp.stack([jnp.stack(row) for row in _kernel_gradient(_padded(x, padding), y, tile, 3)])
 
 
-def _input_points(x: Array, padding: tuple[Pair, Pair], outputs: Sequence[int], tile: Pair) -> Grid:
-    """Transform every tile of ``x`` to the points: a grid of arrays [N * tiles, I]."""
-    rows, columns = (transform(size) for size in tile)
+def conv4x4(
+    x: Float[Array, "n h w i"], kernel: Float[Array, "4 4 i o"], padding: tuple[Pair, Pair], tile: Pair
+) -> Float[Array, "n u v o"]:
+    """Convolve with stride 2: ``y[u] = sum_i x[2 u + i - lo] kernel[i]``.
+
+    Args:
+        x: [N, H, W, I].
+        kernel: [4, 4, I, O].
+        padding: zeros ((above, below), (left, right)).
+        tile: (height, width) of a tile of outputs, each 2 or 4.
+
+    Returns:
+        [N, (H + above + below) // 2 - 1, (W + left + right) // 2 - 1, O].
+    """
+    return _convolve(_space_to_depth(x, padding), _block_taps(kernel), tile, contract=0)
+
+
+def conv4x4_transpose(
+    y: Float[Array, "n u v o"], kernel: Float[Array, "4 4 i o"], padding: tuple[Pair, Pair], size: Pair, tile: Pair
+) -> Float[Array, "n h w i"]:
+    """Compute the adjoint of ``conv4x4`` in ``x``: ``x[t] = sum_{2 u + i - lo = t} kernel[i] y[u]``.
+
+    Every tile of ``y`` makes a window of blocks that is one block longer than the tile; windows overlap by one block.
+
+    Args:
+        y: [N, U, V, O].
+        kernel: [4, 4, I, O], the kernel of the forward convolution.
+        padding: padding of the forward convolution.
+        size: (H, W) of the result; the forward convolution maps (H, W) to (U, V).
+        tile: (height, width) of a tile of ``y``, each 2 or 4.
+
+    Returns:
+        [N, H, W, I].
+    """
+    rows, columns = (transform(length, 2) for length in tile)
+    n, u, v = y.shape[0], *_tiles(y.shape[1:3], tile)
+    weights = _both_axes(rows.kernel, columns.kernel, _block_taps(kernel))
+    points = _products(_output_points(y, tile, 2), weights, 1, 1)
+    windows = _both_axes(_transpose(rows.inputs), _transpose(columns.inputs), points)
+    lines = [_overlap([block.reshape(n, u, v, -1) for block in window], axis=2) for window in windows]
+    blocks = _transpose([_overlap(line, axis=1) for line in _transpose(lines)])
+    image = _depth_to_space(blocks)
     (above, _), (left, _) = padding
-    x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (above, 0, 0), (left, 0, 0), (0, 0, 0)))
-    window = tile[0] + TAPS - 1, tile[1] + TAPS - 1
+    below, right = (
+        length + edge - whole for length, edge, whole in zip(size, (above, left), image.shape[1:3], strict=True)
+    )
+    return _padded(image, ((-above, below), (-left, right)))
+
+
+def kernel_gradient4x4(
+    x: Float[Array, "n h w i"], y: Float[Array, "n u v o"], padding: tuple[Pair, Pair], tile: Pair
+) -> Float[Array, "4 4 i o"]:
+    """Compute the adjoint of ``conv4x4`` in the kernel: ``kernel[i] = sum_{n, u} x[n, 2 u + i - lo]^T y[n, u]``.
+
+    Args:
+        x: [N, H, W, I].
+        y: [N, (H + above + below) // 2 - 1, (W + left + right) // 2 - 1, O].
+        padding: padding of the forward convolution.
+        tile: (height, width) of a tile of ``y``, each 2 or 4.
+
+    Returns:
+        [4, 4, I, O].
+    """
+    taps = _kernel_gradient(_space_to_depth(x, padding), y, tile, 2)
+    blocks = jnp.stack([jnp.stack(row) for row in taps]).reshape(2, 2, 2, 2, x.shape[3], y.shape[3])
+    return blocks.transpose(0, 2, 1, 3, 4, 5).reshape(4, 4, x.shape[3], y.shape[3])
+
+
+# The bilinear form --------------------------------------------------------------------------------------------------
+
+
+def _convolve(x: Array, kernel: Grid, tile: Pair, *, contract: int) -> Array:
+    """Convolve ``x`` with a grid of taps; ``contract`` is the axis of the taps that holds the channels of ``x``."""
+    taps = len(kernel)
+    rows, columns = (transform(length, taps) for length in tile)
+    height, width = (length - taps + 1 for length in x.shape[1:3])
+    inputs = _input_points(x, (height, width), tile, taps)
+    weights = _both_axes(rows.kernel, columns.kernel, kernel)
+    outputs = _both_axes(rows.outputs, columns.outputs, _products(inputs, weights, 1, contract))
+    n, u, v = x.shape[0], *_tiles((height, width), tile)
+    image = jnp.stack([jnp.stack([y.reshape(n, u, v, -1) for y in row], axis=3) for row in outputs], axis=2)
+    return image.reshape(n, u * tile[0], v * tile[1], -1)[:, :height, :width]
+
+
+def _kernel_gradient(x: Array, y: Array, tile: Pair, taps: int) -> Grid:
+    """Return the taps [I, O] of the kernel gradient of a stride-1 convolution that maps ``x`` to ``y``."""
+    rows, columns = (transform(length, taps) for length in tile)
+    points = _products(_input_points(x, y.shape[1:3], tile, taps), _output_points(y, tile, taps), 0, 0)
+    return _both_axes(_transpose(rows.kernel), _transpose(columns.kernel), points)
+
+
+def _input_points(x: Array, outputs: Sequence[int], tile: Pair, taps: int) -> Grid:
+    """Transform the windows of all tiles of ``x`` to the points: a grid of arrays [N * tiles, I]."""
+    rows, columns = (transform(length, taps) for length in tile)
+    window = tile[0] + taps - 1, tile[1] + taps - 1
     return _both_axes(rows.inputs, columns.inputs, _slices(x, outputs, tile, window))
+
+
+def _output_points(y: Array, tile: Pair, taps: int) -> Grid:
+    """Transform all tiles of the gradient ``y`` to the points: a grid of arrays [N * tiles, O]."""
+    rows, columns = (transform(length, taps) for length in tile)
+    slices = _slices(y, y.shape[1:3], tile, tile)
+    return _both_axes(_transpose(rows.outputs), _transpose(columns.outputs), slices)
+
+
+def _tiles(outputs: Sequence[int], tile: Pair) -> Pair:
+    """Return how many tiles cover the outputs on each axis."""
+    return -(-outputs[0] // tile[0]), -(-outputs[1] // tile[1])
 
 
 def _slices(x: Array, outputs: Sequence[int], tile: Pair, window: Pair) -> Grid:
     """Return a grid whose entry (i, j) holds pixel (i, j) of the windows of all tiles; outside pixels are 0."""
     n, height, width, channels = x.shape
-    u, v = -(-outputs[0] // tile[0]), -(-outputs[1] // tile[1])
+    u, v = _tiles(outputs, tile)
     below, right = (u - 1) * tile[0] + window[0] - height, (v - 1) * tile[1] + window[1] - width
-    x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (0, below, 0), (0, right, 0), (0, 0, 0)))
+    x = _padded(x, ((0, below), (0, right)))
 
     def pixel(i: int, j: int) -> Array:
         last = i + (u - 1) * tile[0], j + (v - 1) * tile[1]
@@ -185,16 +291,62 @@ def _combine(coefficients: Sequence[float], arrays: Sequence[Array]) -> Array:
     return sum(terms[1:], terms[0])
 
 
+# Images of blocks ---------------------------------------------------------------------------------------------------
+
+
+def _padded(x: Array, padding: tuple[Pair, Pair]) -> Array:
+    """Add zeros around images [N, H, W, C]; negative numbers crop."""
+    return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *((*edges, 0) for edges in padding), (0, 0, 0)))
+
+
+def _space_to_depth(x: Array, padding: tuple[Pair, Pair]) -> Array:
+    """Pad and turn blocks of 2x2 pixels into one: [N, H, W, C] -> [N, H', W', 4 C], ordered (row, column, channel)."""
+    even = tuple((lo, hi - (size + lo + hi) % 2) for size, (lo, hi) in zip(x.shape[1:3], padding, strict=True))
+    x = _padded(x, (even[0], even[1]))
+    n, height, width, channels = x.shape
+    x = x.reshape(n, height // 2, 2, width // 2, 2 * channels)
+    return x.transpose(0, 1, 3, 2, 4).reshape(n, height // 2, width // 2, 4 * channels)
+
+
+def _depth_to_space(blocks: Sequence[Sequence[Array]]) -> Array:
+    """Interleave a grid p x q of images of blocks [N, U, V, 4 C] to an image [N, 2 p U, 2 q V, C]."""
+    n, u, v, channels = blocks[0][0].shape
+    shape = n, u, v, 2, channels // 2
+    image = jnp.stack([jnp.stack([block.reshape(shape) for block in row], axis=3) for row in blocks], axis=2)
+    return jnp.moveaxis(image, 5, 3).reshape(n, 2 * len(blocks) * u, 2 * len(blocks[0]) * v, channels // 4)
+
+
+def _block_taps(kernel: Array) -> Grid:
+    """Return the 2x2 taps [4 I, O] of a 4x4 kernel, for images of blocks."""
+    channels, features = kernel.shape[2:]
+    blocks = kernel.reshape(2, 2, 2, 2, channels, features)
+    return [[blocks[i, :, j].reshape(4 * channels, features) for j in range(2)] for i in range(2)]
+
+
+def _overlap(blocks: Sequence[Array], axis: int) -> list[Array]:
+    """Add the last block of every window to the first one of the next window along an axis, which grows by one."""
+
+    def shifted(block: Array, by: int) -> Array:
+        edges = [(by, 1 - by) if i + 1 == axis else (0, 0) for i in range(2)]
+        return _padded(block, (edges[0], edges[1]))
+
+    first, *middle, last = blocks
+    return [shifted(first, 0) + shifted(last, 1), *(shifted(block, 0) for block in middle)]
+
+
+# Transforms ---------------------------------------------------------------------------------------------------------
+
+
 @cache
-def transform(size: int) -> Transform:
-    """Return the transform F(size, 3), for tiles of ``size`` outputs and three taps."""
-    points = POINTS[size]
+def transform(size: int, taps: int) -> Transform:
+    """Return the transform F(size, taps), for tiles of ``size`` outputs."""
+    points = POINTS[size + taps - 1]
     others = [[q for q in points if q != p] for p in points]
     inputs = [[*_polynomial(roots), Fraction(0)] for roots in others] + [_polynomial(points)]
     scales = [_value(_polynomial(roots), p) for roots, p in zip(others, points, strict=True)]
-    kernel = [[p**i / scale for i in range(TAPS)] for p, scale in zip(points, scales, strict=True)] + [[0, 0, 1]]
+    kernel = [[p**i / scale for i in range(taps)] for p, scale in zip(points, scales, strict=True)]
     outputs = [[*(p**i for p in points), int(i == size - 1)] for i in range(size)]
-    return Transform(_floats(inputs), _floats(kernel), _floats(outputs))
+    return Transform(_floats(inputs), _floats([*kernel, [0] * (taps - 1) + [1]]), _floats(outputs))
 
 
 def _polynomial(roots: Sequence[Fraction]) -> list[Fraction]:
@@ -214,12 +366,5 @@ def _floats(matrix: Sequence[Sequence[Fraction | int]]) -> Matrix:
     return tuple(tuple(float(number) for number in row) for row in matrix)
 
 
-def _transpose(matrix: Matrix) -> Matrix:
-    return tuple(zip(*matrix, strict=True))
-
-
-POINTS = {
-    2: [Fraction(0), Fraction(1), Fraction(-1)],
-    4: [Fraction(0), Fraction(5, 8), Fraction(-5, 8), Fraction(3, 2), Fraction(-3, 2)],
-}
-"""Points where the polynomials are multiplied, besides infinity; for 4, the simple fractions with the least error."""
+def _transpose(rows: Sequence[Sequence[Any]]) -> tuple[tuple[Any, ...], ...]:
+    return tuple(zip(*rows, strict=True))
