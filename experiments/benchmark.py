@@ -6,8 +6,10 @@
 Both sides take turns on the same machine and threads, each in a process of its own; medians, without warm-up and
 compilation. PyTorch comes with ``uv run --extra benchmark`` or ``pip install '.[benchmark]'``; without it only our side
 runs. It is measured as it comes, in both memory layouts, and, on a CPU, also with the C library told to keep freed
-memory, which the ``ganzoo`` command does for itself. Close other programs: on a busy machine neither the ratio nor the
-images per second mean much. Price: from one minute (DCGAN) to five (StyleGAN2) per name on two CPU cores.
+memory, which the ``ganzoo`` command does for itself. The speed of the machine is that of the faster of two products of
+2048 x 2048 matrices (8192 on an accelerator), by JAX and by PyTorch. Close other programs: on a busy machine neither
+the ratio nor the images per second mean much; ``--clock cpu`` counts the seconds of the processor, summed over its
+threads, and is disturbed less. Price: from one minute (DCGAN) to five (StyleGAN2) per name on two CPU cores.
 """
 
 import argparse
@@ -26,18 +28,20 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import reference_dcgan
-from reference_process import Process
+from reference_process import CLOCKS, STEP, Process, Reference
 from rich.console import Console
 from rich.table import Table
-from workloads import BENCHMARKS, Ours
+from workloads import BENCHMARKS
 
 from ganzoo.cli.process import keep_freed_memory
 from ganzoo.disk import write_whole
 from ganzoo.errors import UserError, nearest
+from ganzoo.ops import processor
 
 ROUND_SECONDS = 0.3
 """A round of each side lasts at least this long, so that waiting for the device does not count."""
 WARM_UP = 1
+DTYPES = ("float32", "bfloat16")
 REST_SECONDS = 0.3
 """Between two turns, so that the threads of the side that had its turn are asleep."""
 
@@ -45,7 +49,7 @@ REST_SECONDS = 0.3
 # Measuring ----------------------------------------------------------------------------------------------------------
 
 
-def measure(name: str, dtype: str, rounds: int, *, alone: bool) -> dict[str, Any]:
+def measure(name: str, dtype: str, rounds: int, *, clock: str, alone: bool) -> dict[str, Any]:
     """One row: both sides in turn (or ours ``alone``), ``rounds`` times, and their medians, summed to one step."""
     benchmark, threads, load = BENCHMARKS[name], len(os.sched_getaffinity(0)), os.getloadavg()[0]
     ours = benchmark.ours(dtype)
@@ -58,30 +62,37 @@ def measure(name: str, dtype: str, rounds: int, *, alone: bool) -> dict[str, Any
             if reference
         }
         for part, share in benchmark.shares.items():
-            sides: dict[str, Turn] = {"ours": _our_turn(ours[part])}
-            sides |= {"without": _our_turn(without[part])} if without else {}
-            sides |= {side: _their_turn(process, benchmark.theirs[part]) for side, process in theirs.items()}
+            sides: dict[str, Turn] = {"ours": _our_turn(ours[part].run, clock)}
+            sides |= {"without": _our_turn(without[part].run, clock)} if without else {}
+            sides |= {side: _their_turn(process, benchmark.theirs[part], clock) for side, process in theirs.items()}
             parts[part], waiting = _medians(sides, rounds)
             host += share * waiting
     seconds = {side: sum(share * parts[part][side] for part, share in benchmark.shares.items()) for side in sides}
     steps = next(iter(ours.values())).steps
     rates = {side: benchmark.batch_size / s * (steps if side == "ours" else 1) for side, s in seconds.items()}
     flops = sum(share * ours[part].flops for part, share in benchmark.shares.items())
-    theirs_as_it_comes = rates.get("default")
+    theirs_as_it_comes, theirs_at_best = rates.get("default"), max((rates[side] for side in theirs), default=None)
+    products = matmul_rates(dtype, threads, clock, alone=not theirs)
+    cost, ceiling = flops / (steps * benchmark.batch_size), max(products.values())
     return {
         "name": name,
         "images_per_s": rates["ours"],
         "reference_images_per_s": {side: rates[side] for side in theirs},
         "ratio": theirs_as_it_comes and rates["ours"] / theirs_as_it_comes,
+        "ratio_to_best": theirs_at_best and rates["ours"] / theirs_at_best,
         "overhead": seconds["ours"] / seconds["without"] - 1 if without else None,
         "s_per_1000_images": 1000 / rates["ours"],
         "compile_s": {part: ours[part].compile_s for part in parts},
         "trace_s": {part: ours[part].trace_s for part in parts},
         "peak_memory_bytes": max(ours[part].peak_memory_bytes for part in parts),
         "host_time_share": host / seconds["ours"],
-        "flops_per_s": flops / seconds["ours"],
+        "flops_per_s": cost * rates["ours"],
+        "matmul_flops_per_s": products,
+        "ceiling_share": cost * rates["ours"] / ceiling,
+        "reference_ceiling_share": theirs_at_best and cost * theirs_at_best / ceiling,
         "part_seconds": parts,
         **_setting(dtype, threads),
+        "clock": clock,
         "batch_size": benchmark.batch_size,
         "steps_per_dispatch": steps,
         "rounds": rounds,
@@ -107,17 +118,17 @@ Turn = Callable[[int], tuple[float, float]]
 """``turn(count) -> (seconds, seconds of our host in them)``."""
 
 
-def _our_turn(ours: Ours) -> Turn:
+def _our_turn(run: Callable[[int], float], clock: str) -> Turn:
     def turn(count: int) -> tuple[float, float]:
-        start = time.perf_counter()
-        host = ours.run(count)
-        return time.perf_counter() - start, host
+        start = CLOCKS[clock]()
+        host = run(count)
+        return CLOCKS[clock]() - start, host
 
     return turn
 
 
-def _their_turn(process: Process, part: str) -> Turn:
-    return lambda count: (process.run(part, count), 0.0)
+def _their_turn(process: Process, part: str, clock: str) -> Turn:
+    return lambda count: (process.run(part, count, clock), 0.0)
 
 
 def _medians(sides: Mapping[str, Turn], rounds: int) -> tuple[dict[str, float], float]:
@@ -145,23 +156,32 @@ def _setting(dtype: str, threads: int) -> dict[str, Any]:
     on_cpu = device.platform == "cpu"
     return {
         "device": f"{platform.machine()} cpu, {threads} threads" if on_cpu else device.device_kind,
+        "units": list(processor.units()) if on_cpu else [],
         "dtype": dtype,
         "threads": threads,
         "jax": jax.__version__,
-        "matmul_flops_per_s": matmul_peak(dtype, 2048 if on_cpu else 8192),
     }
 
 
-def matmul_peak(dtype: str, size: int, repeats: int = 10) -> float:
-    """The device's own best: FLOP/s of a large square product in this dtype, at the default precision."""
-    a = jnp.ones((size, size), dtype)
-    product = jax.jit(lambda a, b: a @ b)
-    seconds = []
-    for _ in range(1 + repeats):
-        start = time.perf_counter()
-        product(a, a).block_until_ready()
-        seconds.append(time.perf_counter() - start)
-    return 2 * size**3 / min(seconds)
+def matmul_rates(dtype: str, threads: int, clock: str, *, alone: bool, repeats: int = 10) -> dict[str, float]:
+    """The machine's own best: FLOP/s of a large square product, by JAX and, unless ``alone``, by PyTorch."""
+    size = 2048 if jax.default_backend() == "cpu" else 8192
+    a, product = jnp.ones((size, size), dtype), jax.jit(lambda a, b: a @ b)
+
+    def run(count: int) -> float:
+        for _ in range(count):
+            result = product(a, a)
+        result.block_until_ready()
+        return 0.0
+
+    with ExitStack() as open_processes:
+        sides = {"jax": _our_turn(run, clock)}
+        if not alone:
+            how = {"dtype": dtype, "threads": threads, "channels_last": False, "keep_freed_memory": True}
+            reference = Process(Reference("reference_matmul", "product", {"size": size}), **how)
+            sides["pytorch"] = _their_turn(open_processes.enter_context(reference), STEP, clock)
+        seconds = [{side: turn(1)[0] for side, turn in sides.items()} for _ in range(1 + repeats)]
+    return {side: 2 * size**3 / min(each[side] for each in seconds) for side in sides}
 
 
 # The command --------------------------------------------------------------------------------------------------------
@@ -175,6 +195,12 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to this file")
     parser.add_argument("--rounds", type=int, default=9, help="turns of each side (default: 9)")
     parser.add_argument("--alone", action="store_true", help="without PyTorch")
+    parser.add_argument(
+        "--clock", choices=CLOCKS, default="wall", help="seconds of the wall, or of the processor (default: wall)"
+    )
+    parser.add_argument(
+        "--dtype", nargs="+", choices=DTYPES, help="of the activations (default: float32, and both on an accelerator)"
+    )
     options = parser.parse_args(args)
     if options.list:
         for name, benchmark in BENCHMARKS.items():
@@ -182,7 +208,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return 0
     try:
         _check(options)
-        rows = _measure_all(options.names, options.rounds, alone=options.alone)
+        rows = _measure_all(options)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
@@ -204,20 +230,25 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError(f"--json {options.json}: there is no folder {options.json.parent}")
 
 
-def _measure_all(names: Sequence[str], rounds: int, *, alone: bool) -> list[dict[str, Any]]:
-    """A row for each name and dtype: float32, and bfloat16 too on an accelerator."""
+def _measure_all(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """A row for each name and dtype."""
     keep_freed_memory()  # as the command does
     jax.config.update("jax_enable_compilation_cache", False)  # or compile_s would be the time of reading a file
-    if not alone and not reference_dcgan.available():
+    if not options.alone and not reference_dcgan.available():
         print("PyTorch is not installed: the reference side is skipped (pip install '.[benchmark]')")
-    dtypes = ["float32"] if jax.default_backend() == "cpu" else ["float32", "bfloat16"]
-    return [measure(name, dtype, rounds, alone=alone) for name in names for dtype in dtypes]
+    dtypes = options.dtype or (DTYPES[:1] if jax.default_backend() == "cpu" else DTYPES)
+    how = {"clock": options.clock, "alone": options.alone}
+    return [measure(name, dtype, options.rounds, **how) for name in options.names for dtype in dtypes]
 
 
 def _print(rows: Sequence[Mapping[str, Any]]) -> None:
     """A column for each row of the JSON."""
     first = rows[0]
-    title = f"jax {first['jax']}, {first['device']}, load average {first['load_average']:.1f} at the start"
+    device = f"{first['device']} ({', '.join(first['units']) or 'no AVX2, AVX-512 or AMX'})"
+    title = (
+        f"jax {first['jax']}, {device}, load average {first['load_average']:.1f} at the start,"
+        f" seconds of the {first['clock']}"
+    )
     table = Table(title=title, title_justify="left")
     table.add_column("")
     for row in rows:
@@ -257,16 +288,24 @@ LINES: Sequence[tuple[str, Callable[[Mapping[str, Any]], float | None], int]] = 
     ("PyTorch, channels last", lambda row: row["reference_images_per_s"].get("channels_last"), 1),
     ("PyTorch, memory kept", lambda row: row["reference_images_per_s"].get("default_kept"), 1),
     ("both", lambda row: row["reference_images_per_s"].get("channels_last_kept"), 1),
-    ("overhead, %", lambda row: None if row["overhead"] is None else 100 * row["overhead"], 1),
+    ("ratio to the best", lambda row: row["ratio_to_best"], 2),
+    ("overhead, %", lambda row: _scaled(row["overhead"], 100), 1),
     ("s per 1000 images", lambda row: row["s_per_1000_images"], 2),
     ("longest compilation, s", lambda row: max(row["compile_s"].values()), 1),
     ("longest tracing before, s", lambda row: max(row["trace_s"].values()), 1),
     ("peak memory, MB", lambda row: row["peak_memory_bytes"] / 1e6, 0),
     ("host time, %", lambda row: 100 * row["host_time_share"], 2),
     ("GFLOP/s", lambda row: row["flops_per_s"] / 1e9, 0),
-    ("of the matmul peak, %", lambda row: 100 * row["flops_per_s"] / row["matmul_flops_per_s"], 0),
+    ("of a matrix product, JAX", lambda row: row["matmul_flops_per_s"]["jax"] / 1e9, 0),
+    ("of a matrix product, PyTorch", lambda row: _scaled(row["matmul_flops_per_s"].get("pytorch"), 1e-9), 0),
+    ("share of the faster product, %", lambda row: 100 * row["ceiling_share"], 0),
+    ("PyTorch at its best, %", lambda row: _scaled(row["reference_ceiling_share"], 100), 0),
 ]
 """What is printed of a row: title, value, digits."""
+
+
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else factor * value
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -19,23 +19,21 @@ algorithm (``winograd``), which takes fewer multiplications. All other cases use
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from ganzoo.ops import winograd
+from ganzoo.ops import processor, winograd
+from ganzoo.ops.window import Padding, Pair, Window, require, require_output, window_of
 
 Large: TypeAlias = Float[Array, "_n h w _i"]
 Small: TypeAlias = Float[Array, "_n u v _o"]
 Kernel: TypeAlias = Float[Array, "kh kw _i _o"]
-Pair: TypeAlias = tuple[int, int]
-Padding: TypeAlias = Pair | tuple[Pair, Pair]
 
 PATCH_BYTES = 8 * 2**20
 """Bytes of patches that a CPU formulation holds at once: beyond the caches, page faults cost more than sums."""
@@ -54,30 +52,6 @@ STRIDED_TRANSPOSE_TILE = (2, 2)
 """The fastest tile of a transposed 4x4 convolution at every size: the sums of 2x4 tiles take longer than they save."""
 
 
-@dataclass(frozen=True)
-class Window:
-    """Geometry of a convolution: sizes of ``x`` and of the kernel, stride, and zeros (before, after) on each axis."""
-
-    size: Pair
-    kernel_size: Pair
-    stride: int
-    padding: tuple[Pair, Pair]
-
-    @property
-    def output_size(self) -> Pair:
-        """Height and width of ``y``."""
-        height, width = (
-            (size + lo + hi - kernel) // self.stride + 1
-            for size, kernel, (lo, hi) in zip(self.size, self.kernel_size, self.padding, strict=True)
-        )
-        return height, width
-
-    @property
-    def is_matmul(self) -> bool:
-        """Whether the convolution is a matrix product at every pixel."""
-        return self.kernel_size == (1, 1) and self.stride == 1 and self.padding == ((0, 0), (0, 0))
-
-
 def conv(x: Large, kernel: Kernel, *, stride: int = 1, padding: Padding = (0, 0)) -> Small:
     """Convolve: ``y[u] = sum_i x[stride u + i - lo] kernel[i]`` (a cross-correlation, as usual in deep learning).
 
@@ -94,8 +68,8 @@ def conv(x: Large, kernel: Kernel, *, stride: int = 1, padding: Padding = (0, 0)
     Raises:
         ValueError: the channels or the padding do not fit, or the kernel is larger than the padded image.
     """
-    window = _window(x.shape[1:3], kernel.shape[:2], stride, padding)
-    _require(x.shape[3] == kernel.shape[2], f"x has {x.shape[3]} channels, the kernel [h, w, I, O] {kernel.shape}")
+    window = window_of(x.shape[1:3], kernel.shape[:2], stride, padding)
+    require(x.shape[3] == kernel.shape[2], f"x has {x.shape[3]} channels, the kernel [h, w, I, O] {kernel.shape}")
     return _conv(window, *_alike(x, kernel))
 
 
@@ -117,9 +91,9 @@ def conv_transpose(y: Small, kernel: Kernel, *, stride: int, padding: Padding, s
     Raises:
         ValueError: the channels do not fit, or the forward convolution does not map ``size`` to (U, V).
     """
-    window = _window(size, kernel.shape[:2], stride, padding)
-    _require(y.shape[3] == kernel.shape[3], f"y has {y.shape[3]} channels, the kernel [h, w, I, O] {kernel.shape}")
-    _require_output(window, y)
+    window = window_of(size, kernel.shape[:2], stride, padding)
+    require(y.shape[3] == kernel.shape[3], f"y has {y.shape[3]} channels, the kernel [h, w, I, O] {kernel.shape}")
+    require_output(window, y)
     return _transpose(window, *_alike(y, kernel))
 
 
@@ -139,9 +113,9 @@ def conv_kernel_gradient(x: Large, y: Small, *, stride: int, padding: Padding, k
     Raises:
         ValueError: the batch sizes differ, or the forward convolution does not map (H, W) to (U, V).
     """
-    window = _window(x.shape[1:3], kernel_size, stride, padding)
-    _require(x.shape[0] == y.shape[0], f"x has {x.shape[0]} examples, y {y.shape[0]}")
-    _require_output(window, y)
+    window = window_of(x.shape[1:3], kernel_size, stride, padding)
+    require(x.shape[0] == y.shape[0], f"x has {x.shape[0]} examples, y {y.shape[0]}")
+    require_output(window, y)
     return _kernel_gradient(window, *_alike(x, y))
 
 
@@ -191,11 +165,17 @@ def _choose(cpu: Callable, library: Callable, window: Window, a: Array, b: Array
     """
     if not isinstance(a.shape[0], int):
         return library(window, a, b)
-    return lax.platform_dependent(a, b, cpu=partial(_in_float32, cpu, window), default=partial(library, window))
+    return lax.platform_dependent(a, b, cpu=partial(_on_cpu, cpu, window), default=partial(library, window))
 
 
-def _in_float32(function: Callable, window: Window, a: Array, b: Array) -> Array:
-    """Compute half precision in float32: a CPU without AMX is no faster in it, and accelerators accumulate in it."""
+def _on_cpu(function: Callable, window: Window, a: Array, b: Array) -> Array:
+    """Compute half precision in float32, as accelerators add it up, except bfloat16 where the processor multiplies it.
+
+    Winograd's algorithm, whose transforms would be rounded to bfloat16, and XLA's convolution are left out there. The
+    choice follows measurements of matrix products on a processor with AMX; this code has not been measured on one.
+    """
+    if a.dtype == b.dtype == jnp.bfloat16 and processor.multiplies_bfloat16():
+        return MATRIX_PRODUCTS[function](window, a, b).astype(a.dtype)
     wide = jnp.promote_types(a.dtype, jnp.float32)
     return function(window, a.astype(wide), b.astype(wide)).astype(a.dtype)
 
@@ -261,13 +241,13 @@ def _patch_conv(window: Window, x: Array, kernel: Array) -> Array:
     matrix = kernel.reshape(-1, kernel.shape[-1])
 
     def some(x: Array) -> Array:
-        return jnp.concatenate(_row_patches(window, x), axis=-1) @ matrix
+        return _product(jnp.concatenate(_row_patches(window, x), axis=-1), matrix, 1)
 
     return _map_parts(some, x, _part(window, x, matrix.shape[0]))
 
 
 def _cpu_transpose(window: Window, y: Array, kernel: Array) -> Array:
-    """Compute the contributions [N, U, V, kh, kw, I] of all ``y[u]`` in one product, then add up overlaps (col2im)."""
+    """Use XLA's convolution with stride 1, and ``winograd`` where it saves multiplications; else matrix products."""
     if window.is_matmul:
         return y @ kernel[0, 0].T
     if tile := _winograd_tile(window, y.shape[0], kernel.shape):
@@ -277,10 +257,15 @@ def _cpu_transpose(window: Window, y: Array, kernel: Array) -> Array:
         return _map_parts(lambda y: transpose(y, kernel, window.padding, window.size, tile), y, length)
     if window.stride == 1:
         return _library_transpose(window, y, kernel)
+    return _patch_transpose(window, y, kernel)
+
+
+def _patch_transpose(window: Window, y: Array, kernel: Array) -> Array:
+    """Compute the contributions [N, U, V, kh, kw, I] of all ``y[u]`` in one product, then add up overlaps (col2im)."""
     matrix = kernel.reshape(-1, kernel.shape[-1]).T
 
     def some(y: Array) -> Array:
-        return _add_patches(window, (y @ matrix).reshape(*y.shape[:3], *kernel.shape[:3]))
+        return _add_patches(window, _product(y, matrix, 1).reshape(*y.shape[:3], *kernel.shape[:3]))
 
     return _map_parts(some, y, _part(window, y, matrix.shape[1]))
 
@@ -326,19 +311,38 @@ def _shifted(window: Window, patches: Array, row: Pair, column: Pair) -> Array:
 
 
 def _cpu_kernel_gradient(window: Window, x: Array, y: Array) -> Array:
-    """Compute one matrix product per kernel row, over all examples and positions; sum over parts of the batch."""
+    """Use matrix products, except where ``winograd`` saves multiplications."""
     kernel_shape = (*window.kernel_size, x.shape[-1], y.shape[-1])
     if tile := _winograd_tile(window, x.shape[0], kernel_shape):
         at_least = WINOGRAD_GRADIENT_PIXELS // (y.shape[1] * y.shape[2])
         length = _winograd_part(window, y, kernel_shape, tile, WINOGRAD_GRADIENT_BYTES, at_least)
         gradient = winograd.kernel_gradient4x4 if window.stride == 2 else winograd.kernel_gradient3x3
         return _sum_parts(lambda x, y: gradient(x, y, window.padding, tile), x, y, length)
+    return _patch_kernel_gradient(window, x, y)
+
+
+def _patch_kernel_gradient(window: Window, x: Array, y: Array) -> Array:
+    """Compute one matrix product per kernel row, over all examples and positions; sum over parts of the batch."""
+    kernel_shape = (*window.kernel_size, x.shape[-1], y.shape[-1])
 
     def some(x: Array, y: Array) -> Array:
-        rows = [jnp.tensordot(patches, y, ((0, 1, 2), (0, 1, 2))) for patches in _row_patches(window, x)]
+        rows = [_product(patches, y, ((0, 1, 2), (0, 1, 2))) for patches in _row_patches(window, x)]
         return jnp.stack(rows).reshape(kernel_shape)
 
     return _sum_parts(some, x, y, _part(window, y, math.prod(kernel_shape[:3])))
+
+
+MATRIX_PRODUCTS: Mapping[Callable, Callable] = {
+    _cpu_conv: _patch_conv,
+    _cpu_transpose: _patch_transpose,
+    _cpu_kernel_gradient: _patch_kernel_gradient,
+}
+"""The formulation by matrix products alone of each of the three."""
+
+
+def _product(a: Array, b: Array, axes: int | tuple[Sequence[int], Sequence[int]]) -> Array:
+    """Multiply matrices; half precision is added up, and returned, in float32."""
+    return jnp.tensordot(a, b, axes, preferred_element_type=jnp.promote_types(a.dtype, jnp.float32))
 
 
 def _row_patches(window: Window, x: Array) -> list[Array]:
@@ -403,37 +407,7 @@ def _sum_parts(function: Callable, x: Array, y: Array, length: int) -> Array:
     return lax.scan(add, _varying_as(jnp.zeros(total.shape, total.dtype), x), parts)[0]
 
 
-# Arguments ----------------------------------------------------------------------------------------------------------
-
-
-def _window(size: Sequence[int], kernel_size: Sequence[int], stride: int, padding: Padding) -> Window:
-    """Validate the arguments of a convolution and return its geometry."""
-    _require(len(padding) == 2 and len(size) == 2 and len(kernel_size) == 2, "sizes and padding have two numbers")
-    before, after = padding
-    rows, columns = (padding, padding) if isinstance(before, int) else (before, after)
-    _require(stride >= 1, f"stride is {stride}, must be at least 1")
-    window = Window(_pair(size), _pair(kernel_size), stride, (_pair(rows), _pair(columns)))
-    fits = min(window.output_size) >= 1 and min(kernel_size) >= 1
-    _require(fits, f"a kernel {window.kernel_size} does not fit into {window.size} padded by {window.padding}")
-    return window
-
-
-def _pair(numbers: Any) -> Pair:
-    first, second = numbers
-    return first, second
-
-
-def _require_output(window: Window, y: Array) -> None:
-    _require(
-        window.output_size == y.shape[1:3],
-        f"y is {y.shape[1:3]}, but {window.size} is convolved to {window.output_size} with a kernel"
-        f" {window.kernel_size}, stride {window.stride}, padding {window.padding}",
-    )
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
+# Devices ------------------------------------------------------------------------------------------------------------
 
 
 def _alike(a: Array, b: Array) -> tuple[Array, Array]:

@@ -202,6 +202,19 @@ def test_half_precision_is_summed_in_float32(dtype: jnp.dtype) -> None:
     assert conv_transpose(y, gradient / 4096, **where, size=(64, 64)).dtype == dtype
 
 
+@pytest.mark.parametrize("case", [CASES[0], CASES[4]], indirect=True)
+def test_matrix_products_of_bfloat16_are_summed_in_float32(case: tuple) -> None:
+    window, *draws = case
+    x, y, kernel = (a.astype(jnp.bfloat16) for a in draws)
+    exact = [a.astype(jnp.float64) for a in (x, y, kernel)]
+    for name, (a, b) in {"conv": (0, 2), "transpose": (1, 2), "kernel_gradient": (0, 1)}.items():
+        ours = module.MATRIX_PRODUCTS[getattr(module, f"_cpu_{name}")]
+        theirs = getattr(module, f"_library_{name}")
+        narrow = jax.jit(partial(ours, window))((x, y, kernel)[a], (x, y, kernel)[b])
+        assert narrow.dtype == jnp.float32
+        assert_near(narrow.astype(jnp.float64), jax.jit(partial(theirs, window))(exact[a], exact[b]), relative=1e-6)
+
+
 def test_mistakes_are_named() -> None:
     x, y, kernel = jnp.ones((1, 8, 8, 3)), jnp.ones((1, 4, 4, 5)), jnp.ones((4, 4, 3, 5))
     where = {"stride": 2, "padding": (1, 1)}
