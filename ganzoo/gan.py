@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from flax import serialization
 from jaxtyping import Array, Float
@@ -224,10 +225,17 @@ class GAN:
     """Raises ``UserError`` where a batch of this many images, over all devices, does not suit the model."""
     stages: tuple[Stage, ...] = ()
     """Parts of a run, in turn, each of which computes in its time what ``step`` would: one stage unless given."""
+    present_classes: tuple[int, ...] = ()
+    """Numbers of the classes that had images in training, where that is known and not all had; else empty."""
 
     def __post_init__(self) -> None:
         if not self.stages:
             object.__setattr__(self, "stages", (Stage(self.name, self.step),))
+
+    @property
+    def shown_classes(self) -> np.ndarray:
+        """Numbers of the classes of which samples without labels are, in turn, int [n]: those with images."""
+        return np.asarray(self.present_classes or range(self.label_size), np.int64)
 
     def sample(
         self,
@@ -251,7 +259,7 @@ class GAN:
           key: of the latents.
           count: number of images; static under ``jit``.
           first: number of the first image.
-          labels: [count, k]; without labels, image i of a conditional model is of class i modulo k (one-hot).
+          labels: [count, k]; without them, images of a conditional model are of the ``shown_classes`` in turn.
           ema: use the EMA of the generator rather than the weights of the last step.
           psi: truncation, in [-1, 1]; 1 does not truncate. Needs a model with styles, as do the next two.
           cutoff: truncate only the first ``cutoff`` style inputs.
@@ -265,7 +273,8 @@ class GAN:
         """
         indices = first + jnp.arange(count)
         if labels is None and self.label_size:
-            labels = jax.nn.one_hot(indices % self.label_size, self.label_size, dtype=jnp.float32)
+            classes = jnp.asarray(self.shown_classes, jnp.int32)
+            labels = jax.nn.one_hot(classes[indices % len(classes)], self.label_size, dtype=jnp.float32)
         latents = self.latents(key, indices)
         if self.styles is not None:
             return self.generate(state, latents, labels, ema=ema, psi=psi, cutoff=cutoff, noise=noise)

@@ -30,6 +30,8 @@ WEIGHTS = (
     "generator.params.", "generator.collections.", "discriminator.params.", "discriminator.collections.", "ema.",
 )  # fmt: skip
 """How the names of weights in a train state begin; the rest are optimizers, counters and running means."""
+PRESENT_CLASSES = "present_classes"
+"""Where the record of a run, and the facts in a file, have the classes that had images, if not all had."""
 RUN_FORMAT = 2
 """Format of run folders, in their config.json. Format 1 is of ganzoo 0.1."""
 
@@ -97,7 +99,8 @@ def save(gan: GAN, state: TrainState, path: str | Path) -> None:
     weights = {name: _array(name, leaf) for name, leaf in _without_optimizers(dict(named_leaves(state))).items()}
     check_weights(gan.name, jax.eval_shape(gan.init, jax.random.key(0)), weights)
     if jax.process_index() == 0:
-        interop.save(path, Converted(gan.name, fields, weights))
+        facts = {PRESENT_CLASSES: list(gan.present_classes)} if gan.present_classes else {}
+        interop.save(path, Converted(gan.name, fields, weights, facts))
 
 
 def locate(source: str | Path) -> Path:
@@ -115,7 +118,13 @@ def build(converted: Converted, *, model: Model | None = None) -> GAN:
     found = model or installed_model(converted.model)
     if found is None:
         raise UserError(f"unknown model {converted.model!r};{nearest(converted.model, installed_models())}")
-    return found.build(from_json(found.config, converted.fields))
+    gan = found.build(from_json(found.config, converted.fields))
+    if PRESENT_CLASSES not in converted.facts:
+        return gan
+    numbers, size = converted.facts[PRESENT_CLASSES], gan.label_size
+    is_valid = type(numbers) in (list, tuple) and all(type(each) is int and 0 <= each < size for each in numbers)
+    require(is_valid, PRESENT_CLASSES, numbers, f"be a list of numbers below {size}, the size of the labels")
+    return replace(gan, present_classes=tuple(numbers))
 
 
 # Reading ------------------------------------------------------------------------------------------------------------
@@ -137,8 +146,10 @@ def read_model(path: Path, checkpoint: int | str | None = None) -> Converted:
     from ganzoo.training.selection import select  # Orbax takes long to import
 
     selected = select(path, checkpoint)
-    experiment = read_record(selected.run)["experiment"]
-    found = Converted(str(experiment.get("model")), experiment.get("gan") or {}, _without_optimizers(selected.read()))
+    record = read_record(selected.run)
+    experiment, facts = record["experiment"], {name: record[name] for name in (PRESENT_CLASSES,) if name in record}
+    weights, notes = _without_optimizers(selected.read()), tuple(selected.notes())
+    found = Converted(str(experiment.get("model")), experiment.get("gan") or {}, weights, facts, notes)
     return _checked(selected.run / selected.name, found)
 
 
@@ -184,7 +195,9 @@ def _checked(path: Path, converted: Converted) -> Converted:
     return replace(converted, notes=(*converted.notes, note))
 
 
-RECORD_KINDS = {"experiment": dict, "fingerprint": str, "start": list, "versions": dict, "commands": list}
+RECORD_KINDS = {
+    "experiment": dict, "fingerprint": str, "start": list, "versions": dict, "commands": list, PRESENT_CLASSES: list,
+}  # fmt: skip
 EXPERIMENT_KINDS = {"name": str, "model": str, "gan": dict, "data": dict, "training": dict}
 """Types of what a run's config.json must hold where it is there."""
 
@@ -244,7 +257,8 @@ def read_start(source: str, log: Callable[[str], None] = print) -> Start:
         selected = select(path)
         experiment = read_record(selected.run)["experiment"] if (selected.run / "config.json").exists() else {}
         origin = selected.run / selected.name
-        found = Converted(str(experiment.get("model", "")), experiment.get("gan") or {}, selected.read())
+        weights, notes = selected.read(), tuple(selected.notes())
+        found = Converted(str(experiment.get("model", "")), experiment.get("gan") or {}, weights, notes=notes)
         found = _checked(origin, found)
     for line in (f"start: the weights of {origin}", *(f"note: {note}" for note in found.notes)):
         log(line)

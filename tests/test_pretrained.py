@@ -16,11 +16,12 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import ganzoo
 from ganzoo import interop, pretrained
+from ganzoo.cli import main
 from ganzoo.errors import UserError
 from ganzoo.gan import named_leaves
 from ganzoo.models import MODELS
 from ganzoo.models.stylegan2 import StyleGAN2State
-from ganzoo.training.checkpoint import Checkpoints
+from ganzoo.training.checkpoint import METADATA, Checkpoints
 from ganzoo.training.selection import FOLDERS, select
 
 KEY = jax.random.key(0)
@@ -163,6 +164,40 @@ def test_flax_refuses_the_bytes_of_another_state() -> None:
     assert isinstance(state, StyleGAN2State)
     with pytest.raises(UserError, match="a TrainState has the fields"):
         serialization.from_bytes(trained(ours), serialization.to_bytes(state))
+
+
+def test_classes_without_images_are_known_wherever_the_model_goes(run: Path, tmp_path: Path) -> None:
+    folder, file, back = tmp_path / "run", tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    gan = ganzoo.create("dcgan", "tiny", label_size=5)
+    state = trained(gan)
+    record = {"format": pretrained.RUN_FORMAT, "experiment": {"model": "dcgan", "gan": dataclasses.asdict(gan.config)}}
+    with Checkpoints(folder / FOLDERS[0]) as checkpoints:
+        checkpoints.save(100, state)
+    (folder / "config.json").write_text(json.dumps(record | {"present_classes": [1, 4]}))
+    assert main(["convert", str(folder), str(file)]) == 0
+    ganzoo.save(*ganzoo.load(file), back)
+    for source in (folder, file, back):
+        found, loaded = ganzoo.load(source)
+        assert found.present_classes == (1, 4)
+        labels = np.eye(5, dtype=np.float32)[[4, 1, 4]]
+        expected = gan.sample(state, KEY, 3, first=1, labels=labels)
+        np.testing.assert_allclose(found.sample(loaded, KEY, 3, first=1), expected, atol=1e-6)
+    (folder / "config.json").write_text(json.dumps(record | {"present_classes": [5]}))
+    with pytest.raises(UserError, match=r"present_classes = \[5\]: must be a list of numbers below 5"):
+        ganzoo.load(folder)
+
+
+def test_a_checkpoint_without_checksums_is_noted_once(run: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(run, tmp_path / "a")
+    file = folder / "checkpoints" / "200" / METADATA
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"custom_metadata": {}}))
+    lines: list[str] = []
+    ganzoo.load(folder, log=lines.append)
+    pretrained.read_start(str(folder), lines.append)
+    assert [line for line in lines if line.endswith("200 has no checksums, so damage to it would pass unseen")]
+    assert len(lines) == 3  # one of load; the source and one of read_start
+    ganzoo.load(folder, checkpoint=100, log=lines.append)
+    assert len(lines) == 3
 
 
 # Checkpoints of a run -----------------------------------------------------------------------------------------------

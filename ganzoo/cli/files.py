@@ -18,14 +18,14 @@ from ganzoo.interop import hub
 class Inspect:
     """Show what a file of networks holds, without loading it into a model or running anything in it."""
 
-    file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE")]
-    """A pickle of the original code, a file of torch.save, or a .safetensors or .npz file."""
+    file: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="FILE")]
+    """A pickle of the original code, a file of torch.save, a .safetensors or .npz file, or hf:owner/name."""
     arrays: bool = False
     """List every array, too."""
 
     def run(self) -> None:
         """Print the contents."""
-        contents = interop.read(self.file)
+        contents = interop.read(pretrained.locate(self.file))
         for line in [*interop.describe(contents), *(interop.list_arrays(contents) if self.arrays else [])]:
             print(line)
 

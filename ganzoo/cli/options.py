@@ -79,7 +79,7 @@ class ImageOptions:
     cutoff: int | None = None
     """Truncate only the first CUTOFF style inputs; None: all."""
     label: Annotated[int | None, tyro.conf.arg(name="class")] = None
-    """Class of all images of a conditional model; None: the classes in turn."""
+    """Class of all images of a conditional model; None: in turn the classes that had images in training."""
     noise: NoiseMode = "const"
     """Noise: the network's own noise maps, fresh ones for every seed, or none."""
     latents: Draws = "jax"

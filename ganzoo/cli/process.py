@@ -13,7 +13,7 @@ import threading
 import warnings
 from collections.abc import Callable, Generator, Mapping
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from ganzoo.disk import cache_folder
 from ganzoo.errors import UserError, printable
@@ -32,7 +32,7 @@ def guarded(command: Callable[[], Any], *, is_last: bool = False) -> int:
 
     Args:
       command: what to call.
-      is_last: whether the process ends afterwards, so that a Ctrl-C then ends it at once and in silence.
+      is_last: whether the process ends afterwards; a Ctrl-C then ends it at once, and in silence after its line.
 
     Returns:
       The exit code.
@@ -58,6 +58,8 @@ def guarded(command: Callable[[], Any], *, is_last: bool = False) -> int:
                 _forget_output()
             with contextlib.suppress(OSError, ValueError):  # nobody reads the errors
                 print(line, end="\n" if line else "", file=sys.stderr, flush=True)
+            if is_last and was_stopped():
+                _leave(code)
             return code
     return 0
 
@@ -122,6 +124,13 @@ def _is_importing(frame: FrameType | None) -> bool:
     while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
         frame = frame.f_back
     return frame is not None
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process at once; XLA, whose threads may still compile, would crash while Python takes it down."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stdout.flush()
+    os._exit(code)
 
 
 def _forget_output() -> None:

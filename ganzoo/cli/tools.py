@@ -260,7 +260,7 @@ class Project:
     """An image file, or a folder or .zip of them; all are projected at once."""
     search: projection.ProjectionConfig = field(default_factory=projection.ProjectionConfig)
     label: Annotated[int | None, tyro.conf.arg(name="class")] = None
-    """Class of all images, for a conditional model; None: class 0."""
+    """Class of all images, for a conditional model; None: the first one that had images in training."""
     lpips: tuple[str, ...] = ()
     """Weights of LPIPS, which then replaces the distance of pixels: vgg16-397923af.pth of torchvision and
     weights/v0.1/vgg.pth of the package lpips, or one file with the arrays of both."""
@@ -276,7 +276,8 @@ class Project:
         sampler.require_styles("project")
         sampler.labels(1, self.label)
         targets, names = read_named_images(Path(self.images), sampler.gan.image_shape)
-        labels = sampler.labels(len(targets), self.label or 0) if sampler.gan.label_size else None
+        label = next(iter(sampler.gan.shown_classes.tolist()), None) if self.label is None else self.label
+        labels = sampler.labels(len(targets), label)
         columns = 2 * min(4, len(targets))
         remedy = "project fewer images at once"
         require_grid(out / "projection.png", 2 * len(targets), columns, sampler.gan.image_shape, remedy)

@@ -20,6 +20,8 @@ PREFIX, FILE, CARD = "hf:", "model.safetensors", "README.md"
 LOGGERS = ("huggingface_hub", "httpx", "httpx2", "urllib3")
 """Loggers that tell of every retry."""
 REMEDY = "check the name, the network and, for what is not public, the login (hf auth login)"
+TIMEOUT, OWN_TIMEOUT = 3, "HF_HUB_ETAG_TIMEOUT"
+"""Seconds to wait for the first answer of the Hub, and the variable by which a user sets another time."""
 
 
 def fetch(name: str) -> Path:
@@ -30,7 +32,21 @@ def fetch(name: str) -> Path:
     """
     repository, file = split(name)
     with _asking(f"{name}: {file} cannot be fetched") as hub:
-        return Path(hub.hf_hub_download(repo_id=repository, filename=file))
+        timeout = {} if os.environ.get(OWN_TIMEOUT) else {"timeout": TIMEOUT}
+        if not isinstance(hub.try_to_load_from_cache(repository, file), str):
+            _require_answer(hub, hub.hf_hub_url(repository, file), **timeout)
+        waiting = {f"etag_{key}": seconds for key, seconds in timeout.items()}
+        return Path(hub.hf_hub_download(repo_id=repository, filename=file, **waiting))
+
+
+def _require_answer(hub: Any, url: str, **timeout: int) -> None:
+    """Ask for a file once, and raise what comes where there is no connection; a download would try for 23 seconds.
+
+    A refusal is an answer: the download will raise it, or try again where that helps.
+    """
+    ask = hub.get_hf_file_metadata
+    with contextlib.suppress(hub.errors.HfHubHTTPError):
+        ask(url, **timeout)
 
 
 def push(path: Path, name: str, card: str, *, public: bool = False) -> list[str]:

@@ -59,7 +59,7 @@ class Sampler:
         return np.asarray(rows, np.float32)
 
     def labels(self, count: int, chosen: int | None = None) -> Labels | None:
-        """Return labels [count, k]: of one class, or of the classes in turn; None in an unconditional model.
+        """Return labels [count, k]: of one class, or of ``gan.shown_classes`` in turn; None in an unconditional model.
 
         Raises:
           UserError: the model has no such class.
@@ -74,7 +74,8 @@ class Sampler:
             return None
         if chosen is not None:
             require(0 <= chosen < size, "class", chosen, f"be 0 to {size - 1}")
-        classes = places % size if chosen is None else np.full(len(places), chosen)
+        shown = self.gan.shown_classes if chosen is None else np.full(1, chosen)
+        classes = shown[places % len(shown)]
         return (classes[:, None] == np.arange(size)).astype(np.float32)
 
     # images
@@ -128,7 +129,7 @@ class Sampler:
 
         Args:
           seeds: N of them, as for ``latents``.
-          label: class of all images; None: the classes in turn.
+          label: class of all images; None: ``gan.shown_classes`` in turn.
           draws: as for ``latents``.
           psi: as for ``images``, as are the next two.
           cutoff: see ``psi``.

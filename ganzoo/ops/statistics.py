@@ -4,7 +4,6 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from ganzoo.config import require
 from ganzoo.ops import collective
 
 EPSILON = 1e-8
@@ -60,9 +59,3 @@ def minibatch_stddev(
     y = jnp.tile(jnp.mean(y, axis=(1, 2, 4)), (group, 1))  # [N, channels]
     mine = collective.local_part(y, local).reshape(local, 1, 1, channels)
     return jnp.concatenate([x, jnp.broadcast_to(mine, (local, height, width, channels)).astype(x.dtype)], axis=-1)
-
-
-def require_groups(together: int, group: int | None, channels: int) -> None:
-    """Raise ``UserError`` unless the ``group`` size of ``minibatch_stddev`` divides a batch of ``together`` images."""
-    fits = not group or not channels or together % min(group, together) == 0
-    require(fits, "minibatch_std_group", group, f"divide the (micro-)batch of {together} images")

@@ -120,6 +120,8 @@ def evaluate_run(
     dataset = _opened(replaced(data_config, data or {}), gan, log, reading)
     evaluator = Evaluator(gan, dataset, config, mesh, log)
     state = selected.restore(jax.eval_shape(gan.init, jax.random.key(0)), mesh)
+    for note in selected.notes():
+        log(f"note: {note}")
     require_finite(state, f"{selected.run}/{selected.name}")
     numbers = evaluator(state)
     return {"images": selected.images, "values": numbers, **evaluator.about, "checkpoint": selected.name}

@@ -36,13 +36,13 @@ from ganzoo.data import Dataset, open_dataset
 from ganzoo.data.feed import Feed
 from ganzoo.errors import printable
 from ganzoo.gan import GAN, parameter_count
-from ganzoo.pretrained import read_record, read_start
+from ganzoo.pretrained import PRESENT_CLASSES, read_record, read_start
 from ganzoo.runs.config import Experiment, TrainingConfig, resolve
 from ganzoo.runs.evaluate import Evaluator, evaluating
 from ganzoo.runs.folder import RunLog, begin_folder, check_folder, circumstances, data_changes, saved_images, writing
 from ganzoo.runs.transfer import matches, other_settings, table, transfer, unused
 from ganzoo.training import parallel
-from ganzoo.training.checkpoint import Checkpoints, require_space, size_of
+from ganzoo.training.checkpoint import Checkpoints, require_space, size_of, unchecked
 from ganzoo.training.hooks import PATIENCE, FiniteGuard, Hook, LeakWarning, Log, Progress, Samples, Save
 from ganzoo.training.loop import Dispatch, train
 from ganzoo.training.plan import Segment, plan
@@ -155,6 +155,8 @@ def run(
         else:
             state = checkpoints.restore(prepared.shapes, prepared.mesh, layout=prepared.layout)
             log(f"resumed at {int(state.images)} images")
+            for note in unchecked(out / "checkpoints" / str(checkpoints.latest)):
+                log(f"note: {note}")
         if resume:  # now that the checkpoint is known to be whole
             begin_folder(out, prepared.record)
             log.open(out)
@@ -201,6 +203,8 @@ def prepare(
         record |= {"fingerprint": dataset.fingerprint} | ({"start": started} if started else {})
         changes = data_changes(out, record, old, allow_new=allow_new_data)
         record |= {"data_changes": changes} if changes else {}
+        is_partly = 0 < len(dataset.present_classes) < gan.label_size
+        record |= {PRESENT_CLASSES: dataset.present_classes.tolist()} if is_partly else {}
         require_space(out, size_of(shapes))
     parallel.require_same(json.dumps([record["fingerprint"], to_json(gan.config), to_json(settings)]), "config or data")
     feed = Feed(dataset, seed=settings.seed, mesh=mesh)

@@ -38,6 +38,8 @@ SPARE_CHECKPOINTS = 3
 VALUE, CHECKSUMS = "value", "sha256"
 """Under which names the value of a checkpoint and the checksums of its arrays are stored with it."""
 METADATA = "_CHECKPOINT_METADATA"
+UNFINISHED = "*.orbax-checkpoint-tmp*"
+"""Names of folders in which Orbax has not finished a checkpoint."""
 METADATA_KINDS: dict[str, type | tuple[type, ...]] = {
     "item_handlers": dict,
     "metrics": dict,
@@ -171,10 +173,13 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _saving(self) -> Generator[None]:
-        """Turn what Orbax raises of a failed save within into a ``UserError``."""
+        """Turn what Orbax raises of a failed save within into a ``UserError``, and remove what it has written."""
         try:
             yield
         except Exception as error:
+            if jax.process_index() == 0:
+                for place in self._folder.glob(UNFINISHED):
+                    shutil.rmtree(place, ignore_errors=True)
             kept = "there is none yet" if self.latest is None else f"the last whole one is at {self.latest} images"
             where = f"a checkpoint could not be saved in {self._folder}"
             raise UserError(f"{where} ({_first_cause(error)}); {kept}") from error
@@ -296,8 +301,8 @@ def require_space(folder: Path, size: int, *, copies: int = SPARE_CHECKPOINTS) -
     free = shutil.disk_usage(there).free
     if free < copies * size:
         raise UserError(
-            f"the disk of {there} has {free / MIB:.0f} MiB free, {copies} checkpoint(s) need"
-            f" {copies * size / MIB:.0f} MiB; free some space or choose another --out"
+            f"the disk of {there} has {free / MIB:,.4g} MiB free, {copies} checkpoint(s) need"
+            f" {copies * size / MIB:,.4g} MiB; free some space or choose another --out"
         )
 
 
@@ -313,6 +318,16 @@ def _require_metadata(folder: Path) -> None:
                     raise UserError(f"the value {printable(value)} is not finite")
         except UserError as error:
             raise UserError(f"checkpoint {place.name} in {folder}: metadata {error}; delete {place}") from error
+
+
+def unchecked(place: Path) -> list[str]:
+    """Return a note on a checkpoint without checksums, as an older ganzoo has saved it; nothing on any other.
+
+    Args:
+      place: its folder.
+    """
+    own = require_fields(read_json(place / METADATA), METADATA_KINDS).get("custom_metadata", {})
+    return [] if CHECKSUMS in own else [f"{printable(place, 200)} has no checksums, so damage to it would pass unseen"]
 
 
 def _first_cause(error: BaseException) -> str:

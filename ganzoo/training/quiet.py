@@ -1,4 +1,7 @@
-"""Silence for what Orbax logs, and for what its threads print: the one error that is raised says what was wrong."""
+"""Silence for what Orbax logs, and for what it and tensorboardX print in threads and at the end of the process.
+
+The one error that is raised says what was wrong.
+"""
 
 import functools
 import logging
@@ -11,8 +14,8 @@ from typing import Any
 
 LOGGERS = ("absl", "asyncio")
 """Loggers that Orbax reports through."""
-PLACES = ("/orbax/", "/uvloop/", "/tensorstore/")
-"""Parts of the file names of Orbax and of what runs its threads."""
+PLACES = ("/orbax/", "/uvloop/", "/tensorstore/", "/tensorboardX/")
+"""Parts of the file names of Orbax and of what runs its threads, and of tensorboardX, which writes again at the end."""
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 
 from ganzoo.disk import kind_of
 from ganzoo.errors import UserError, guess
-from ganzoo.training.checkpoint import Checkpoints
+from ganzoo.training.checkpoint import Checkpoints, unchecked
 from ganzoo.typing import State
 
 LATEST, BEST = "latest", "best"
@@ -47,6 +47,10 @@ class Selected:
         """Return the arrays by their names in a train state; ``UserError`` where they cannot be read."""
         with Checkpoints(self.run / self.folder, read_only=True) as checkpoints:
             return checkpoints.read(self.images)
+
+    def notes(self) -> list[str]:
+        """Return what is to be said of the checkpoint, a line each."""
+        return unchecked(self.run / self.name)
 
     def restore(self, like: State, mesh: Mesh) -> State:
         """Return the train state, on every device of the mesh; arguments and errors as ``Checkpoints.restore``."""

@@ -85,6 +85,20 @@ def test_what_ctrl_c_becomes_is_an_interruption(capsys: pytest.CaptureFixture) -
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_ctrl_c_ends_the_process_at_once() -> None:
+    """Whatever other threads do, such as compiling, which crashes where Python is taken down meanwhile."""
+    program = """if True:
+        import signal, threading, time
+        from ganzoo.cli.process import guarded
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        print("before")
+        threading.Thread(target=time.sleep, args=(600,)).start()
+        guarded(lambda: signal.raise_signal(signal.SIGINT), is_last=True)
+    """
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "before\n", "ganzoo: stopped\n")
+
+
 def test_no_memory_and_no_reader_are_one_line_or_none(capsys: pytest.CaptureFixture) -> None:
     def raising(error: BaseException) -> int:
         def command() -> None:

@@ -1,6 +1,7 @@
 import io
 import json
 import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -31,8 +32,9 @@ def prepare(root, features, examples, version="1.0.0", config=None, file_format=
         def _generate_examples(self):
             raise NotImplementedError
 
-    with pytest.MonkeyPatch.context() as patch:
+    with tempfile.TemporaryDirectory() as scratch, pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stderr", io.StringIO())  # progress bars
+        patch.setattr(tempfile, "tempdir", str(scratch))  # in which a builder of a new data set leaves a folder
         Tiny(data_dir=str(root), file_format=file_format).download_and_prepare()
 
 

@@ -22,9 +22,23 @@ class Library(types.SimpleNamespace):
     """Stands for the library of the Hub, with one repository; remembers what was asked of it."""
 
     def __init__(self, file: Path | None = None, *, private: bool | None = None, card: bool = False) -> None:
-        super().__init__(file=file, private=private, card=card, asked=[], files={})
+        super().__init__(file=file, private=private, card=card, asked=[], files={}, probed=[], failure=None)
+        self.cached = False
 
-    def hf_hub_download(self, **wanted: str) -> str:
+    errors = types.SimpleNamespace(HfHubHTTPError=LookupError)
+
+    def try_to_load_from_cache(self, repository: str, file: str) -> str | None:
+        return str(self.file) if self.cached else None
+
+    def hf_hub_url(self, repository: str, file: str) -> str:
+        return f"{repository}/{file}"
+
+    def get_hf_file_metadata(self, url: str, timeout: float = 10) -> None:
+        self.probed.append((url, timeout))
+        if self.failure:
+            raise self.failure
+
+    def hf_hub_download(self, **wanted: Any) -> str:
         self.asked.append(wanted)
         return str(self.file)
 
@@ -53,7 +67,27 @@ def test_a_name_may_include_a_file(monkeypatch: pytest.MonkeyPatch, model: Path)
     monkeypatch.setitem(sys.modules, "huggingface_hub", library)
     gan, _ = ganzoo.load("hf:owner/name/nets/ffhq.pkl")
     assert gan.image_shape == (32, 32, 3)
-    assert library.asked == [{"repo_id": "owner/name", "filename": "nets/ffhq.pkl"}]
+    assert library.asked == [{"repo_id": "owner/name", "filename": "nets/ffhq.pkl", "etag_timeout": hub.TIMEOUT}]
+
+
+def test_without_a_connection_nothing_is_tried_again(monkeypatch: pytest.MonkeyPatch, model: Path, capsys) -> None:
+    """Unless the file is in the cache; a refusal, which is an answer, is left to the download."""
+    library = Library(model)
+    library.failure = ConnectionError("Temporary failure in name resolution")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", library)
+    assert main(["inspect", "hf:owner/name"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "hf:owner/name: model.safetensors cannot be fetched (ConnectionError: Temporary failure" in line
+    assert library.asked == []
+    assert library.probed == [("owner/name/model.safetensors", hub.TIMEOUT)]
+    library.cached = True
+    assert main(["inspect", "hf:owner/name"]) == 0
+    library.cached, library.failure = False, LookupError("503")
+    assert main(["inspect", "hf:owner/name"]) == 0
+    monkeypatch.setenv(hub.OWN_TIMEOUT, "30")
+    assert main(["inspect", "hf:owner/name"]) == 0
+    assert library.probed[-1] == ("owner/name/model.safetensors", 10)
+    assert "etag_timeout" not in library.asked[-1]
 
 
 @pytest.mark.parametrize("public", [False, True])
@@ -103,7 +137,8 @@ def test_whatever_the_hub_raises_is_one_line(error, monkeypatch: pytest.MonkeyPa
         logging.getLogger("huggingface_hub").warning("Retrying in 1s [Retry 1/5].")
         raise error("401 Client Error.\n\nRepository Not Found\x1b[31m for url")
 
-    library = types.SimpleNamespace(hf_hub_download=refuse, create_repo=refuse)
+    library = Library()
+    library.hf_hub_download = library.create_repo = refuse
     monkeypatch.setitem(sys.modules, "huggingface_hub", library)
     for ask, what in {
         lambda: hub.fetch("hf:owner/name"): "fetched",

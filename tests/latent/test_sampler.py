@@ -58,6 +58,8 @@ def test_labels(sampler: Sampler, plain: Sampler) -> None:
     np.testing.assert_array_equal(sampler.labels(4), np.eye(3)[[0, 1, 2, 0]])
     np.testing.assert_array_equal(sampler.labels(2, 2), np.eye(3)[[2, 2]])
     assert plain.labels(2) is None
+    partly = dataclasses.replace(sampler, gan=dataclasses.replace(sampler.gan, present_classes=(0, 2)))
+    np.testing.assert_array_equal(partly.labels(3), np.eye(3)[[0, 2, 0]])
     with pytest.raises(UserError, match="class = 3: must be 0 to 2"):
         sampler.labels(1, 3)
     with pytest.raises(UserError, match="has no classes"):

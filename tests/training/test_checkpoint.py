@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from small_runs import snapshot
 
 from ganzoo.errors import UserError
-from ganzoo.training.checkpoint import METADATA, Checkpoints
+from ganzoo.training.checkpoint import METADATA, Checkpoints, unchecked
 from ganzoo.training.checksums import Damaged, checksums, require_checksums
 from ganzoo.training.parallel import data_mesh, divided_layout, place
 
@@ -69,6 +70,22 @@ def test_a_state_is_restored_from_and_to_any_layout(tmp_path: Path) -> None:
                 assert len(found["w"].sharding.device_set) == other.size
                 assert found["w"].addressable_shards[0].data.shape[1] == 24 // (other.size if wanted else 1)
                 jax.tree.map(np.testing.assert_array_equal, found, state)
+
+
+def test_a_save_that_fails_leaves_nothing(folder: Path) -> None:
+    """On a disk that takes only short files."""
+    resource = pytest.importorskip("resource", reason="only on POSIX")
+    before, (soft, hard) = snapshot(folder), resource.getrlimit(resource.RLIMIT_FSIZE)
+    message = r"a checkpoint could not be saved in .*/c \(.*\); the last whole one is at 200 images"
+    with Checkpoints(folder) as checkpoints:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+        try:
+            checkpoints.save(300, DRAWN)
+            with pytest.raises(UserError, match=message):
+                checkpoints.wait()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert snapshot(folder) == before
 
 
 # Damage -------------------------------------------------------------------------------------------------------------
@@ -138,10 +155,12 @@ def test_any_damage_is_refused_in_one_line_or_changes_nothing(folder: Path, save
     assert capfd.readouterr() == ("", "")  # neither of Orbax nor of its threads
 
 
-def test_arrays_without_a_checksum_are_read(folder: Path) -> None:
+def test_arrays_without_a_checksum_are_read_and_noted(folder: Path) -> None:
     file = folder / "200" / METADATA
+    assert unchecked(folder / "200") == []
     file.write_text(json.dumps(json.loads(file.read_text()) | {"custom_metadata": {}}))
     np.testing.assert_array_equal(read(folder)["w"], DRAWN["w"])
+    assert unchecked(folder / "200") == [f"{folder / '200'} has no checksums, so damage to it would pass unseen"]
 
 
 METADATA_TEXTS = {

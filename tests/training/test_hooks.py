@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import jax.numpy as jnp
 import numpy as np
@@ -171,6 +173,28 @@ def test_a_resumed_log_counts_the_seconds_of_before(tmp_path) -> None:
 def test_a_log_that_is_not_there_is_not_made(tmp_path) -> None:
     keep_rows(tmp_path / "metrics.jsonl", 64)
     assert not list(tmp_path.iterdir())
+
+
+def test_events_that_cannot_be_written_are_one_error(tmp_path) -> None:
+    """tensorboardX tries again when the process ends, and Python would print what comes of it."""
+    program = """if True:
+        import resource, sys
+        from tensorboardX import SummaryWriter
+        from ganzoo.training.quiet import silence
+        silence()
+        board = SummaryWriter(sys.argv[1])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        board.add_scalar("a", 1.0, 1)
+        try:
+            board.flush()
+        except OSError:
+            print("refused")
+    """
+    pytest.importorskip("tensorboardX")
+    pytest.importorskip("resource", reason="only on POSIX")
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "refused\n", "")
 
 
 def test_a_resumed_log_goes_on_after_its_state(tmp_path) -> None:

@@ -6,7 +6,7 @@ a train state, without the prefix of the network.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -131,10 +131,6 @@ class Table:
     rules: tuple[Rule, ...]
     constants: tuple[str, ...] = ()
     """Last components of the names of arrays that are no weights but follow from the settings."""
-
-    def knows(self, names: Iterable[str]) -> bool:
-        """Return whether the table has all of their ``names``."""
-        return all(self._is_constant(name) or self._rule(name) for name in names)
 
     def to_ours(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Convert arrays [...] to our names and layouts.
