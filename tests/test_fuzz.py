@@ -1,24 +1,18 @@
 """A short run of the fuzzer of ``experiments/fuzz.py``: whatever becomes of a file, it is read or refused by name."""
 
 import importlib
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-EXPERIMENTS = str(Path(__file__).parent.parent / "experiments")
 COUNT = 6
 KINDS = ("pickle", "pickle-bytes", "torch", "legacy", "npz", "safetensors", "zip", "image", "labels", "config")
 
 
 @pytest.fixture(scope="module")
 def fuzz() -> ModuleType:
-    sys.path.append(EXPERIMENTS)
-    try:
-        return importlib.import_module("fuzz")
-    finally:
-        sys.path.remove(EXPERIMENTS)
+    return importlib.import_module("fuzz")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from mutations import bytes_changed
 
 import ganzoo
 from ganzoo import interop, pretrained
@@ -50,19 +51,6 @@ def changed(text: str, draws: random.Random) -> str:
         start = text.rfind('"', 0, text.rfind('"', 0, place))
         return text[:start] + text[start:end] + "," + text[start:]
     return text[: place + 1] + draws.choice(VALUES) + text[end:]
-
-
-def damaged(content: bytes, draws: random.Random) -> bytes:
-    """Return bytes with some of them changed, dropped, doubled or set to zero."""
-    place, length = draws.randrange(len(content)), draws.choice((1, 1, 4, 64))
-    middle = bytes(draws.randrange(256) for _ in range(length))
-    return draws.choice((
-        content[:place] + middle + content[place + length :],
-        content[:place] + bytes(length) + content[place + length :],
-        content[:place] + content[place + length :],
-        content[:place] + middle + content[place:],
-        content[:place],
-    ))  # fmt: skip
 
 
 def survives(read: Callable[[], object], what: str) -> bool:
@@ -166,7 +154,9 @@ def try_fields(folder: Path) -> None:
 
 
 def test_configs(tmp_path: Path) -> None:
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(Path(ganzoo.__file__).parent.parent)}
+    root = Path(ganzoo.__file__).parent.parent
+    places = os.pathsep.join((str(root), str(root / "experiments")))
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": places}
     command = [sys.executable, __file__, str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=10 * SECONDS + ROUNDS)
     assert (done.returncode, done.stderr[-5000:]) == (0, "")
@@ -181,7 +171,7 @@ def test_files_of_arrays(suffix: str, tmp_path: Path) -> None:
     interop.write_arrays(file, weights_of(ganzoo.create("dcgan", "tiny")))
     content, found = file.read_bytes(), []
     for i in range(2 * ROUNDS):
-        file.write_bytes(damaged(content, draws))
+        file.write_bytes(bytes_changed(draws, content))
         found.append(survives(lambda: pretrained.read_start(str(file), lambda line: None), str(i)))
     assert sum(found) < len(found)
 
@@ -197,7 +187,7 @@ def test_metadata_and_arrays_of_checkpoints(run: Path, tmp_path: Path, capfd: py
         spoilt, content = folder / file.relative_to(run), file.read_bytes()
         is_text = file.name in (METADATA, "metrics", "_METADATA") and draws.random() < 0.7
         spoilt.write_bytes(
-            changed(content.decode(), draws).encode(errors="replace") if is_text else damaged(content, draws)
+            changed(content.decode(), draws).encode(errors="replace") if is_text else bytes_changed(draws, content)
         )
 
         def read() -> None:

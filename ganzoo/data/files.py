@@ -21,6 +21,7 @@ from ganzoo.data.parquet import open_parquet
 from ganzoo.data.source import Source, digest
 from ganzoo.data.stores import Store, folder_store, tar_store, zip_store
 from ganzoo.disk import kind_of
+from ganzoo.disk.instead import instead_of_file
 from ganzoo.errors import UserError
 
 _TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2")
@@ -49,7 +50,7 @@ def open_files(path: Path, config: DataConfig) -> Source:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
     name = path.name.lower()
-    if first.lstrip()[:1] == b"<" or first.startswith(b"version https://git-lfs"):
+    if instead_of_file(first):
         raise refusal(path, first)
     if first.startswith(b"PK") or name.endswith(".zip"):
         return _of_store(zip_store(path), config)

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from ganzoo.data.formats import ENDINGS
 from ganzoo.data.stores import Store
+from ganzoo.disk.instead import instead_of_file
 from ganzoo.errors import UserError, printable
 
 LABELS_FILE = "dataset.json"
@@ -102,11 +103,8 @@ def refusal(path: Path, first: bytes) -> UserError:
       path: of the file.
       first: its first bytes.
     """
-    beginning = first.lstrip()[:100].lower()
-    if first.startswith(b"version https://git-lfs"):
-        what = "a pointer of Git LFS: fetch the file itself by git lfs pull"
-    elif beginning.startswith((b"<!doctype html", b"<html")):
-        what = "a web page: download the file itself"
+    if instead := instead_of_file(first):
+        what = instead
     elif path.name.lower().endswith(ENDINGS):
         what = "a single image: give the folder that holds the images"
     else:

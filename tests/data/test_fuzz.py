@@ -8,6 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from mutations import bytes_changed
 from PIL import Image
 
 from ganzoo.errors import LONGEST, UserError
@@ -61,25 +62,6 @@ def tables(at):
     return [write_folder(at / name, FILES | {name: text}) / name for name, text in texts.items()]
 
 
-def damaged(content, rng):
-    """The content with a few bytes changed, cut, doubled, or put elsewhere."""
-    data = bytearray(content)
-    for _ in range(rng.choice((1, 1, 2, 5, 30))):
-        place, kind = rng.randrange(len(data) + 1), rng.randrange(6)
-        stop = min(len(data), place + rng.choice((1, 2, 4, 20, 300)))
-        if kind <= 1:
-            data[place:stop] = rng.randbytes(stop - place)
-        elif kind == 2:
-            data[place:stop] = rng.choice((b"\0", b"\xff", b"\x80")) * (stop - place)
-        elif kind == 3:
-            data[place:place] = data[place:stop]
-        elif kind == 4:
-            del data[place : stop if rng.random() < 0.8 else None]
-        else:
-            data[place:stop] = bytes(data[(at := rng.randrange(len(data) + 1)) : at + stop - place])
-    return bytes(data)
-
-
 @pytest.mark.parametrize("make", [archives, pictures, tables])
 @pytest.mark.parametrize("seed", range(2))
 def test_damage_gives_a_data_set_or_the_users_error(tmp_path, make, seed, capfd, caplog):
@@ -90,7 +72,7 @@ def test_damage_gives_a_data_set_or_the_users_error(tmp_path, make, seed, capfd,
         warnings.simplefilter("always")
         while time.perf_counter() - began < SECONDS or tried < 20:
             path = rng.choice(paths)
-            path.write_bytes(damaged(whole[path], rng))
+            path.write_bytes(bytes_changed(rng, whole[path]))
             one, tried = time.perf_counter(), tried + 1
             try:
                 data = path if make is archives else path.parent

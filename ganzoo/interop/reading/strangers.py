@@ -7,10 +7,10 @@ state dicts that the repositories' own code builds.
 import re
 from collections.abc import Iterable, Mapping
 
+from ganzoo.disk.instead import instead_of_file
+
 FORMATS: Mapping[str, str] = {
     r"": "an empty file",
-    r"\s*<(!doctype html|html|head|\?xml)[\s\S]*": "a web page in place of the file; download it again",
-    r"version https://git-lfs[\s\S]*": "a pointer of Git LFS, not the file itself; fetch it with `git lfs pull`",
     r"\x89HDF\r\n[\s\S]*": "an HDF5 file, as Keras writes: not supported",
     r"[\s\S]{4}TFL3[\s\S]*": "a TFLite model: not supported",
     r"GGUF[\s\S]*": "a GGUF file: not supported",
@@ -59,7 +59,9 @@ models/GAN.py (``g_mapping``, ``g_synthesis``); genforce/genforce, models/styleg
 def format_of(start: bytes) -> str | None:
     """Return what a file with these first bytes is; None where that is unknown."""
     text = start.decode("latin1")
-    return next((what for sign, what in FORMATS.items() if re.fullmatch(sign, text, re.IGNORECASE)), None)
+    return instead_of_file(start) or next(
+        (what for sign, what in FORMATS.items() if re.fullmatch(sign, text, re.IGNORECASE)), None
+    )
 
 
 def archive_of(members: Iterable[str]) -> str | None:
