@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent
@@ -60,3 +61,17 @@ def test_benchmark_names_what_it_measures() -> None:
     assert wrong.returncode == 2
     assert "did you mean 'dcgan64'?" in wrong.stderr
     assert "Traceback" not in wrong.stderr
+
+
+@pytest.mark.slow
+def test_modes_are_counted_and_drawn_in_parts(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    short = ["--images", "128", "--samples", "100", "--out", tmp_path]
+    for name in ("dcgan-hinge", "dcgan-wgan-gp"):
+        ended = script("count_modes.py", *short, "--runs", name)
+        assert ended.returncode == 0, ended.stderr
+    curves = json.loads((tmp_path / "count_modes.json").read_text())
+    assert list(curves) == ["dcgan-hinge", "dcgan-wgan-gp"]
+    assert all(curve["images"][-1] == 128 and 1 <= curve["modes"][-1] <= 100 for curve in curves.values())
+    with Image.open(tmp_path / "count_modes.png") as picture:
+        assert picture.width > 500

@@ -100,7 +100,7 @@ def stacked(parts: Dataset, config: DataConfig) -> Dataset:
         return replace(parts.source.look(int(parts.kept[chosen[index, 0]])), channels=PARTS)
 
     content = digest(parts.fingerprint, config.stack_seed, COUNT)
-    missing = f"{len(parts.skipped):,} images cannot be decoded and are in no stack"
+    missing = f"images that cannot be decoded, and so are in no stack: {len(parts.skipped):,}"
     source = Source(
         title="stacked-digits (built in)" if config.data == BUILT_IN else f"{PREFIX}{parts.source.title}",
         names=[f"stack {index}" for index in range(COUNT)],

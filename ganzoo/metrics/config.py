@@ -60,7 +60,7 @@ class MetricsConfig:
 
 
 def load_extractor(config: MetricsConfig, log: Callable[[str], None] = lambda line: None) -> Extractor:
-    """Return the extractor that a config asks for.
+    """Return the extractor that a config asks for; a small one, which is not used, where no metric takes features.
 
     Args:
       config: of the metrics.
@@ -69,6 +69,8 @@ def load_extractor(config: MetricsConfig, log: Callable[[str], None] = lambda li
     Raises:
       UserError: Inception is needed and its weights are missing or wrong: one line with where to get them.
     """
+    if config.metrics and not suite.uses_extractor(config.metrics):
+        return OFFLINE["pixels"]()
     needed = config.extractor == INCEPTION or bool(config.inception)
     by_name = [name for name in config.metrics if name in suite.NEED_INCEPTION]
     if config.extractor in OFFLINE:

@@ -54,9 +54,7 @@ def compare(
     mesh = parallel.data_mesh(devices)
     data = {side: _opened(each, log, reading) for side, each in (("real", real), ("fake", fake))}
     modes = _mode_counter(config, data, log)
-    extractor = (
-        load_extractor(config, log) if modes is None or suite.uses_extractor(config.metrics) else modes.extractor
-    )
+    extractor = load_extractor(config, log)
     keeps = dict(zip(SIDES, suite.keeps_features(config.metrics), strict=True))
     most = {"real": config.reals, "fake": config.samples}
     sets = {
@@ -82,7 +80,8 @@ def compare(
         of_modes = replace(sets["fake"], extractor=modes.extractor, most=modes.count, keep=True)
         numbers |= modes(of_modes.load().features)
     about = {side: each.about for side, each in sets.items()} | ({"modes": modes.about} if modes else {})
-    how = {"metrics": list(config.metrics), "extractor": extractor.facts, "seed": config.metric_seed}
+    how: dict[str, Any] = {"metrics": list(config.metrics), "seed": config.metric_seed}
+    how |= {"extractor": extractor.facts} if suite.uses_extractor(config.metrics) else {}
     return {"values": numbers, **how, **about, **circumstances(mesh)}
 
 

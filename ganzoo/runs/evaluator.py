@@ -59,8 +59,7 @@ class Evaluator:
         self.config = config
         suite.check_model(config.metrics, gan)
         self._modes = ModeCounter(dataset, config.samples, log) if suite.counts_modes(config.metrics) else None
-        only = self._modes if not suite.uses_extractor(config.metrics) else None
-        self.extractor = only.extractor if only else load_extractor(config, log)
+        self.extractor = load_extractor(config, log)
         self._pair_extractor = lpips_extractor(config.lpips) if config.lpips else self.extractor
         self._pair_programs: dict[str, Callable] = {}
         self._batch_size = device_batch(config, mesh)
@@ -118,13 +117,19 @@ class Evaluator:
         }
         return {
             "metrics": list(self.config.metrics),
-            "extractor": self.extractor.facts,
-            "path_lengths": self._pair_extractor.facts,
+            **self._features_about,
             **({"modes": self._modes.about} if self._modes else {}),
             "real": self._real.about,
             "fake": fakes,
             **circumstances(self._mesh),
         }
+
+    @property
+    def _features_about(self) -> dict[str, Any]:
+        """Facts of the extractors, where some metric uses them."""
+        if not suite.uses_extractor(self.config.metrics):
+            return {}
+        return {"extractor": self.extractor.facts, "path_lengths": self._pair_extractor.facts}
 
     def _labels(self, indices: np.ndarray) -> np.ndarray | None:
         """Return the labels [n, k] of real images drawn at random, one for each generated image."""

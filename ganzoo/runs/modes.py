@@ -1,6 +1,7 @@
 """Counting of modes of stacked images: by which classifier, among which samples, of what data."""
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -15,6 +16,7 @@ from ganzoo.data.source import digest
 from ganzoo.disk import recall, remember
 from ganzoo.errors import UserError, printable
 from ganzoo.metrics.classifier import RECIPE, STEPS, Classifier, digit_classifier, fit
+from ganzoo.metrics.extractors import Extractor
 from ganzoo.metrics.mode_count import SAMPLES, count_modes, mode_numbers
 
 MODES = "modes"
@@ -49,8 +51,16 @@ class ModeCounter:
         if self.count < SAMPLES:
             log(f"note: {MODES} of {self.count:,} samples; papers take {SAMPLES:,} or so, fewer find fewer modes")
         self._held = np.unique(dataset.stack.modes)
-        self._classifier = classifier or classifier_of(dataset.stack.parts, log)
-        self.extractor = self._classifier.extractor
+        self._given, self._parts, self._log = classifier, dataset.stack.parts, log
+
+    @cached_property
+    def _classifier(self) -> Classifier:
+        return self._given or classifier_of(self._parts, self._log)
+
+    @cached_property
+    def extractor(self) -> Extractor:
+        """Extractor of the class of each channel; made, where it has to be, when it is first asked for."""
+        return self._classifier.extractor
 
     def __call__(self, classes: Float[np.ndarray, "n 3"] | None) -> dict[str, float]:
         """Return the numbers of samples, by name, from the classes [N, 3] of their channels."""

@@ -100,7 +100,7 @@ def test_broken_images_are_reported_or_are_in_no_stack(tmp_path):
     assert "1 of 7 images cannot be decoded" in refused(f"stacked:{folder}")
     skipped = opened(f"stacked:{folder}", on_bad_file="skip")
     assert len(skipped) == COUNT
-    assert "1 images cannot be decoded" in skipped.describe()
+    assert "images that cannot be decoded, and so are in no stack: 1" in skipped.describe()
 
 
 REFUSED = {
