@@ -10,7 +10,8 @@ on, so the sweep can be done in parts; a model that this ganzoo does not have is
 
 Price: matplotlib, which comes with the extra "notebooks", and at most 20 minutes a run on two CPU cores. The result is
 whatever it is: one seed of small networks is no ranking of methods. On Stacked MNIST, R3GAN's paper (arXiv:2501.05441)
-finds all 1,000 modes with a KL of 0.029 for the whole method, after 10 million images, and no convergence without R2.
+finds all 1,000 modes with a KL of 0.029 for the whole method, after 10 million images, and divergence where R2 is left
+out.
 """
 
 import argparse
