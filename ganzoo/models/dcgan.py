@@ -46,6 +46,7 @@ from ganzoo.models.config import (
     discriminator_objectives,
     init_networks,
 )  # fmt: skip
+from ganzoo.nn.remat import apply_block
 from ganzoo.objectives import Networks, Objective
 from ganzoo.ops import collective, random
 from ganzoo.ops.conv import conv, conv_transpose
@@ -84,6 +85,9 @@ class DCGANNetworks(ImageConfig):
     sample_statistics: Literal["running", "batch"] = "running"
     """Statistics with which images are sampled: the running ones, or those of a fixed reference batch of 256 latents of
     the classes in turn, so that no image depends on the images sampled beside it."""
+    remat: bool = False
+    """Whether activations within a layer are computed again for the gradient rather than kept: takes more time and less
+    memory."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the activations; parameters, statistics and losses are always float32."""
 
@@ -235,9 +239,13 @@ class Generator(nn.Module):
         if cfg.first_norm == "channel":
             x = norm(name="norm0")(x, train=train)
         x = nn.relu(x)
-        for level in range(1, cfg.levels):
+
+        def layer(self: nn.Module, x: Array, level: int) -> Array:
             x = Up(features >> level, cfg.kernel_size, name=f"up{level}")(x)
-            x = nn.relu(norm(name=f"norm{level}")(x, train=train))
+            return nn.relu(norm(name=f"norm{level}")(x, train=train))
+
+        for level in range(1, cfg.levels):
+            x = apply_block(self, x, level, remat=cfg.remat, method=layer)
         x = Up(cfg.channels, cfg.kernel_size, name=f"up{cfg.levels}")(x)
         return jnp.tanh(x.astype(jnp.float32))
 
@@ -257,11 +265,14 @@ class Discriminator(nn.Module):
         cfg = self.config
         norm = batch_norm(cfg)
         x = jnp.asarray(images, cfg.dtype)
-        for level in range(cfg.levels):
+
+        def layer(self: nn.Module, x: Array, level: int) -> Array:
             x = Down(cfg.discriminator_features << level, cfg.kernel_size, name=f"down{level}")(x)
-            if level > 0:
-                x = norm(name=f"norm{level}")(x, train=train)
-            x = nn.leaky_relu(x, 0.2)
+            x = norm(name=f"norm{level}")(x, train=train) if level > 0 else x
+            return nn.leaky_relu(x, 0.2)
+
+        for level in range(cfg.levels):
+            x = apply_block(self, x, level, remat=cfg.remat, method=layer)
         x = x.astype(jnp.float32)
         head = self.param("head", _near(0), (BASE_SIZE, BASE_SIZE, x.shape[-1]))
         logits = jnp.einsum("nhwc,hwc->n", x, head)

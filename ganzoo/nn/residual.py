@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from ganzoo.nn.equalized import EqualizedConv, EqualizedDense, resampling
 from ganzoo.nn.mapping import MappingNetwork
 from ganzoo.nn.pyramid import Level
+from ganzoo.nn.remat import apply_block
 from ganzoo.ops import fir
 from ganzoo.ops.pixels import at_least_float32
 from ganzoo.ops.statistics import minibatch_stddev
@@ -97,6 +98,8 @@ class ResidualDiscriminator(nn.Module):
     low_precision: Any = jnp.float32
     """Type of the activations in the largest ``low_precision_levels`` sizes from 8 x 8 on."""
     low_precision_levels: int = 0
+    remat: bool = False
+    """Whether activations within a size from 8 x 8 on are computed again for the gradient."""
     group_size: int | None = 4
     """Images of one minibatch standard deviation; None for all of the batch."""
     group_channels: int = 1
@@ -115,7 +118,7 @@ class ResidualDiscriminator(nn.Module):
         smallest, *blocks = self.levels
         x, images = None, at_least_float32(images)
         for i, (level, below) in enumerate(zip(reversed(blocks), reversed(self.levels[:-1]), strict=True)):
-            x, images = DiscriminatorBlock(
+            block = DiscriminatorBlock(
                 level.features,
                 below.features,
                 self.architecture,
@@ -125,7 +128,8 @@ class ResidualDiscriminator(nn.Module):
                 self.clamp,
                 self.low_precision if i < self.low_precision_levels else images.dtype,
                 name=f"b{level.resolution}",
-            )(x, images)
+            )
+            x, images = apply_block(block, x, images, remat=self.remat)
         size = self.projection_size or smallest.features
         outputs = 1 if labels is None else size
         y = Epilogue(

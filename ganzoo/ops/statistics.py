@@ -5,6 +5,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from ganzoo.ops import collective
+from ganzoo.ops.pixels import at_least_float32
 
 EPSILON = 1e-8
 
@@ -12,18 +13,24 @@ EPSILON = 1e-8
 def pixel_norm(x: Float[Array, "*_n _c"], epsilon: float = EPSILON) -> Float[Array, "*_n _c"]:
     """Divide the channel vectors of x [..., C] by their root mean square: ``x / sqrt(mean(x^2) + epsilon)``.
 
+    The mean is taken in float32 at least, and the result is of the type of ``x``.
+
     Karras et al. 2017, arXiv:1710.10196, section 4.2; the "normalised latent" of StyleGAN.
     """
-    return x * lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + epsilon)
+    wide = at_least_float32(x)
+    return (wide * lax.rsqrt(jnp.mean(jnp.square(wide), axis=-1, keepdims=True) + epsilon)).astype(x.dtype)
 
 
 def instance_norm(x: Float[Array, "_n _h _w _c"], epsilon: float = EPSILON) -> Float[Array, "_n _h _w _c"]:
     """Normalise each channel of each image [N, H, W, C] over all pixels: ``(x - mean) / sqrt(var + epsilon)``.
 
+    Mean and variance are taken in float32 at least, and the result is of the type of ``x``.
+
     Huang and Belongie 2017, arXiv:1703.06868, equation 8 without the style.
     """
-    x = x - jnp.mean(x, axis=(1, 2), keepdims=True)
-    return x * lax.rsqrt(jnp.mean(jnp.square(x), axis=(1, 2), keepdims=True) + epsilon)
+    wide = at_least_float32(x)
+    wide = wide - jnp.mean(wide, axis=(1, 2), keepdims=True)
+    return (wide * lax.rsqrt(jnp.mean(jnp.square(wide), axis=(1, 2), keepdims=True) + epsilon)).astype(x.dtype)
 
 
 def minibatch_stddev(

@@ -39,7 +39,7 @@ CASES = {
     "without-mapping": {"label_size": 2, "discriminator_mapping_layers": 0},
 }  # fmt: skip
 """Changes of the preset ``tiny``."""
-ONLY_HERE = {"training_noise", "low_precision", "low_precision_levels", "style_mixing"}
+ONLY_HERE = {"training_noise", "remat", "low_precision", "low_precision_levels", "style_mixing"}
 """Fields of the networks that no argument of the originals tells."""
 
 

@@ -17,7 +17,17 @@ from ganzoo.interop.onnx.shapes import SHAPES
 RULES: Mapping[str, Rule] = {**ELEMENTWISE, **SHAPES, "conv_general_dilated": convolution}
 INLINED = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 """Parameters with the program of a primitive that only calls it."""
-CALLS = ("jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "custom_jvp_call", "custom_vjp_call")
+CALLS = (
+    "jit",
+    "pjit",
+    "closed_call",
+    "core_call",
+    "checkpoint",
+    "remat",
+    "remat2",
+    "custom_jvp_call",
+    "custom_vjp_call",
+)
 """Primitives that only call a program."""
 
 

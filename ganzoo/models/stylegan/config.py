@@ -60,6 +60,12 @@ class StyleGANNetworks(PyramidConfig):
     """Whether growing convolutions are transposed ones, which turn their kernels around: "auto" from 128 pixels on."""
     halves_last: bool = False
     """Whether the discriminator halves a size after its activation, as ProGAN's does where scaling is not fused."""
+    low_precision_levels: CountOrZero = 0
+    """Number of the largest sizes computed in bfloat16, never the smallest size; parameters, statistics and losses are
+    always float32. 0 computes everything in float32."""
+    remat: bool = False
+    """Whether activations within a size are computed again for the gradient rather than kept: takes more time and less
+    memory."""
 
     # progressive growing
     progressive: bool = True

@@ -17,6 +17,7 @@ from ganzoo.models.stylegan.config import StyleGANConfig
 from ganzoo.nn.equalized import EqualizedConv, EqualizedDense, normal_init
 from ganzoo.nn.mapping import track_average
 from ganzoo.nn.pyramid import Level
+from ganzoo.nn.remat import apply_block
 from ganzoo.nn.styles import StyleGenerator, check_styles, layer_noises
 from ganzoo.ops import fir
 from ganzoo.ops.pixels import at_least_float32
@@ -27,6 +28,9 @@ from ganzoo.typing import Images, Labels, Latents, Logits, Styles
 GAIN = 2**0.5
 """Of the weights before an activation."""
 SLOPE = 0.2
+LOW_PRECISION = jnp.bfloat16
+"""Type of the activations in the largest ``low_precision_levels`` sizes: one with the range of float32, as nothing here
+limits activations."""
 BOX = (1, 1)
 """2-tap box filter: nearest upsampling, 2x average pooling."""
 
@@ -98,7 +102,7 @@ class Epilogue(nn.Module):
         cfg, features = self.config, x.shape[-1]
         if cfg.use_noise:
             x = self._noisy(x, noise)
-        bias = jnp.asarray(self.param("bias", nn.initializers.zeros, (features,))).reshape(1, 1, 1, -1)
+        bias = jnp.asarray(self.param("bias", nn.initializers.zeros, (features,)), x.dtype).reshape(1, 1, 1, -1)
         if self.follows_constant and cfg.instance_norm:
             bias = _without_rounding(bias, x)
         x = activated(x + bias, cfg.activation)
@@ -106,7 +110,8 @@ class Epilogue(nn.Module):
         x = instance_norm(x) if cfg.instance_norm else x
         if not cfg.use_styles:
             return x
-        scale, shift = jnp.split(EqualizedDense(2 * features, name="affine")(w)[:, None, None], 2, axis=-1)
+        style = EqualizedDense(2 * features, name="affine")(w)[:, None, None].astype(x.dtype)
+        scale, shift = jnp.split(style, 2, axis=-1)
         return x * (scale + 1) + shift
 
     def _noisy(self, x: Array, noise: str | Array) -> Array:
@@ -116,7 +121,7 @@ class Epilogue(nn.Module):
             if noise == "none":
                 return x
             noise = constant.value.reshape(-1, *x.shape[1:3], 1)
-        return x + noise * strength.reshape(1, 1, 1, -1)
+        return x + (noise * strength.reshape(1, 1, 1, -1)).astype(x.dtype)
 
 
 def _without_rounding(bias: Array, x: Float[Array, "n h w c"]) -> Array:
@@ -137,6 +142,8 @@ class GrowingBlock(nn.Module):
     config: StyleGANConfig
     level: Level
     is_first: bool
+    dtype: Any = jnp.float32
+    """Type of the activations; float32 at least in the first block."""
 
     @nn.compact
     def __call__(self, x: Array | None, ws: Styles, noise: list[Any]) -> Float[Array, "n h w c"]:
@@ -148,7 +155,8 @@ class GrowingBlock(nn.Module):
             x = self._input(ws)
         else:
             fused = {"always": True, "never": False, "auto": min(self.level.height, self.level.width) >= 128}
-            x = conv(up=2, correlate=not fused[cfg.fused_scale], name="conv0")(cast("Array", x))
+            x = cast("Array", x).astype(self.dtype)
+            x = conv(up=2, correlate=not fused[cfg.fused_scale], name="conv0")(x)
             x = blurred(x, cfg.blur_filter)
         x = epilogue(self.is_first and cfg.constant_input, name="epilogue0")(x, ws[:, 0], noise[0])
         return epilogue(name="epilogue1")(conv(name="conv1")(x), ws[:, 1], noise[1])
@@ -191,10 +199,12 @@ class Synthesis(nn.Module):
         x, images = None, None
         for i, level in enumerate(levels):
             two = slice(2 * i, 2 * i + 2)
-            x = GrowingBlock(cfg, level, i == 0, name=f"b{level.resolution}")(x, ws[:, two], added[two])
+            is_low = i > 0 and i > top - cfg.low_precision_levels
+            block = GrowingBlock(cfg, level, i == 0, LOW_PRECISION if is_low else ws.dtype, name=f"b{level.resolution}")
+            x = apply_block(block, x, ws[:, two], added[two], remat=cfg.remat)
             shown_from = 0 if halvings is None else len(levels) - 2  # coarser colours have no weight
             if i >= shown_from if cfg.progressive else i == top:
-                colours = EqualizedConv(cfg.channels, 1, name=f"to_rgb{level.resolution}")(x)
+                colours = at_least_float32(EqualizedConv(cfg.channels, 1, name=f"to_rgb{level.resolution}")(x))
                 images = colours if images is None else blend(colours, upsample_nearest(images, 2), lod - (top - i))
         return cast("Array", images)  # there is at least one size
 
@@ -244,7 +254,7 @@ class ShrinkingBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c2"]:
-        """Return features of half the size."""
+        """Return features of half the size, in the type of ``x``."""
         conv = partial(EqualizedConv, kernel_size=3, taps=BOX, kernel_gain=GAIN)
         x = activated(conv(self.features, name="conv0")(x), self.activation)
         x = blurred(x, self.taps)
@@ -272,6 +282,10 @@ class GrowingDiscriminator(nn.Module):
     hidden_features: int = 0
     """Outputs of the dense layer before the last one; 0: as many as channels at the smallest size. Those of half that
     size in NVlabs/stylegan, training/networks_stylegan.py: D_basic."""
+    low_precision_levels: int = 0
+    """Number of the largest sizes, of all levels, whose activations are of ``LOW_PRECISION``."""
+    remat: bool = False
+    """Whether activations within a size are computed again for the gradient."""
 
     @nn.compact
     def __call__(
@@ -293,7 +307,8 @@ class GrowingDiscriminator(nn.Module):
         for i in range(finest, 0, -1):
             level, below = self.levels[i], self.levels[i - 1]
             how = self.taps, self.activation, self.halves_last
-            x = ShrinkingBlock(level.features, below.features, *how, name=f"b{level.resolution}")(x)
+            block = ShrinkingBlock(level.features, below.features, *how, name=f"b{level.resolution}")
+            x = apply_block(block, x, remat=self.remat).astype(self._dtype(i - 1, images))
             if self.growing and (halvings is None or i == finest):
                 images = avg_pool(images, 2)
                 x = blend(x, self._from_rgb(i - 1, images), lod - (len(self.levels) - 1 - i))
@@ -303,7 +318,12 @@ class GrowingDiscriminator(nn.Module):
     def _from_rgb(self, i: int, images: Array) -> Array:
         level = self.levels[i]
         conv = EqualizedConv(level.features, 1, kernel_gain=GAIN, name=f"from_rgb{level.resolution}")
-        return activated(conv(images), self.activation)
+        return activated(conv(images.astype(self._dtype(i, images))), self.activation)
+
+    def _dtype(self, i: int, images: Array) -> Any:
+        """Return the type of the activations of level ``i``, that of the images where it is not low."""
+        is_low = i > 0 and i >= len(self.levels) - self.low_precision_levels
+        return LOW_PRECISION if is_low else images.dtype
 
     def _outputs(self, x: Array, outputs: int) -> Float[Array, "n o"]:
         """Apply the last layers, at the smallest size."""
@@ -328,5 +348,7 @@ def discriminator(config: StyleGANConfig) -> GrowingDiscriminator:
         activation=config.activation,
         halves_last=config.halves_last,
         use_labels=config.discriminator_labels,
+        low_precision_levels=config.low_precision_levels,
+        remat=config.remat,
         hidden_features=min(2 * config.channel_base // config.levels[0].resolution, config.channel_max),
     )

@@ -57,6 +57,9 @@ class StyleGAN2Networks(PyramidConfig):
     """Type of the activations in the largest sizes; parameters, statistics and losses are always float32."""
     low_precision_levels: CountOrZero = 0
     """Number of the largest sizes computed in low_precision; 0 computes everything in float32."""
+    remat: bool = False
+    """Whether activations within a size are computed again for the gradient rather than kept: takes more time and less
+    memory."""
     conv_clamp: NonNegative = 256.0
     """Limit of the magnitude of activations; 0 does not limit them."""
     discriminator_conv_clamp: NonNegative | None = None

@@ -16,6 +16,7 @@ from ganzoo.models.stylegan2.config import StyleGAN2Config
 from ganzoo.nn.equalized import EqualizedConv, EqualizedDense, normal_init, resampling
 from ganzoo.nn.mapping import MappingNetwork
 from ganzoo.nn.pyramid import Level
+from ganzoo.nn.remat import apply_block
 from ganzoo.nn.residual import ResidualDiscriminator
 from ganzoo.nn.styles import StyleGenerator, check_styles, layer_noises
 from ganzoo.ops import fir
@@ -148,6 +149,8 @@ class Synthesis(nn.Module):
     low_precision: Any = jnp.float32
     """Type of the activations in the largest ``low_precision_levels`` sizes, but never in the smallest one."""
     low_precision_levels: int = 0
+    remat: bool = False
+    """Whether activations within a size are computed again for the gradient."""
 
     @property
     def style_count(self) -> int:
@@ -172,7 +175,7 @@ class Synthesis(nn.Module):
         for i, level in enumerate(self.levels):
             convolutions = 1 if i == 0 else 2
             is_low = i > 0 and i >= len(self.levels) - self.low_precision_levels
-            x, images = SynthesisBlock(
+            block = SynthesisBlock(
                 level,
                 self.channels,
                 i == len(self.levels) - 1,
@@ -183,7 +186,9 @@ class Synthesis(nn.Module):
                 self.use_noise,
                 self.low_precision if is_low else ws.dtype,
                 name=f"b{level.resolution}",
-            )(x, images, ws[:, first : first + convolutions + 1], added[first : first + convolutions])
+            )
+            styles, noises = ws[:, first : first + convolutions + 1], added[first : first + convolutions]
+            x, images = apply_block(block, x, images, styles, noises, remat=self.remat)
             first += convolutions
         return cast("Array", images)  # there is at least one size
 
@@ -213,6 +218,7 @@ class Generator(StyleGenerator):
             use_noise=cfg.use_noise,
             low_precision=jnp.dtype(cfg.low_precision),
             low_precision_levels=cfg.low_precision_levels,
+            remat=cfg.remat,
         )
 
 
@@ -227,6 +233,7 @@ def discriminator(config: StyleGAN2Config) -> ResidualDiscriminator:
         clamp=(config.conv_clamp if own is None else own) or None,
         low_precision=jnp.dtype(config.low_precision),
         low_precision_levels=config.low_precision_levels,
+        remat=config.remat,
         group_size=config.minibatch_std_group or None,
         group_channels=config.minibatch_std_channels,
         mapping_layers=config.discriminator_mapping_layers,

@@ -1,6 +1,8 @@
 """The networks of StyleGAN and ProGAN against the records of NVlabs/stylegan."""
 
+import functools
 import re
+from collections.abc import Callable
 from typing import Any
 
 import golden_cases
@@ -14,7 +16,15 @@ from golden_cases import Case, assert_near, nchw, nhwc, run
 import ganzoo
 from ganzoo.errors import UserError
 from ganzoo.models.stylegan.config import PRESETS, PROGAN_PRESETS, StyleGANConfig
-from ganzoo.models.stylegan.networks import Generator, MappingNetwork, Synthesis, blurred, discriminator
+from ganzoo.models.stylegan.networks import (
+    Generator,
+    GrowingBlock,
+    MappingNetwork,
+    ShrinkingBlock,
+    Synthesis,
+    blurred,
+    discriminator,
+)
 from ganzoo.testing import quick_jit
 
 FIELDS = {
@@ -308,3 +318,67 @@ def test_groups_must_divide_the_batch() -> None:
     state = jax.eval_shape(gan.init, jax.random.key(0))
     with pytest.raises(UserError, match=r"minibatch_std_group = 4: must divide the .*batch of 6 images"):
         jax.eval_shape(gan.step, state, {"image": jnp.zeros((6, 8, 8, 3), jnp.uint8)}, jax.random.key(0))
+
+
+# Precision ----------------------------------------------------------------------------------------------------------
+
+
+BLOCKS = {"capture_intermediates": lambda module, _: isinstance(module, GrowingBlock | ShrinkingBlock)}
+
+
+def at_precision(name: str, levels: int) -> ganzoo.GAN:
+    return ganzoo.create(name, "tiny", image_size=16, low_precision_levels=levels)
+
+
+@pytest.mark.parametrize("name", ["stylegan", "progan"])
+def test_low_precision_stays_near_float32(name: str) -> None:
+    exact, low = (at_precision(name, levels) for levels in (0, 1))
+    z, images = golden_cases.draw(1, 4, 8), golden_cases.draw(2, 4, 16, 16, 3)
+    for network, inputs in (("generator", z), ("discriminator", images)):
+        variables = golden_cases.filled(getattr(exact, network), inputs)
+        rough, expected = (
+            np.asarray(run(lambda v, x, gan=gan: getattr(gan, network).apply(v, x, lod=0.3), variables, inputs))
+            for gan in (low, exact)
+        )
+        assert rough.dtype == jnp.float32
+        assert not np.array_equal(rough, expected)
+        assert np.linalg.norm(rough - expected) < 0.03 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize(("levels", "expected"), [(1, "b16"), (9, "b16 b8")])
+def test_the_smallest_level_and_the_parameters_stay_of_float32(levels: int, expected: str) -> None:
+    gan = at_precision("stylegan", levels)
+    z, images = jnp.zeros((4, 8)), jnp.zeros((4, 16, 16, 3))
+    synthesise = functools.partial(gan.generator.apply, lod=1.0, method="synthesise")
+    ws = jnp.zeros((4, gan.config.style_count, 8))
+    state = jax.eval_shape(gan.init, jax.random.key(0))
+    assert state == jax.eval_shape(at_precision("stylegan", 0).init, jax.random.key(0))
+
+    def low(apply: Callable, network: Any, *inputs: Any, **options: Any) -> set[str]:
+        """The blocks that give bfloat16."""
+        seen = jax.eval_shape(
+            lambda variables: apply(variables, *inputs, **options, **BLOCKS, mutable="intermediates")[1], network
+        )
+        blocks = jax.tree.leaves_with_path(seen)
+        return {path[-3].key for path, x in blocks if x.dtype == jnp.bfloat16}
+
+    critic, generator = state.discriminator.variables, state.generator.variables
+    assert low(gan.discriminator.apply, critic, images) == set(expected.split())
+    assert low(synthesise, generator, ws) == set(expected.split())
+    assert low(gan.discriminator.apply, critic, images[:, ::2, ::2], lod=1.0, halvings=1) == {*expected.split()} - {
+        "b16"
+    }
+    assert low(synthesise, generator, ws, halvings=1) == {*expected.split()} - {"b16"}
+    assert jax.eval_shape(gan.generator.apply, generator, z).dtype == jnp.float32
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["stylegan", "progan"])
+def test_mixed_precision_trains_and_stays_near_float32(name: str) -> None:
+    wide, narrow = (at_precision(name, levels) for levels in (0, 2))
+    state = quick_jit(wide.init)(jax.random.key(0))
+    batch = {"image": np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)}
+    (_, a), (after, b) = (run(gan.stages[-1].step, state, batch, jax.random.key(1)) for gan in (wide, narrow))
+    assert all(leaf.dtype in (jnp.float32, jnp.int32, jnp.uint32) for leaf in jax.tree.leaves(after))
+    for metric in ("generator/loss", "discriminator/loss"):
+        assert b[metric].value == pytest.approx(a[metric].value, rel=0.1, abs=0.02)

@@ -1,0 +1,50 @@
+"""Rematerialised networks: the same parameters and numbers, and less that is kept for the gradient."""
+
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+import ganzoo
+from ganzoo.testing import assert_near, quick_jit
+
+SECOND_ORDER = {
+    "dcgan": {"gradient_penalty": 10.0, "loss": "wasserstein"},
+    "stylegan": {"progressive": False},
+    "stylegan2": {"path_length_interval": 0, "r1_interval": 0},
+}
+"""Settings with which every step has penalties of gradients."""
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("stylegan", "stylegan2")]
+
+
+def both(name: str, **fields: Any) -> list[ganzoo.GAN]:
+    return [ganzoo.create(name, "tiny", **fields, remat=remat) for remat in (False, True)]
+
+
+@pytest.mark.parametrize("name", ["dcgan", *SLOW])
+def test_a_step_is_the_same_but_for_rounding(name: str) -> None:
+    batch, results = {}, []
+    for gan in both(name, **SECOND_ORDER[name]):
+        batch = {"image": np.random.default_rng(0).integers(0, 256, (4, *gan.image_shape), np.uint8)}
+        state = quick_jit(gan.init)(jax.random.key(0))
+        results.append(quick_jit(gan.step)(state, batch, jax.random.key(1)))
+    assert_near(results[1], results[0], 1e-5)
+
+
+@pytest.mark.parametrize("name", ["dcgan", "stylegan", "stylegan2"])
+def test_each_block_is_rematerialised_under_the_same_names(name: str) -> None:
+    """In both networks, whose states are the same."""
+    plain, remat = both(name, image_size=16)
+    state = jax.eval_shape(plain.init, jax.random.key(0))
+    assert jax.eval_shape(remat.init, jax.random.key(0)) == state
+    images = jax.ShapeDtypeStruct((4, *plain.image_shape), np.float32)
+    latents = jax.ShapeDtypeStruct((4, plain.config.latent_size), np.float32)
+    for gan, blocks in ((plain, (0, 0)), (remat, {"dcgan": (1, 2)}.get(name, (3, 2)))):
+        for module, variables, inputs, count in (
+            (gan.generator, state.generator.variables, latents, blocks[0]),
+            (gan.discriminator, state.discriminator.variables, images, blocks[1]),
+        ):
+            traced = jax.make_jaxpr(module.apply)(variables, inputs)
+            names = [eqn.primitive.name for eqn in traced.eqns]
+            assert sum(name in ("checkpoint", "remat2") for name in names) == count  # by the version of JAX
