@@ -23,7 +23,7 @@ from ganzoo.pretrained import RUN_FORMAT, read_record
 
 FREE_ON_RESUME = (
     *("name", "training.images", "training.log_every", "training.sample_every", "training.checkpoint_every"),
-    *("training.keep_last", "training.keep_every", "training.devices", "training.shard_state"),
+    *("training.keep_last", "training.keep_every", "training.devices", "training.shard_state", "gan.remat"),
     *("training.init_from",),  # which decides on the start only
     *("training.metrics", "training.metric_every", "training.keep_best"),
     *("data.data", "data.data_dir", "data.workers", "data.memory_budget_mib", "data.max_pixels", "data.on_bad_file"),
@@ -156,7 +156,7 @@ def check_folder(out: Path, record: Mapping[str, Any], recorded: Mapping[str, An
             raise UserError(
                 f"{printable(out, 100)} was made with another config: {_listed(changed)}."
                 " Resume with the old values, or start a new run with these weights by --init-from; free are --images,"
-                " --devices, --shard-state, the place of the data, and what is logged, kept and measured"
+                " --devices, --shard-state, --remat, the place of the data, and what is logged, kept and measured"
             )
 
 

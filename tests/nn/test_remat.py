@@ -48,3 +48,15 @@ def test_each_block_is_rematerialised_under_the_same_names(name: str) -> None:
             traced = jax.make_jaxpr(module.apply)(variables, inputs)
             names = [eqn.primitive.name for eqn in traced.eqns]
             assert sum(name in ("checkpoint", "remat2") for name in names) == count  # by the version of JAX
+
+
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+def test_less_is_kept_for_the_gradient(network: str) -> None:
+    kept = []
+    for gan in both("stylegan2", image_size=32, channel_max=4):
+        variables = getattr(jax.eval_shape(gan.init, jax.random.key(0)), network).variables
+        inputs = np.zeros((8, *({"generator": (8,), "discriminator": gan.image_shape}[network])), np.float32)
+        apply = getattr(gan, network).apply
+        pulled = jax.eval_shape(lambda v, apply=apply, x=inputs: jax.vjp(lambda v: apply(v, x), v)[1], variables)
+        kept.append(sum(leaf.size for leaf in jax.tree.leaves(pulled)))
+    assert kept[1] < 0.3 * kept[0]

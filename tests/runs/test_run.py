@@ -91,6 +91,7 @@ def test_digits_fit_their_experiment() -> None:
 def test_fields_free_on_resume_exist(name: str) -> None:
     known = {f"data.{field}" for field in to_json(DataConfig())}
     known |= {f"training.{field}" for field in to_json(TrainingConfig())}
+    known |= {f"gan.{field}" for field in to_json(experiments()["stylegan2-tiny"].gan)}
     assert name in {"name", *known}
 
 

@@ -337,7 +337,11 @@ def test_low_precision_stays_near_float32(name: str) -> None:
     for network, inputs in (("generator", z), ("discriminator", images)):
         variables = golden_cases.filled(getattr(exact, network), inputs)
         rough, expected = (
-            np.asarray(run(lambda v, x, gan=gan: getattr(gan, network).apply(v, x, lod=0.3), variables, inputs))
+            np.asarray(
+                run(
+                    lambda v, x, gan=gan, network=network: getattr(gan, network).apply(v, x, lod=0.3), variables, inputs
+                )
+            )
             for gan in (low, exact)
         )
         assert rough.dtype == jnp.float32
