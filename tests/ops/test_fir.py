@@ -80,6 +80,15 @@ GEOMETRIES = [
     ((4, 4), (3, 3), (3, 3), (2, 2), ((1, 4), (5, -3))),
 ]
 
+SEPARABLE = [
+    # size, up, down, ((top, bottom), (left, right))
+    ((5, 7), (2, 2), (1, 1), ((2, 1), (2, 1))),
+    ((8, 6), (1, 1), (2, 2), ((1, 1), (1, 1))),
+    ((6, 5), (1, 1), (1, 1), ((2, 1), (0, 3))),
+    ((8, 9), (3, 1), (2, 2), ((-1, 3), (4, -2))),
+]
+"""Resamplings by four taps along each axis, which a GPU does in one pass."""
+
 Operation = Any
 """A linear function of images."""
 
@@ -146,6 +155,46 @@ def test_a_sequence_of_taps_is_the_outer_product_with_itself(resample: Operation
     assert np.outer(f, f).sum() == pytest.approx(3)
     one, two = run(lambda x: (resample(x, f), resample(x, np.outer(f, f))), x)
     np.testing.assert_allclose(one, two, atol=1e-12)
+
+
+@pytest.mark.parametrize("geometry", SEPARABLE, ids=lambda case: "-".join(map(str, case)).replace(" ", ""))
+def test_one_pass_and_two_are_one_function(geometry: tuple, doubles: None) -> None:
+    """In value, first and second derivative, whichever the platform takes."""
+    size, up, down, padding = geometry
+    f, x = np.asarray([1.0, 4.0, 6.0, 3.0]), draw(4, 2, *size, 3)
+    options = {"up": up, "down": down, "padding": padding}
+    passes = fir.windows(f, **options)
+    resamplings = (
+        lambda x: fir.upfirdn(x, f, **options),
+        lambda x: fir._in_turn(passes, x),
+        lambda x: fir._at_once(passes, x),
+        lambda x: fir._at_once(passes[::-1], x),
+    )
+
+    def all_of(resample: Operation, x: jax.Array) -> tuple:
+        cubes = jax.grad(lambda x: jnp.sum(resample(x) ** 3))
+        return resample(x), cubes(x), jax.grad(lambda x: jnp.sum(cubes(x) ** 2))(x)
+
+    first, *others = run(lambda x: [all_of(resample, x) for resample in resamplings], x)
+    for other in others:
+        golden_cases.assert_near(other, first, relative=1e-12)
+
+
+@pytest.mark.parametrize(("platform", "passes"), [("cpu", 2), ("tpu", 2), ("cuda", 1), ("rocm", 1)])
+def test_a_gpu_takes_one_pass(platform: str, passes: int) -> None:
+    """There and back; a filter of many taps takes two passes everywhere."""
+
+    def there_and_back(f: np.ndarray, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        y, back = jax.vjp(partial(fir.downsample, f=f), x)
+        return y, back(y)[0]
+
+    def padded(taps: int) -> int:
+        """Number of paddings in the program: one of each pass."""
+        traced = jax.jit(partial(there_and_back, fir.setup_filter(np.ones(taps)))).trace(jnp.ones((1, 8, 8, 1)))
+        return traced.lower(lowering_platforms=(platform,)).as_text().count("stablehlo.pad")
+
+    assert padded(4) == 2 * passes
+    assert padded(6) == 4
 
 
 @pytest.mark.parametrize(("taps", "factor"), [((1, 3, 3, 1), 2), ((1, 2, 3, 2, 1), 3), ((1, 1, 1), 3)])
