@@ -20,6 +20,7 @@ RUNS = {
     "plan NAME --topology v5e:2x4": "Show what a run takes on a TPU or GPU elsewhere.",
     "list [--model NAME]": "Show the models and presets that NAME can be.",
     "evaluate MODEL [--data SET]": "Measure FID and others of a model, or of images.",
+    "pack DATA OUT.pack": "Write the decoded images of a data set into one quick file.",
 }
 TOOLS = {
     "inspect FILE": "Show what a file of networks holds.",
@@ -99,6 +100,10 @@ def _find(name: str) -> Callable[[list[str]], None]:
         from ganzoo.cli.plan import plan
 
         return plan
+    if name == "pack":
+        from ganzoo.cli.pack import pack_data
+
+        return pack_data
     if name in runs:
         from ganzoo.cli import train
 

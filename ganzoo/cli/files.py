@@ -10,22 +10,30 @@ import tyro
 from ganzoo import interop, pretrained
 from ganzoo.cli.options import Checkpoint, ModelArgument, ModelFile, ModelOptions, own_model
 from ganzoo.config import require, to_json
-from ganzoo.disk import write_file
+from ganzoo.data import describe_pack
+from ganzoo.data.packs import is_pack
+from ganzoo.disk import user_path, write_file
 from ganzoo.interop import hub
 
 
 @dataclass(frozen=True)
 class Inspect:
-    """Show what a file of networks holds, without loading it into a model or running anything in it."""
+    """Show what a file of networks, or a pack of images, holds, without loading it or running anything in it."""
 
     file: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="FILE")]
-    """A pickle of the original code, a file of torch.save, a .safetensors or .npz file, or hf:owner/name."""
+    """A pickle of the original code, a file of torch.save, a .safetensors or .npz file, a pack of images, or
+    hf:owner/name."""
     arrays: bool = False
     """List every array, too."""
 
     def run(self) -> None:
         """Print the contents."""
-        contents = interop.read(pretrained.locate(self.file))
+        path = pretrained.locate(self.file)
+        if is_pack(path):
+            require(not self.arrays, "arrays", True, "be left out: it is for files of networks")
+            print(describe_pack(path))
+            return
+        contents = interop.read(path)
         for line in [*interop.describe(contents), *(interop.list_arrays(contents) if self.arrays else [])]:
             print(line)
 

@@ -12,29 +12,34 @@ from pathlib import Path
 import numpy as np
 
 from ganzoo.config import require
+from ganzoo.data.cache import cached
 from ganzoo.data.config import MAX_PIXELS, DataConfig
 from ganzoo.data.dataset import Dataset, size_in_bytes
 from ganzoo.data.digits import open_digits
 from ganzoo.data.files import ARCHIVES, open_files
 from ganzoo.data.formats import BYTES_PER_PIXEL, reason
 from ganzoo.data.images import Target, decode
-from ganzoo.data.loading import Progress, complain, load
+from ganzoo.data.loading import BadFiles, Progress, complain, load
 from ganzoo.data.order import epoch_permutation, positions
+from ganzoo.data.packed import Packed
+from ganzoo.data.packs import ENDING, holds, identity_of, is_pack, read_pack, write_pack
 from ganzoo.data.several import joined
 from ganzoo.data.source import Source
 from ganzoo.data.stacked import found_of, grey, inner, is_stacked, stacked
 from ganzoo.data.survey import Found, survey
 from ganzoo.data.tfds import PREFIX, open_tfds
-from ganzoo.disk import kind_of, read_regular, user_path
+from ganzoo.disk import kind_of, read_regular, require_writable, user_path
 from ganzoo.errors import UserError
 
 __all__ = [
     "DataConfig",
     "Dataset",
     "Found",
+    "describe_pack",
     "epoch_permutation",
     "inspect",
     "open_dataset",
+    "pack",
     "positions",
     "read_images",
     "read_named_images",
@@ -53,7 +58,7 @@ def open_dataset(config: DataConfig, image_shape: tuple[int, int, int], progress
         UserError: the data set does not exist, cannot be read, or holds no images or broken ones, its labels are
             invalid, or ``image_shape`` is impossible. The message names the file and the remedy.
     """
-    target = Target(*image_shape, crop=config.crop, resize_filter=config.resize_filter, max_pixels=config.max_pixels)
+    target = _target(config, image_shape)
     if not is_stacked(config.data):
         return _decoded(_open_sources(config), target, config, progress)
     if target.channels != 3:
@@ -95,10 +100,62 @@ def read_named_images(path: Path, image_shape: tuple[int, int, int]) -> tuple[np
     return np.asarray(dataset.read(np.arange(len(dataset)))["image"]), names
 
 
+def pack(config: DataConfig, image_shape: tuple[int, int, int], path: Path, progress: Progress | None = None) -> bool:
+    """Write the decoded images of a data set, their labels and names into a pack, which is a data set by itself.
+
+    Its batches are those of the data set, bit for bit, and a run may be resumed with either. Images that cannot be
+    decoded are as in the data set: with ``config.on_bad_file = "skip"`` the pack is read with that, too.
+
+    Args:
+        config: which data set to read, and how; ``mirror``, ``memory_budget_mib`` and ``cache`` are for readers.
+        image_shape: (H, W, C) of the decoded images, as for ``open_dataset``.
+        path: of the pack; its name ends in .pack. A pack that is there is replaced, another file is refused.
+        progress: called with ``(images done, images in all)``.
+
+    Returns:
+        Whether the pack was written; False where it is there already, and the data set has not changed.
+
+    Raises:
+        UserError: as ``open_dataset``, or the pack cannot be written.
+    """
+    path = user_path(path)
+    if not path.name.lower().endswith(ENDING):
+        raise UserError(f"{path}: the name of a pack must end in {ENDING}")
+    if is_stacked(config.data):
+        raise UserError(
+            f"{config.data}: stacked images are made when they are read; pack the set that they are made of"
+        )
+    require_writable(path)
+    if kind_of(path) != "nothing" and not is_pack(path):
+        raise UserError(f"{path} is no pack, and is not replaced; give another name, or remove it")
+    target, source = _target(config, image_shape), _open_sources(config)
+
+    def accept(bad: BadFiles) -> None:
+        if bad and (config.on_bad_file == "fail" or len(bad) == len(source.names)):
+            raise complain(source, bad)
+
+    def is_there() -> bool:
+        return holds(path, identity_of(source, target))
+
+    return not is_there() and write_pack(
+        path, source, target, workers=config.workers, progress=progress, is_there=is_there, accept=accept
+    )
+
+
+def describe_pack(path: Path) -> str:
+    """Return a short table of what a pack holds; ``UserError`` where it cannot be read."""
+    config = DataConfig(data=str(path), on_bad_file="skip", memory_budget_mib=0)
+    return open_dataset(config, read_pack(path).packed.target.shape).describe()
+
+
 def _decoded(source: Source, target: Target, config: DataConfig, progress: Progress | None) -> Dataset:
     """Return the data set of a source, whose images are all checked, and kept where there is room."""
+    source, packed = _with_packed(source, target, config, progress)
     keep = size_in_bytes(len(source.names), target, source.labels) <= config.memory_budget_mib * 2**20
-    pixels, bad = load(source, target, keep=keep, workers=config.workers, progress=progress)
+    if packed:
+        bad, pixels = list(packed.bad), packed.take(np.arange(len(source.names))) if keep else None
+    else:
+        pixels, bad = load(source, target, keep=keep, workers=config.workers, progress=progress)
     if bad and (config.on_bad_file == "fail" or len(bad) == len(source.names)):
         raise complain(source, bad)
     kept = np.delete(np.arange(len(source.names)), [index for index, _ in bad])
@@ -110,6 +167,7 @@ def _decoded(source: Source, target: Target, config: DataConfig, progress: Progr
         target=target,
         kept=kept,
         pixels=pixels,
+        packed=packed,
         labels=source.labels.take(kept) if source.labels else None,
         mirror=config.mirror,
         skipped=tuple((source.names[index], why) for index, why in bad),
@@ -123,14 +181,52 @@ def _open_grey(config: DataConfig) -> Source:
     return grey(_open_sources(replace(config, data=inner(config.data), labels="auto", stack_seed=0)), config.data)
 
 
+def _target(config: DataConfig, image_shape: tuple[int, int, int]) -> Target:
+    return Target(*image_shape, crop=config.crop, resize_filter=config.resize_filter, max_pixels=config.max_pixels)
+
+
+def _with_packed(
+    source: Source, target: Target, config: DataConfig, progress: Progress | None
+) -> tuple[Source, Packed | None]:
+    """Return a source with notes on how it is packed, and its decoded images, from the cache where that is given."""
+    given, notes, packed = source.packed, list(source.notes), None
+    if given:
+        size = "{} x {} x {}".format(*given.target.shape)
+        if given.target.shape == target.shape:
+            packed = given
+            for name in ("crop", "resize_filter"):
+                then, now = getattr(given.target, name), getattr(target, name)
+                if then != now:
+                    notes.append(f"the images were packed with {name} = {then}; {name} = {now} changes nothing")
+            if config.cache:
+                notes.append("the cache is not used: the data set is a pack of the size wanted")
+        else:
+            notes.append(f"the images are resized from the {size} of the pack, not from their originals")
+    if config.cache and not packed:
+        place = ",".join(_place(name) for name in _names(config))
+        folder = user_path(config.cache)
+        packed = cached(source, target, folder, place, workers=config.workers, progress=progress)
+    return replace(source, notes=tuple(notes)), packed
+
+
+def _place(name: str) -> str:
+    """Return what names a data set, whatever the folder that the program runs in, for the cache."""
+    path = user_path(name)
+    return name if kind_of(path) == "nothing" else str(path.resolve())
+
+
+def _names(config: DataConfig) -> list[str]:
+    """Return the data set of a config, or several joined by commas unless there is a path of that name."""
+    if "," in config.data and kind_of(user_path(config.data)) == "nothing":
+        return [name for part in config.data.split(",") if (name := part.strip())] or [config.data]
+    return [config.data]
+
+
 def _open_sources(config: DataConfig) -> Source:
-    """Open the data set of a config, or several joined by commas unless there is a path of that name."""
+    """Open the data sets of a config as one."""
     only = 'be left out: only "stacked-digits" and "stacked:NAME" are drawn from a seed'
     require(not config.stack_seed, "stack_seed", config.stack_seed, only)
-    names = [config.data]
-    if "," in config.data and kind_of(user_path(config.data)) == "nothing":
-        names = [name for part in config.data.split(",") if (name := part.strip())] or names
-    source = joined([_open_source(name, config) for name in names])
+    source = joined([_open_source(name, config) for name in _names(config)])
     if config.labels == "none" and not source.why_unlabelled:
         return replace(source, why_unlabelled="leave out --labels none to use those of the data set")
     return source

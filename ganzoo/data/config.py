@@ -23,7 +23,7 @@ class DataConfig:
     """
 
     data: str = "digits"
-    """Data set: "digits", a folder, .zip, .tar or .parquet of images, "tfds:NAME", or several joined by commas;
+    """Data set: "digits", a folder, .zip, .tar, .parquet or .pack of images, "tfds:NAME", or several with commas;
     "stacked-digits" or "stacked:NAME" puts three grey images of a labelled set into the channels of one."""
     data_dir: str | None = None
     """Folder of the prepared TFDS data sets; by default $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
@@ -43,6 +43,8 @@ class DataConfig:
     """What to do with pictures that cannot be decoded: "fail" lists them and stops, "skip" leaves them out."""
     memory_budget_mib: CountOrZero = 2048
     """MiB of uint8 pixels and float32 labels up to which a set stays decoded in memory and on the device."""
+    cache: str | None = None
+    """Folder for the decoded images, which are made once and then mapped into memory; None: decode in every run."""
     max_pixels: Count = MAX_PIXELS
     """Largest number of pixels of an image file; raise it for larger scans that you trust."""
     workers: CountOrZero = 0

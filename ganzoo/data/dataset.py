@@ -10,8 +10,9 @@ import numpy as np
 
 from ganzoo.data.formats import reason
 from ganzoo.data.images import CHANNELS, Target
-from ganzoo.data.labels import Labels
+from ganzoo.data.labels import Labels, parts
 from ganzoo.data.loading import thread_count
+from ganzoo.data.packed import Packed
 from ganzoo.data.prefetch import ahead
 from ganzoo.data.source import Source, digest
 from ganzoo.data.survey import Found
@@ -56,6 +57,8 @@ class Dataset:
     """Decoding threads; 0 for one per core."""
     found: Found
     """What the files hold before they are cut and resized."""
+    packed: Packed | None = None
+    """The source's images in the target's shape, if they lie decoded in a file; read from there unless in memory."""
     stack: Stack | None = None
     """What the images are made of when they are read; None for those of files."""
 
@@ -91,9 +94,13 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of 16 hexadecimal digits: equal for equal images, sizes, labels and order, in any location."""
-        labels = (self.label_size, self.class_names, self.labels.values.tobytes() if self.labels else b"")
-        return digest(self.source.content, self.target, self.mirror, *labels, self.kept.tobytes())[:16]
+        """Hash of 16 hexadecimal digits: equal for equal images, sizes, labels and order, in any location.
+
+        A pack has that of the data set that it was made of, where it is read at its own size.
+        """
+        is_as_packed = self.packed and repr(self.packed.target) == repr(self.target)
+        content = self.packed.content if self.packed and is_as_packed else self.source.content
+        return digest(content, self.target, self.mirror, *parts(self.labels), self.kept.tobytes())[:16]
 
     def __len__(self) -> int:
         """Return the number of images, mirrored ones included."""
@@ -184,6 +191,8 @@ class Dataset:
         return f"trained as {images} without labels (--label-size {self.label_size} to use them)"
 
     def _decode(self, pictures: np.ndarray) -> np.ndarray:
+        if self.packed:
+            return self.packed.take(self.kept[pictures])
         images = np.empty((len(pictures), *self.image_shape), np.uint8)
         for place, index in enumerate(self.kept[pictures].tolist()):
             try:
@@ -202,7 +211,8 @@ class Dataset:
             parts = self.stack.parts
             return f"made when they are read, of {len(parts.kept):,} grey images {parts._kept()}"
         mib = size_in_bytes(len(self.kept), self.target, self.labels) / _MIB
-        return f"{'in memory' if self.pixels is not None else 'streamed from disk'}, {mib:,.1f} MiB"
+        where = f"mapped from {printable(self.packed.path, 200)}" if self.packed else "streamed from disk"
+        return f"{'in memory' if self.pixels is not None else where}, {mib:,.1f} MiB"
 
     def _label_title(self) -> str:
         if not self.labels:

@@ -17,6 +17,7 @@ from ganzoo.data.images import Look, Target, decode, look
 from ganzoo.data.labels import Labels, are_parts, from_folders, from_json
 from ganzoo.data.layout import LABELS_FILE, METADATA_FILES, PARQUET, Layout, arrange, base_name, counted, refusal
 from ganzoo.data.metadata import Table, from_metadata
+from ganzoo.data.packs import ENDING, MAGIC, open_pack
 from ganzoo.data.parquet import open_parquet
 from ganzoo.data.source import Source, digest
 from ganzoo.data.stores import Store, folder_store, tar_store, zip_store
@@ -25,7 +26,7 @@ from ganzoo.disk.instead import instead_of_file
 from ganzoo.errors import UserError
 
 _TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2")
-ARCHIVES = (".zip", *_TAR_ENDINGS, PARQUET)
+ARCHIVES = (".zip", *_TAR_ENDINGS, PARQUET, ENDING)
 """Endings of files that hold many images."""
 _BEGINNING = 512
 _TABLE_BYTES, _TABLE_BYTES_PER_IMAGE = 2**24, 2**10
@@ -33,7 +34,7 @@ _TABLE_BYTES, _TABLE_BYTES_PER_IMAGE = 2**24, 2**10
 
 
 def open_files(path: Path, config: DataConfig) -> Source:
-    """Open the images of a folder, a .zip, a .tar, or of parquet files.
+    """Open the images of a folder, a .zip, a .tar, of parquet files, or of a pack.
 
     Raises:
       UserError: ``path`` is nothing of that kind, cannot be read, is damaged, or holds no image file; or its labels are
@@ -52,6 +53,8 @@ def open_files(path: Path, config: DataConfig) -> Source:
     name = path.name.lower()
     if instead_of_file(first):
         raise refusal(path, first)
+    if first.startswith(MAGIC) or name.endswith(ENDING):
+        return open_pack(path, config)
     if first.startswith(b"PK") or name.endswith(".zip"):
         return _of_store(zip_store(path), config)
     if first[257:262] == b"ustar" or name.endswith(_TAR_ENDINGS):

@@ -82,6 +82,11 @@ class Labels:
         ]
 
 
+def parts(labels: Labels | None) -> tuple[int, tuple[str, ...], bytes]:
+    """Return what labels are, for a hash."""
+    return (labels.size, labels.class_names, labels.values.tobytes()) if labels else (0, (), b"")
+
+
 def of_classes(numbers: Sequence[int], class_names: Sequence[str]) -> Labels:
     """Build labels from n class numbers, each below ``len(class_names)``."""
     return Labels(np.asarray(numbers, np.int64), len(class_names), tuple(class_names))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
+from typing import Protocol
 
 import numpy as np
 
@@ -20,6 +21,15 @@ Progress = Callable[[int, int], None]
 """Called with ``(images done, images in all)`` now and then, from the thread that opens the data set."""
 BadFiles = list[tuple[int, str]]
 """(index of the image, why it cannot be decoded), in order."""
+
+
+class Room(Protocol):
+    """Where decoded images go by their index, such as an array; several threads may use it at once."""
+
+    def __setitem__(self, index: int, image: np.ndarray, /) -> None:
+        """Keep image ``index``, uint8 [H, W, C]."""
+        ...
+
 
 _BLOCK = 64
 _LISTED = 6
@@ -41,9 +51,9 @@ def load(
     """
     key = f"check-{source.revision}"
     if not keep and (suspects := _recalled(key, len(source.names))) is not None:
-        return None, _decode(source, target, None, suspects)
+        return None, decode_some(source, target, None, suspects)
     pixels = _room(source, target) if keep else None
-    bad = list(_decode_all(source, target, pixels, workers, progress))
+    bad = list(decode_all(source, target, pixels, workers, progress))
     if not keep:
         remember(_file(key), json.dumps([index for index, _ in bad]).encode())
     return pixels, bad
@@ -85,7 +95,7 @@ def _recalled(key: str, size: int) -> list[int] | None:
     return suspects if is_usable else None
 
 
-def _decode(source: Source, target: Target, pixels: np.ndarray | None, indices: Sequence[int]) -> BadFiles:
+def decode_some(source: Source, target: Target, pixels: Room | None, indices: Sequence[int]) -> BadFiles:
     """Decode some images into ``pixels``, unless it is None, and return the images that cannot be decoded."""
     bad = []
     for index in indices:
@@ -99,12 +109,12 @@ def _decode(source: Source, target: Target, pixels: np.ndarray | None, indices: 
     return bad
 
 
-def _decode_all(
-    source: Source, target: Target, pixels: np.ndarray | None, workers: int, progress: Progress | None
+def decode_all(
+    source: Source, target: Target, pixels: Room | None, workers: int, progress: Progress | None
 ) -> Iterator[tuple[int, str]]:
     """Decode all images into ``pixels``, unless it is None, by threads; yield the images that cannot be decoded."""
     size = len(source.names)
-    decode = partial(_decode, source, target, pixels)
+    decode = partial(decode_some, source, target, pixels)
     blocks = [range(start, min(start + _BLOCK, size)) for start in range(0, size, _BLOCK)]
     began = time.perf_counter()
     first = decode(blocks[0])

@@ -9,6 +9,7 @@ import numpy as np
 
 from ganzoo.data.images import Look, Target
 from ganzoo.data.labels import Labels
+from ganzoo.data.packed import Packed
 
 
 class Pictures(Protocol):
@@ -41,6 +42,8 @@ class Source:
     """What the user should know of it, such as files that are left out; a sentence each."""
     why_unlabelled: str = ""
     """Why there are no labels, where that can be said."""
+    packed: Packed | None = None
+    """The images, where they are decoded already."""
 
 
 def digest(*parts: object, lines: Iterable[str] = ()) -> str:

@@ -27,6 +27,7 @@ FREE_ON_RESUME = (
     *("training.init_from",),  # which decides on the start only
     *("training.metrics", "training.metric_every", "training.keep_best"),
     *("data.data", "data.data_dir", "data.workers", "data.memory_budget_mib", "data.max_pixels", "data.on_bad_file"),
+    *("data.cache",),
 )
 """Fields, and groups of fields, that may differ when a run is resumed. Whether the images differ is decided by their
 fingerprint (of names, sizes and labels)."""

@@ -136,6 +136,9 @@ def run(
       KeyboardInterrupt: stopped by a signal, after a checkpoint was saved.
     """
     log = RunLog(log)
+    if dry_run and experiment.data.cache:
+        log(f"dry run: the cache in {printable(experiment.data.cache, 200)} is neither read nor written")
+        experiment = replace(experiment, data=replace(experiment.data, cache=None))
     prepared = prepare(experiment, out, resume=resume, allow_new_data=allow_new_data, log=log, reading=reading)
     if dry_run:
         steps = prepared.steps_per_dispatch
