@@ -12,7 +12,7 @@ from ganzoo.cli.options import Checkpoint, ModelArgument, ModelFile, ModelOption
 from ganzoo.config import require, to_json
 from ganzoo.data import describe_pack
 from ganzoo.data.packs import is_pack
-from ganzoo.disk import user_path, write_file
+from ganzoo.disk import write_file
 from ganzoo.interop import hub
 
 

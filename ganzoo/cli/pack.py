@@ -19,7 +19,7 @@ DESCRIPTION = """Write the decoded images of a data set, with their labels, into
 ganzoo pack images.zip images64.pack --image-size 64
 
 It is read as --data images64.pack, mapped into memory: many times as fast as pictures are decoded."""
-OF_READERS = ("data", "mirror", "memory_budget_mib", "cache")
+OF_READERS = ("data", "mirror", "memory_budget_mib", "cache", "stack_seed")
 """Fields of ``DataConfig`` that change nothing in a pack."""
 
 
