@@ -20,7 +20,7 @@ RUNS = {
     "plan NAME --topology v5e:2x4": "Show what a run takes on a TPU or GPU elsewhere.",
     "list [--model NAME]": "Show the models and presets that NAME can be.",
     "evaluate MODEL [--data SET]": "Measure FID and others of a model, or of images.",
-    "pack DATA OUT.pack": "Write the decoded images of a data set into one quick file.",
+    "pack DATA OUT.pack": "Write the decoded images of a data set to one file.",
 }
 TOOLS = {
     "inspect FILE": "Show what a file of networks holds.",

@@ -1,5 +1,7 @@
 """Affine maps and bilinear lookups: records of PyTorch's grid_sample, and truths of geometry."""
 
+import math
+import re
 from typing import Any
 
 import golden_cases
@@ -55,6 +57,31 @@ def test_the_gradient_of_a_gradient_is_that_of_the_definition(doubles: None) -> 
 
     ours, theirs = (run(lambda image, f=f: derivatives(f, image), image) for f in (affine.bilinear, tents))
     golden_cases.assert_near(ours, theirs, 1e-12)
+
+
+def test_both_lookups_are_one_function(doubles: None) -> None:
+    """In value, first and second derivative, at the corners, too."""
+    image, random = jnp.asarray(draw(0, 4, 5, 2)), np.random.default_rng(1)
+    row, column = (jnp.asarray([*random.integers(0, last, 8), 0, last]).reshape(2, 5) for last in (2, 3))
+
+    def all_of(lookup: Any, image: jax.Array) -> tuple:
+        def cubes(image: jax.Array) -> jax.Array:
+            return sum((jnp.sum((i + 1) * part**3) for i, part in enumerate(lookup(image, row, column))), jnp.zeros(()))
+
+        slopes = jax.grad(cubes)
+        return lookup(image, row, column), slopes(image), jax.grad(lambda image: jnp.sum(slopes(image) ** 2))(image)
+
+    lookups = affine._by_pixels, affine._by_squares
+    one, other = (run(lambda image, f=f: all_of(f, image), image) for f in lookups)
+    golden_cases.assert_near(one, other, 1e-12)
+
+
+@pytest.mark.parametrize(("platform", "widest"), [("cpu", 4), ("tpu", 1), ("cuda", 1)])
+def test_only_a_cpu_looks_up_squares(platform: str, widest: int) -> None:
+    args = jnp.ones((1, 5, 6, 3)), jnp.ones((1, 4, 4)), jnp.ones((1, 4, 4))
+    text = jax.jit(affine.bilinear).trace(*args).lower(lowering_platforms=(platform,)).as_text()
+    sizes = re.findall(r"slice_sizes = array<i64: ([\d, ]+)>", text)
+    assert max(math.prod(map(int, size.split(","))) // 3 for size in sizes) == widest
 
 
 def test_matrices_act_on_points_from_the_right_to_the_left() -> None:
