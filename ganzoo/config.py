@@ -5,7 +5,7 @@ import math
 import types
 import typing
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar
 
 from ganzoo.errors import UserError, guess, nearest, printable
 
@@ -26,6 +26,13 @@ class Range:
     """Whether ``low`` itself is excluded."""
     below: bool = False
     """Whether ``high`` itself is excluded."""
+
+    kind: ClassVar[str] = ""
+    """What a message calls a value of the annotated type; empty: the type's name."""
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise ``UserError`` unless the value of the field ``name`` is within the limits."""
+        require(self.allows(value), name, value, self.rule(value))
 
     def allows(self, value: float) -> bool:
         """Return whether a finite number is within the limits."""
@@ -72,7 +79,7 @@ def check_fields(config: Any) -> None:
         _require_bounded(field.name, value)
         for limits in _ranges(hint):
             if value is not None:
-                require(limits.allows(value), field.name, value, limits.rule(value))
+                limits.check(field.name, value)
 
 
 def require(holds: bool, name: str, value: Any, must: str) -> None:
@@ -221,5 +228,7 @@ def _spoken(hint: Any) -> str:
         return "one of " + ", ".join(repr(choice) for choice in typing.get_args(hint))
     names = {int: "a whole number", float: "a number", str: "a string", bool: "True or False", type(None): "None"}
     parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
-    parts = [_bare(part) for part in parts]
-    return " or ".join(names.get(part, str(part)) for part in parts)
+    kinds = ["".join(limits.kind for limits in _ranges(part)) for part in parts]
+    return " or ".join(
+        kind or names.get(_bare(part), str(_bare(part))) for kind, part in zip(kinds, parts, strict=True)
+    )

@@ -223,6 +223,9 @@ class GAN:
     """What tools may ask of a style-based generator; None for any other."""
     check_batch_size: Callable[[int], None] = lambda size: None
     """Raises ``UserError`` where a batch of this many images, over all devices, does not suit the model."""
+    own_reals: tuple[str, ...] = ()
+    """Networks whose phase is to see real images of its own in training, as ``batch[network]``: a batch of the same
+    form and size. Without it in the batch, the phase sees those of the batch. They do not count as images seen."""
     stages: tuple[Stage, ...] = ()
     """Parts of a run, in turn, each of which computes in its time what ``step`` would: one stage unless given."""
     present_classes: tuple[int, ...] = ()

@@ -25,8 +25,11 @@ from ganzoo.draws import Draws, LabelSource
 from ganzoo.gan import Average
 from ganzoo.losses import AdversarialLoss
 from ganzoo.ops import collective, pixels
+from ganzoo.schedules import Scheduled, value_at
 from ganzoo.typing import AnyArray, Batch, Images, Key, Labels, Logits, Metrics, Params, Scalar, State, Styles
 
+PENALTY_OF = {"real": "discriminator/r1", "fake": "discriminator/r2"}
+"""Metrics of the squared gradients with respect to real and to fake images."""
 Outcome: TypeAlias = tuple[Scalar, tuple[State, Metrics]]
 """``(loss, (state, metrics))``: the mean loss over this device's examples, the state with renewed statistics (the same
 on all devices) and metrics of this device's examples."""
@@ -192,43 +195,57 @@ def generator(networks: Networks, loss: AdversarialLoss, *, labels: LabelSource 
 
 
 def discriminator(
-    networks: Networks, loss: AdversarialLoss, *, labels: LabelSource = "batch", drift: float = 0.0
+    networks: Networks,
+    loss: AdversarialLoss,
+    *,
+    labels: LabelSource = "batch",
+    drift: float = 0.0,
+    r1: Scheduled = 0.0,
+    r2: Scheduled = 0.0,
+    pixel_size: float = 1.0,
 ) -> Objective:
-    """Return the discriminator's adversarial loss on the batch and on as many fakes.
+    """Return the discriminator's adversarial loss on the batch and on as many fakes, with R1 and R2 in the same pass.
 
     Args:
       networks: of the model.
       loss: a pair of ``ganzoo.losses``.
       labels: of the fakes; a loss that pairs examples takes those of the batch.
       drift: weight of the mean squared logit of real images. Karras et al. 2017, arXiv:1710.10196, appendix A.1.
+      r1: gamma of R1, a number or a schedule; the gradient is with respect to images before they are augmented.
+      r2: gamma of R2, likewise. With both, the images' gradients are those of one vector-Jacobian product of the sum
+        of all logits: the two cost one more backward pass. No logit depends on an image of the other kind.
+      pixel_size: see ``r1``.
     """
+    gammas = {kind: gamma for kind, gamma in zip(augment.KINDS, (r1, r2), strict=True) if gamma}
 
     def run(params: Params, state: State, batch: Batch) -> Outcome:
-        drawn = batch["drawn"]["fake"]
-        images, state = networks.fake(state.generator.params, state, drawn)
-        images = networks.shown(images, state, batch, "fake")
-        reals = networks.shown(networks.real(state, batch["image"]), state, batch, "real")
-        real, state = networks.logits(params, state, reals, batch.get("label"))
-        fake, state = networks.logits(params, state, images, drawn.get("label"))
+        fakes, state = networks.fake(state.generator.params, state, batch["drawn"]["fake"])
+        images = {"real": networks.real(state, batch["image"]), "fake": fakes}
+        logits, gradients, state = _judge(networks, params, state, batch, images, tuple(gammas))
+        real, fake = logits["real"], logits["fake"]
         values = loss.discriminator(real, fake)
+        value = values.mean() + drift * jnp.square(real).mean() if drift else values.mean()
         metrics = {
             "discriminator/loss": Average.of(values),
             "discriminator/real": Average.of(real),
             "discriminator/fake": Average.of(fake),
             "discriminator/real_sign": Average.of(jnp.sign(real)),
         }
-        value = values.mean() + drift * jnp.square(real).mean() if drift else values.mean()
+        for kind, gradient in gradients.items():
+            penalty = penalties.squared_norms(gradient) / pixel_size**2
+            value = value + penalty.mean() * (value_at(gammas[kind], state.images) / 2)
+            metrics[PENALTY_OF[kind]] = Average.of(penalty)
         return value, (augment.count_signs(state, real), metrics)
 
     return Objective("discriminator", partial(_draw_pair, networks, _labels(loss, labels), augment.KINDS), run)
 
 
-def r1(networks: Networks, gamma: float, *, pixel_size: float = 1.0) -> Objective:
+def r1(networks: Networks, gamma: Scheduled, *, pixel_size: float = 1.0) -> Objective:
     """Return R1, gamma / 2 times the squared gradient with respect to real images before they are augmented.
 
     Args:
       networks: of the model.
-      gamma: weight.
+      gamma: weight, a number or a schedule.
       pixel_size: side of a pixel in pixels of the full size; a norm is taken as of images enlarged to full size, where
         the pixels of a square share one gradient.
 
@@ -239,9 +256,9 @@ def r1(networks: Networks, gamma: float, *, pixel_size: float = 1.0) -> Objectiv
         critic = _critic(networks, params, state, batch, "real", batch.get("label"))
         penalty, logits = penalties.r1_and_logits(critic, networks.real(state, batch["image"]))
         penalty = penalty / pixel_size**2
-        return penalty.mean() * (gamma / 2), (
+        return penalty.mean() * (value_at(gamma, state.images) / 2), (
             augment.count_signs(state, logits),
-            {"discriminator/r1": Average.of(penalty)},
+            {PENALTY_OF["real"]: Average.of(penalty)},
         )
 
     def draw(batch: Batch, key: Key) -> Draws:
@@ -250,7 +267,7 @@ def r1(networks: Networks, gamma: float, *, pixel_size: float = 1.0) -> Objectiv
     return Objective("r1", draw, run)
 
 
-def r2(networks: Networks, gamma: float, *, labels: LabelSource = "batch", pixel_size: float = 1.0) -> Objective:
+def r2(networks: Networks, gamma: Scheduled, *, labels: LabelSource = "batch", pixel_size: float = 1.0) -> Objective:
     """Return R2, which is R1 of fake images. Mescheder et al. 2018, arXiv:1801.04406, section 4.1."""
 
     def run(params: Params, state: State, batch: Batch) -> Outcome:
@@ -258,7 +275,7 @@ def r2(networks: Networks, gamma: float, *, labels: LabelSource = "batch", pixel
         images, _ = networks.fake(state.generator.params, state, drawn)
         critic = _critic(networks, params, state, batch, "fake", drawn.get("label"))
         penalty = penalties.r2(critic, images) / pixel_size**2
-        return penalty.mean() * (gamma / 2), (state, {"discriminator/r2": Average.of(penalty)})
+        return penalty.mean() * (value_at(gamma, state.images) / 2), (state, {PENALTY_OF["fake"]: Average.of(penalty)})
 
     return Objective("r2", partial(_draw_pair, networks, labels, ("fake",)), run)
 
@@ -322,6 +339,33 @@ def _labels(loss: AdversarialLoss, labels: LabelSource) -> LabelSource:
 def _draw_pair(networks: Networks, labels: LabelSource, kinds: tuple[str, ...], batch: Batch, key: Key) -> Draws:
     fake = networks.draw(batch, key, labels=labels)
     return {"fake": fake, "augment": networks.draw_augment(batch, key, *kinds)}
+
+
+def _judge(
+    networks: Networks,
+    params: Params,
+    state: State,
+    batch: Batch,
+    images: dict[str, Images],
+    penalised: tuple[str, ...],
+) -> tuple[dict[str, Logits], dict[str, Images], State]:
+    """Return D's logits of "real" and "fake" images, augmented as drawn, and the state with renewed statistics.
+
+    Between them come the gradients of the sum of all logits with respect to the ``penalised`` kinds of images before
+    they are augmented, all by one vector-Jacobian product.
+    """
+    labels = {"real": batch.get("label"), "fake": batch["drawn"]["fake"].get("label")}
+
+    def total(chosen: dict[str, Images]) -> tuple[Any, tuple[dict[str, Logits], State]]:
+        logits, after = {}, state
+        for kind, original in {**images, **chosen}.items():
+            shown = networks.shown(original, after, batch, kind)
+            logits[kind], after = networks.logits(params, after, shown, labels[kind])
+        return sum(logits[kind].sum() for kind in chosen), (logits, after)
+
+    chosen = {kind: images[kind] for kind in penalised}
+    gradients, (logits, state) = jax.grad(total, has_aux=True)(chosen) if chosen else ({}, total({})[1])
+    return logits, gradients, state
 
 
 def _critic(

@@ -19,6 +19,11 @@ def image_gradients(critic: Critic, images: Images) -> Images:
     return jax.grad(lambda x: jnp.sum(critic(x)))(images)
 
 
+def squared_norms(gradients: Images) -> PerExample:
+    """Return ||g||^2 [N] of gradients [N, H, W, C]."""
+    return jnp.sum(jnp.square(gradients), axis=(1, 2, 3))
+
+
 def r1(critic: Critic, images: Images) -> PerExample:
     """Return ||grad D(x)||^2 [N] for images [N, H, W, C]: R1 where they are real, R2 where they are fake.
 
@@ -39,7 +44,7 @@ def r1_and_logits(critic: Critic, images: Images) -> tuple[PerExample, Logits]:
         return jnp.sum(logits), logits
 
     gradients, logits = jax.grad(total, has_aux=True)(images)
-    return _squares(gradients), logits
+    return squared_norms(gradients), logits
 
 
 def wgan_gp(critic: Critic, real: Images, fake: Images, share: PerExample, *, target: float = 1.0) -> PerExample:
@@ -51,7 +56,7 @@ def wgan_gp(critic: Critic, real: Images, fake: Images, share: PerExample, *, ta
     """
     share = share[:, None, None, None]
     gradients = image_gradients(critic, share * real + (1 - share) * fake)
-    return jnp.square((_root(_squares(gradients)) - target) / target)
+    return jnp.square((_root(squared_norms(gradients)) - target) / target)
 
 
 def path_lengths(synthesis: Callable[[Styles], Images], ws: Styles, noise: Images) -> PerExample:
@@ -65,11 +70,6 @@ def path_lengths(synthesis: Callable[[Styles], Images], ws: Styles, noise: Image
     y = noise / (height * width) ** 0.5
     gradients = jax.grad(lambda ws: jnp.sum(synthesis(ws) * y))(ws)
     return _root(jnp.mean(jnp.sum(jnp.square(gradients), axis=2), axis=1))
-
-
-def _squares(gradients: Images) -> PerExample:
-    """Return ||g||^2 [N]."""
-    return jnp.sum(jnp.square(gradients), axis=(1, 2, 3))
 
 
 def _root(squares: PerExample) -> PerExample:

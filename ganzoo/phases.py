@@ -30,8 +30,11 @@ from ganzoo.errors import UserError
 from ganzoo.gan import Average, Network
 from ganzoo.objectives import Objective, Outcome
 from ganzoo.ops import collective, ema
+from ganzoo.schedules import Scheduled, value_at
 from ganzoo.typing import AnyArray, Batch, Key, Metrics, Params, PyTree, State, Step
 
+NETWORKS = ("generator", "discriminator")
+"""Names of networks in a state, and of reals of their own in a batch."""
 Loss: TypeAlias = Callable[[Params, State, Batch, Key], Outcome]
 """``(params, state, batch, key) -> (loss, (state, metrics))``, see ``objectives.Outcome``; an ``Objective`` is one."""
 
@@ -82,7 +85,7 @@ def minimize(network: str, loss: Loss, optimizer: optax.GradientTransformation, 
     """
 
     def phase(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
-        before = state
+        before, batch = state, _batch_of(network, batch)
         rounds = round_count(batch, micro_batch)
         batch = loss.with_draws(batch, key) if isinstance(loss, Objective) else batch
         state = _with_whole_networks(state)
@@ -93,7 +96,8 @@ def minimize(network: str, loss: Loss, optimizer: optax.GradientTransformation, 
 
         state = _with_params_of(state, before)
         old = getattr(state, network)
-        updates, opt_state = optimizer.update(gradients, old.opt_state, old.params)
+        update = optax.with_extra_args_support(optimizer).update  # so that schedules know the images seen
+        updates, opt_state = update(gradients, old.opt_state, old.params, images=before.images)
         new = replace(old, params=optax.apply_updates(old.params, updates), opt_state=opt_state)
         new = collective.divided(new)
 
@@ -132,6 +136,12 @@ def _with_params_of(state: State, before: State) -> State:
     )
 
 
+def _batch_of(network: str, batch: Batch) -> Batch:
+    """Return the batch of a network's phase: with the reals that only this network gets, where there are some."""
+    shared = {name: value for name, value in batch.items() if name not in NETWORKS}
+    return {**shared, **batch.get(network, {})}
+
+
 def _gradients(
     loss: Loss, params: Params, state: State, batch: Batch, key: Key, rounds: int
 ) -> tuple[Params, tuple[State, Metrics]]:
@@ -155,18 +165,19 @@ def _gradients(
     return mean, (state, jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), metrics))
 
 
-def update_ema(*, half_life: float, ramp: float | None = None, collections: Literal["ema", "copy"] = "ema") -> Step:
+def update_ema(*, half_life: Scheduled, ramp: float | None = None, collections: Literal["ema", "copy"] = "ema") -> Step:
     """Return the phase that moves ``state.ema`` towards the generator.
 
     Args:
-      half_life: in images, see ``ganzoo.ops.ema.decay``.
+      half_life: in images, see ``ganzoo.ops.ema.decay``; a number or a schedule.
       ramp: likewise.
       collections: whether what is not learned is averaged, too, or copied from the generator.
     """
 
     def phase(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
         del key
-        decay = ema.decay(half_life, _batch_size(batch), state.images, ramp=ramp)
+        length = value_at(half_life, state.images)
+        decay = ema.decay(length, _batch_size(batch), state.images, ramp=ramp)
         average = ema.update(state.ema, state.generator.variables, decay)
         if collections == "copy":
             average = {**state.generator.variables, "params": average["params"]}
@@ -229,24 +240,39 @@ def checked(
     """
 
     def checking(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
-        if not isinstance(batch.get("image"), jax.Array | np.ndarray):
-            raise UserError('a batch without an array "image": give {"image": [N, H, W, C], "label": [N, k]}')
-        _require_auto_axes(batch["image"], state.images)
-        found = tuple(batch["image"].shape)
-        if found[1:] != image_shape:
-            raise UserError(f"images of shape {found[1:]}: this model takes {image_shape} (H, W, C)")
-        if batch["image"].dtype != jnp.uint8 and not jnp.issubdtype(batch["image"].dtype, jnp.floating):
-            raise UserError(f"images of type {batch['image'].dtype}: must be uint8 in 0..255, or float in [-1, 1]")
+        for name, part in ((None, batch), *((name, batch[name]) for name in NETWORKS if name in batch)):
+            _check_batch(part, name, state, image_shape, label_size)
+        for name in NETWORKS:
+            if name in batch and batch[name]["image"].shape != batch["image"].shape:
+                raise UserError(f"batch[{name!r}] has {len(batch[name]['image'])} images: must be as many as the batch")
         check_size(_batch_size(batch))
-        if not label_size:
-            return step(state, {name: value for name, value in batch.items() if name != "label"}, key)
-        wanted = (found[0], label_size)
-        if "label" not in batch or tuple(batch["label"].shape) != wanted:
-            given = f"labels of shape {tuple(batch['label'].shape)}" if "label" in batch else "no labels"
-            raise UserError(f"a batch with {given}: this model is conditional and takes {wanted} (N, label_size)")
-        return step(state, batch, key)
+        return step(state, batch if label_size else _without_labels(batch), key)
 
     return checking
+
+
+def _check_batch(
+    batch: Batch, name: str | None, state: State, image_shape: tuple[int, int, int], label_size: int
+) -> None:
+    """Raise ``UserError`` where images or labels of a batch, or of the part ``name`` of one, do not suit a model."""
+    of = f" {name!r}" if name else ""
+    if not isinstance(batch.get("image"), jax.Array | np.ndarray):
+        raise UserError(f'a batch{of} without an array "image": give {{"image": [N, H, W, C], "label": [N, k]}}')
+    _require_auto_axes(batch["image"], state.images)
+    found = tuple(batch["image"].shape)
+    if found[1:] != image_shape:
+        raise UserError(f"images of shape {found[1:]}: this model takes {image_shape} (H, W, C)")
+    if batch["image"].dtype != jnp.uint8 and not jnp.issubdtype(batch["image"].dtype, jnp.floating):
+        raise UserError(f"images of type {batch['image'].dtype}: must be uint8 in 0..255, or float in [-1, 1]")
+    wanted = (found[0], label_size)
+    if label_size and ("label" not in batch or tuple(batch["label"].shape) != wanted):
+        given = f"labels of shape {tuple(batch['label'].shape)}" if "label" in batch else "no labels"
+        raise UserError(f"a batch{of} with {given}: this model is conditional and takes {wanted} (N, label_size)")
+
+
+def _without_labels(batch: Batch) -> Batch:
+    rest = {name: value for name, value in batch.items() if name != "label"}
+    return {name: _without_labels(value) if name in NETWORKS else value for name, value in rest.items()}
 
 
 def scanned(step: Step) -> Step:

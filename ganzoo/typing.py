@@ -34,7 +34,8 @@ Key: TypeAlias = Any
 PyTree: TypeAlias = Any
 Params: TypeAlias = Any
 Batch: TypeAlias = Mapping[str, Any]
-"""``{"image": uint8 or float [N, H, W, C], "label": float32 [N, k]}``; ``"label"`` is absent without labels."""
+"""``{"image": uint8 or float [N, H, W, C], "label": float32 [N, k]}``; ``"label"`` is absent without labels. Under the
+name of a network, such as ``"generator"``, there may be a batch that only its phase sees."""
 State: TypeAlias = Any
 """A pytree of arrays: a ``TrainState`` or a class like it."""
 Metrics: TypeAlias = Mapping[str, Any]

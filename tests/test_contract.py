@@ -24,6 +24,7 @@ VARIANTS = [
     ("dcgan", {}),
     ("stylegan", {}),
     ("stylegan2", {}),
+    ("r3gan", {}),
     ("progan", {}),
     ("dcgan", OTHERWISE),
     (
@@ -41,7 +42,13 @@ OFTEN_ALIKE = {
     "scan_equals_single_steps", "divided_state_equals_one", "vmap_equals_separate_runs", "a_step_takes_its_state",
 }  # fmt: skip
 """Checks of how a step is compiled, not of what it computes: the slow tests make them of more than one variant."""
-PLAIN = VARIANTS[:3]
+SLOW_VARIANTS = [
+    ("r3gan", {**WIDE, "micro_batch": 8, "low_precision_levels": 1, "augment": "bgc-cutout",
+               "augment_p": "cosine(0, 0.5, 64)"}),
+    ("r3gan", {"r1_interval": 2, "gradient_penalty": 1.0, "loss": "hinge"}),
+]  # fmt: skip
+"""Settings of which the slow tests make all checks."""
+PLAIN = VARIANTS[:4]
 """ProGAN is StyleGAN with other settings."""
 OF_ALL_VARIANTS = {"jit_over_devices_equals_one", "shard_map_equals_one", "types_do_not_depend_on_x64"}
 """Checks that the slow tests make of the variants as well."""
@@ -82,6 +89,13 @@ def test_shards_train_what_one_device_does(contract: Contract) -> None:
 @pytest.mark.parametrize("check", checks_of(OFTEN_ALIKE))
 @pytest.mark.parametrize("contract", PLAIN[1:], ids=named, indirect=True, scope="module")
 def test_every_way_to_compile_styles(contract: Contract, check: Callable) -> None:
+    check(contract)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("check", checks_of(set(CHECKS)))
+@pytest.mark.parametrize("contract", SLOW_VARIANTS, ids=named, indirect=True, scope="module")
+def test_every_slow_variant(contract: Contract, check: Callable) -> None:
     check(contract)
 
 

@@ -369,3 +369,39 @@ def test_a_batch_that_does_not_fit_is_refused_by_name(batch, words) -> None:
     step = checked(lambda state, batch, key: (state, {}), image_shape=(8, 8, 3), label_size=2)
     with pytest.raises(UserError, match=words):
         step(fresh(), batch, jax.random.key(0))
+
+
+def test_a_phase_sees_the_reals_that_its_network_has_of_its_own() -> None:
+    def brightness(params, state, batch, key):
+        del key
+        return params["w"] * batch["image"].mean(), (state, {"seen": Average.of(batch["image"].mean())})
+
+    batch = {"image": jnp.zeros((4, 2, 2, 1)), "generator": {"image": jnp.ones((4, 2, 2, 1))}}
+    for name, seen in (("generator", 1), ("discriminator", 0)):
+        state, metrics = train_step(minimize(name, brightness, SGD))(fresh(), batch, KEY)
+        assert metrics["seen"].value == seen
+        assert int(state.images) == 4  # the images of the batch alone
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ({"image": np.zeros((4, 8, 8, 1), np.uint8)}, r"images of shape \(8, 8, 1\)"),
+        ({"image": np.zeros((4, 8, 8, 3), np.uint8)}, "a batch 'generator' with no labels"),
+        ({"image": np.zeros((2, 8, 8, 3), np.uint8), "label": np.zeros((2, 2))}, "must be as many as the batch"),
+        ({"label": np.zeros((4, 2))}, "a batch 'generator' without an array"),
+    ],
+)
+def test_reals_of_a_single_network_are_checked(own: dict, message: str) -> None:
+    step = checked(lambda state, batch, key: (state, batch), image_shape=(8, 8, 3), label_size=2)
+    shared = {"image": np.zeros((4, 8, 8, 3), np.uint8), "label": np.zeros((4, 2))}
+    with pytest.raises(UserError, match=message):
+        step(fresh(), {**shared, "generator": own}, KEY)
+
+
+def test_labels_that_a_model_does_not_use_are_dropped_everywhere() -> None:
+    step = checked(lambda state, batch, key: (state, batch), image_shape=(8, 8, 3), label_size=0)
+    one = {"image": np.zeros((4, 8, 8, 3), np.uint8), "label": np.zeros((4, 2))}
+    _, seen = step(fresh(), {**one, "generator": one}, KEY)
+    assert set(seen) == {"image", "generator"}
+    assert set(seen["generator"]) == {"image"}

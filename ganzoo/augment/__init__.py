@@ -13,10 +13,24 @@ from ganzoo.augment import ada, controller, diffaugment
 from ganzoo.augment.controller import AugmentState, Control
 from ganzoo.config import Count, CountOrZero, Range, Share, require
 from ganzoo.losses import LOSSES
+from ganzoo.schedules import ScheduledShare, is_scheduled
 from ganzoo.typing import Images, Key, Logits, PyTree, State
 
 AugmentationName: TypeAlias = Literal[
-    "none", "diffaugment", "blit", "geom", "color", "filter", "noise", "cutout", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc"
+    "none",
+    "diffaugment",
+    "blit",
+    "geom",
+    "color",
+    "filter",
+    "noise",
+    "cutout",
+    "bg",
+    "bgc",
+    "bgcf",
+    "bgcfn",
+    "bgcfnc",
+    "bgc-cutout",
 ]
 
 
@@ -61,8 +75,8 @@ class AugmentConfig:
 
     augment: AugmentationName = "none"
     """Augmentation for limited data: "bgc" and the other pipelines of ADA, whose p adapts, or "diffaugment"."""
-    augment_p: Share | None = None
-    """Fixed probability p of each transform; None adapts p."""
+    augment_p: ScheduledShare | None = None
+    """Given probability p of each transform; None adapts p."""
     augment_ramp: CountOrZero = 0
     """Images over which a given augment_p is reached from 0 on a straight line; 0 starts with augment_p."""
     augment_target: Annotated[float, Range(-1, 1, above=True, below=True)] = controller.TARGET
@@ -96,6 +110,8 @@ def check(config: AugmentConfig, loss: str) -> None:
     require(fits, "augment_p", config.augment_p, f"be None: augment = {config.augment!r} has no p")
     leads = config.augment_p is not None or not config.augment_ramp
     require(leads, "augment_ramp", config.augment_ramp, "be 0 unless augment_p gives the value to reach")
+    plain = not is_scheduled(config.augment_p) or not config.augment_ramp
+    require(plain, "augment_ramp", config.augment_ramp, "be 0: augment_p is a schedule already")
     must = f"be set: ADA cannot adapt p under the {loss} loss, whose logit signs carry no meaning"
     require(not adapts(config) or LOSSES[loss].has_signs, "augment_p", None, must)
 
@@ -107,9 +123,8 @@ def control(config: AugmentConfig) -> Control | None:
     if config.augment_p is None:
         speed = config.augment_images or controller.FRESH
         return controller.adaptive(target=config.augment_target, images_per_unit=speed, p_max=config.augment_p_max)
-    if config.augment_ramp:
-        return controller.ramp(config.augment_p, config.augment_ramp)
-    return controller.fixed(config.augment_p)
+    p = f"linear(0, {config.augment_p!r}, {config.augment_ramp})" if config.augment_ramp else config.augment_p
+    return controller.given(p)
 
 
 def init(config: AugmentConfig) -> AugmentState | None:

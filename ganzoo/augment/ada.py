@@ -134,8 +134,10 @@ PIPELINES: Mapping[str, Pipeline] = {
     "bgcf": _of(*_BLIT, *_GEOM, *_COLOR, "imgfilter"),
     "bgcfn": _of(*_BLIT, *_GEOM, *_COLOR, "imgfilter", "noise"),
     "bgcfnc": _of(*_BLIT, *_GEOM, *_COLOR, "imgfilter", "noise", "cutout"),
+    "bgc-cutout": replace(_of(*_BLIT, *_GEOM, "cutout"), **dict.fromkeys(_COLOR, 0.5)),
 }
-"""Published sets of transforms (paper, figure 4); "bgc" (blitting, geometry and colour transforms) is the usual set."""
+"""Published sets of transforms (paper, figure 4); "bgc" (blitting, geometry and colour transforms) is the usual set;
+"bgc-cutout", with colour transforms half as often, is that of R3GAN (brownvc/R3GAN, train.py:300)."""
 
 # Draws --------------------------------------------------------------------------------------------------------------
 

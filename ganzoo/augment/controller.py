@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from ganzoo.config import require
 from ganzoo.ops import collective
+from ganzoo.schedules import Scheduled, at_start, value_at
 from ganzoo.typing import Count, Logits, Scalar
 
 TARGET, INTERVAL = 0.6, 4
@@ -80,17 +81,8 @@ def adaptive(*, target: float = TARGET, images_per_unit: float = FRESH, p_max: f
     return control
 
 
-def fixed(p: float) -> Control:
-    """Return the control that keeps p."""
-    require(0 <= p <= 1, "p", p, "be in [0, 1]")
-    return lambda now, r_t, images, interval_images: p
-
-
-def scheduled(schedule: Callable[[Count], Any]) -> Control:
-    """Return the control that makes p a function of the images seen."""
-    return lambda now, r_t, images, interval_images: schedule(images)
-
-
-def ramp(p: float, images: int) -> Control:
-    """Return the control by which p rises linearly from 0, reached after ``images`` images and kept from there on."""
-    return scheduled(lambda seen: p * jnp.minimum(seen.astype(jnp.float32) / images, 1))
+def given(p: Scheduled) -> Control:
+    """Return the control that gives p, a number or a schedule, whatever D knows."""
+    start = at_start(p)
+    require(0 <= start <= 1, "p", p, "be in [0, 1]")
+    return lambda now, r_t, images, interval_images: value_at(p, images)

@@ -21,6 +21,8 @@ from ganzoo.ops.collective import AXIS
 from ganzoo.phases import scanned
 from ganzoo.typing import Batch, Key, Metrics, PyTree, State, Step
 
+SHARED = "shared"
+"""Name of the indices of the batch that all networks see."""
 PREFETCH = 2
 """Dispatches read ahead from disk."""
 
@@ -45,16 +47,19 @@ class Feed:
     set is read ahead by threads.
     """
 
-    def __init__(self, dataset: Dataset, *, seed: int, mesh: Mesh) -> None:
+    def __init__(self, dataset: Dataset, *, seed: int, mesh: Mesh, own_reals: tuple[str, ...] = ()) -> None:
         """Put a data set that is in memory on the devices.
 
         Args:
           dataset: data set to read.
           seed: seed of the order of the images.
           mesh: devices over which batches are split.
+          own_reals: networks that get real images of their own, as in ``GAN.own_reals``: a step then takes as many
+            batches from the data set, one after the other, of which the first is the step's own.
         """
         self._dataset = dataset
         self._seed = seed
+        self._own_reals = own_reals
         self.mesh = mesh
         self._data = None
         if dataset.in_memory is not None:
@@ -82,7 +87,11 @@ class Feed:
 
         def gathering(state: State, payload: Batch, key: Key) -> tuple[State, Metrics]:
             def one(state: State, index: Any, key: Key) -> tuple[State, Metrics]:
-                return step(state, gather(payload["data"], index, size // 2 if mirror else size), key)
+                def gathered(index: Array) -> Batch:
+                    return gather(payload["data"], index, size // 2 if mirror else size)
+
+                owned = {network: gathered(index[network]) for network in self._own_reals}
+                return step(state, {**gathered(index[SHARED]), **owned}, key)
 
             return scanned(one)(state, payload["index"], key)
 
@@ -101,8 +110,9 @@ class Feed:
           images: number of images seen before ``first_step``.
 
         Yields:
-          K and either ``{"data": batch of the whole data set, "index": int32 [K, batch_size]}`` if the data set is
-          resident, or a batch with leaves [K, batch_size, ...].
+          K and either ``{"data": batch of the whole data set, "index": {SHARED: int32 [K, batch_size], network: ...}}``
+          if the data set is resident, or a batch with leaves [K, batch_size, ...]; both also for each network that has
+          real images of its own, by its name.
 
         Raises:
           UserError: the number of devices does not divide ``batch_size``.
@@ -113,32 +123,38 @@ class Feed:
         if self.resident:
             for seen, count in cuts:
                 index = self._indices(seen, count, batch_size).astype(np.int32)
-                yield count, {"data": self._data, "index": self._put(index)}
+                indices = {name: self._put(index[:, i]) for i, name in enumerate((SHARED, *self._own_reals))}
+                yield count, {"data": self._data, "index": indices}
             return
-        local = batch_size // jax.process_count()
+        shape = (1 + len(self._own_reals), batch_size // jax.process_count())
         wanted = (self._indices(seen, count, batch_size).reshape(-1) for seen, count in cuts)
         with contextlib.closing(self._dataset.prefetch(wanted, PREFETCH)) as read:
             for (_, count), batch in zip(cuts, read, strict=True):
-                stacked = {name: leaf.reshape(count, local, *leaf.shape[1:]) for name, leaf in batch.items()}
-                yield count, jax.tree.map(self._put, stacked)
+                stacked = {name: leaf.reshape(count, *shape, *leaf.shape[1:]) for name, leaf in batch.items()}
+                shared, *owned = ({name: leaf[:, i] for name, leaf in stacked.items()} for i in range(shape[0]))
+                yield count, jax.tree.map(self._put, {**shared, **dict(zip(self._own_reals, owned, strict=True))})
 
     def example(self, steps: int, batch_size: int) -> PyTree:
         """Return a payload of ``steps`` batches in which shapes stand for what is not on the devices yet."""
         split = NamedSharding(self.mesh, PartitionSpec(None, AXIS))
         shape = (steps, batch_size)
         if self.resident:
-            return {"data": self._data, "index": jax.ShapeDtypeStruct(shape, jnp.int32, sharding=split)}
+            index = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=split)
+            return {"data": self._data, "index": dict.fromkeys((SHARED, *self._own_reals), index)}
         image, label = self._dataset.image_shape, self._dataset.label_size
         payload = {"image": jax.ShapeDtypeStruct((*shape, *image), jnp.uint8, sharding=split)}
         if label:
             payload["label"] = jax.ShapeDtypeStruct((*shape, label), jnp.float32, sharding=split)
-        return payload
+        return {**payload, **{network: dict(payload) for network in self._own_reals}}
 
     def _indices(self, seen: int, count: int, batch_size: int) -> np.ndarray:
-        """Return the indices [count, n] of this process's examples in the ``count`` steps after ``seen`` images."""
-        index = positions(self._seed, len(self._dataset), seen, count * batch_size).reshape(count, batch_size)
-        local = batch_size // jax.process_count()
-        return index[:, jax.process_index() * local :][:, :local]
+        """Return the indices [count, B, n] of this process's examples in the ``count`` steps after ``seen`` images.
+
+        B is the number of batches of a step: the first is shared, the others are those of networks of their own.
+        """
+        batches, local = 1 + len(self._own_reals), batch_size // jax.process_count()
+        index = positions(self._seed, len(self._dataset), seen * batches, count * batches * batch_size)
+        return index.reshape(count, batches, batch_size)[:, :, jax.process_index() * local :][:, :, :local]
 
     def _put(self, local: np.ndarray) -> jax.Array:
         return jax.make_array_from_process_local_data(NamedSharding(self.mesh, PartitionSpec(None, AXIS)), local)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ganzoo.disk.documents import parse_json
 from ganzoo.errors import UserError
-from ganzoo.interop.families import pytorch_dcgan, rosinality, stylegan, stylegan2
+from ganzoo.interop.families import pytorch_dcgan, r3gan, rosinality, stylegan, stylegan2
 from ganzoo.interop.families.shapes import Fields, Found, Weights
 from ganzoo.interop.reading import strangers
 from ganzoo.interop.reading.contents import Contents, Network, plain
@@ -78,6 +78,14 @@ FAMILIES: Mapping[str, Family] = {
         stylegan2.originals,
         stylegan2.SHARED,
         stylegan2.ARGUMENTS,
+    ),
+    "r3gan": Family(
+        r3gan.recognise,
+        r3gan.generator,
+        r3gan.discriminator,
+        r3gan.originals,
+        r3gan.SHARED,
+        r3gan.ARGUMENTS,
     ),
     "dcgan": Family(
         pytorch_dcgan.recognise,

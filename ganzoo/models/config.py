@@ -6,7 +6,7 @@ then of its objective, then of its optimizers, and those of the augmentation las
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,14 @@ from ganzoo.gan import Network
 from ganzoo.losses import LOSSES, LossName
 from ganzoo.nn.pyramid import Level, size_of
 from ganzoo.objectives import Networks, Objective
+from ganzoo.schedules import (
+    Scheduled,
+    ScheduledNonNegative,
+    ScheduledShareBelowOne,
+    at_start,
+    is_scheduled,
+    value_at,
+)
 from ganzoo.typing import Key, PyTree
 
 Size = int | tuple[int, int]
@@ -60,9 +68,9 @@ class ObjectiveConfig:
 
     loss: LossName = "non-saturating"
     """Adversarial loss."""
-    r1_gamma: NonNegative | None = 0.0
+    r1_gamma: ScheduledNonNegative | None = 0.0
     """Weight of R1: gamma / 2 times the squared gradient of D with respect to real images."""
-    r2_gamma: NonNegative = 0.0
+    r2_gamma: ScheduledNonNegative = 0.0
     """Weight of R2, which is R1 of fake images."""
     gradient_penalty: NonNegative = 0.0
     """Weight (lambda) of WGAN-GP's penalty between real and fake images; published: 10, with the Wasserstein loss."""
@@ -82,11 +90,11 @@ class AdamConfig:
 
     adam_beta1: ShareBelowOne = 0.0
     """Adam's decay of the gradient's mean, per step."""
-    adam_beta2: ShareBelowOne = 0.99
+    adam_beta2: ScheduledShareBelowOne = 0.99
     """Adam's decay of the gradient's square, per step."""
     adam_epsilon: Positive = 1e-8
     """Added to the root of the squares in Adam."""
-    ema_half_life: NonNegative | None = 10_000
+    ema_half_life: ScheduledNonNegative | None = 10_000
     """Half-life in images of the generator's moving average (EMA), which is what is sampled; 0 samples the newest
     weights."""
 
@@ -154,7 +162,9 @@ def check_objective(config: ObjectiveConfig) -> None:
 def discriminator_objectives(
     config: ObjectiveConfig, networks: Networks, *, labels: LabelSource, pixel_size: float = 1.0
 ) -> tuple[Objective, Objective | None]:
-    """Return D's adversarial loss, and the sum of its penalties; None where all have the weight 0.
+    """Return D's adversarial loss, and the sum of its penalties apart from it; None where there are none.
+
+    R1 and R2 of every step are a part of the loss, in one pass through D. A penalty of weight 0 is left out.
 
     Args:
       config: of the model.
@@ -162,10 +172,21 @@ def discriminator_objectives(
       labels: of the fakes.
       pixel_size: see ``objectives.r1``.
     """
-    main = objectives.discriminator(networks, LOSSES[config.loss], labels=labels, drift=config.drift_penalty)
+    nothing: tuple[Scheduled, Scheduled] = (0.0, 0.0)
+    gammas = (config.r1_gamma or 0.0, config.r2_gamma)
+    joined, apart = (nothing, gammas) if config.r1_interval else (gammas, nothing)
+    main = objectives.discriminator(
+        networks,
+        LOSSES[config.loss],
+        labels=labels,
+        drift=config.drift_penalty,
+        r1=joined[0],
+        r2=joined[1],
+        pixel_size=pixel_size,
+    )
     chosen = [
-        (config.r1_gamma, lambda gamma: objectives.r1(networks, gamma, pixel_size=pixel_size)),
-        (config.r2_gamma, lambda gamma: objectives.r2(networks, gamma, labels=labels, pixel_size=pixel_size)),
+        (apart[0], lambda gamma: objectives.r1(networks, gamma, pixel_size=pixel_size)),
+        (apart[1], lambda gamma: objectives.r2(networks, gamma, labels=labels, pixel_size=pixel_size)),
         (config.gradient_penalty, lambda weight: objectives.wgan_gp(networks, weight, pixel_size=pixel_size)),
     ]
     terms = [make(weight) for weight, make in chosen if weight]
@@ -218,11 +239,27 @@ def init_networks(
     }
 
 
-def adam(config: AdamConfig, rate: float, *, interval: int = 0) -> optax.GradientTransformation:
+def adam(config: AdamConfig, rate: Scheduled, *, interval: int = 0) -> optax.GradientTransformation:
     """Return Adam, corrected for the steps that a lazy phase every ``interval`` steps adds; 0 corrects nothing.
 
     With c = k / (k + 1) for the interval k, the rate is multiplied by c and the decays are beta^c.
     Karras et al. 2019, arXiv:1912.04958, appendix B.
+
+    A scheduled rate or beta2 is that of the images seen before the step, which ``phases.minimize`` gives as ``images``;
+    the bias of the mean square is corrected by the newest beta2, as in R3GAN's training loop.
     """
     c = interval / (interval + 1) if interval else 1.0
-    return optax.adam(rate * c, config.adam_beta1**c, config.adam_beta2**c, config.adam_epsilon)
+
+    def fixed(rate: Any, beta2: Any) -> optax.GradientTransformation:
+        return optax.adam(rate * c, config.adam_beta1**c, beta2**c, config.adam_epsilon)
+
+    if not is_scheduled(rate, config.adam_beta2):
+        return fixed(rate, config.adam_beta2)
+
+    def update(updates: PyTree, state: PyTree, params: PyTree = None, *, images: Any = None, **extra: Any) -> Any:
+        del extra
+        if images is None:
+            raise ValueError("Adam with a schedule needs update(..., images=...), the images seen")
+        return fixed(value_at(rate, images), value_at(config.adam_beta2, images)).update(updates, state, params)
+
+    return optax.GradientTransformationExtraArgs(fixed(at_start(rate), at_start(config.adam_beta2)).init, update)

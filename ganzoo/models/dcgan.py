@@ -51,6 +51,7 @@ from ganzoo.objectives import Networks, Objective
 from ganzoo.ops import collective, random
 from ganzoo.ops.conv import conv, conv_transpose
 from ganzoo.phases import adapt_augmentation, chain, checked, every, minimize, train_step, update_ema
+from ganzoo.schedules import ScheduledNonNegative, ScheduledPositive, ScheduledShareBelowOne
 from ganzoo.typing import AnyArray, Images, Key, Labels, Latents, Logits, Params, PyTree, State, Step
 
 BASE_SIZE = 4
@@ -103,13 +104,13 @@ class DCGANConfig(AugmentConfig, AdamConfig, ObjectiveConfig, DCGANNetworks):
 
     update: Literal["same-fakes", "alternate"] = "same-fakes"
     """Whether each minibatch updates D and then G on the same fakes, or minibatches update G and D in turn."""
-    learning_rate: Positive = 2e-4
+    learning_rate: ScheduledPositive = 2e-4
     """Adam's step size, of both networks."""
     adam_beta1: Annotated[float, Range(0, 1, below=True)] = 0.5
-    adam_beta2: Annotated[float, Range(0, 1, below=True)] = 0.999
+    adam_beta2: ScheduledShareBelowOne = 0.999
     weight_decay: NonNegative = 0.0
     """L2 penalty: weight_decay times each parameter is added to its gradient."""
-    ema_half_life: NonNegative = 0.0
+    ema_half_life: ScheduledNonNegative = 0.0
 
     def __post_init__(self) -> None:
         check_fields(self)

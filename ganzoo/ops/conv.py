@@ -70,7 +70,7 @@ def conv(x: Large, kernel: Kernel, *, stride: int = 1, padding: Padding = (0, 0)
     """
     window = window_of(x.shape[1:3], kernel.shape[:2], stride, padding)
     require(x.shape[3] == kernel.shape[2], f"x has {x.shape[3]} channels, the kernel [h, w, I, O] {kernel.shape}")
-    return _conv(window, *_alike(x, kernel))
+    return _conv(window, *alike(x, kernel))
 
 
 def conv_transpose(y: Small, kernel: Kernel, *, stride: int, padding: Padding, size: Sequence[int]) -> Large:
@@ -94,7 +94,7 @@ def conv_transpose(y: Small, kernel: Kernel, *, stride: int, padding: Padding, s
     window = window_of(size, kernel.shape[:2], stride, padding)
     require(y.shape[3] == kernel.shape[3], f"y has {y.shape[3]} channels, the kernel [h, w, I, O] {kernel.shape}")
     require_output(window, y)
-    return _transpose(window, *_alike(y, kernel))
+    return _transpose(window, *alike(y, kernel))
 
 
 def conv_kernel_gradient(x: Large, y: Small, *, stride: int, padding: Padding, kernel_size: Sequence[int]) -> Kernel:
@@ -116,7 +116,7 @@ def conv_kernel_gradient(x: Large, y: Small, *, stride: int, padding: Padding, k
     window = window_of(x.shape[1:3], kernel_size, stride, padding)
     require(x.shape[0] == y.shape[0], f"x has {x.shape[0]} examples, y {y.shape[0]}")
     require_output(window, y)
-    return _kernel_gradient(window, *_alike(x, y))
+    return _kernel_gradient(window, *alike(x, y))
 
 
 # The family: each function's gradients are the other two ------------------------------------------------------------
@@ -230,7 +230,7 @@ def _cpu_conv(window: Window, x: Array, kernel: Array) -> Array:
     if tile := _winograd_tile(window, x.shape[0], kernel.shape):
         convolve = winograd.conv4x4 if window.stride == 2 else winograd.conv3x3
         length = _winograd_part(window, x, kernel.shape, tile, WINOGRAD_BYTES)
-        return _map_parts(lambda x: convolve(x, kernel, window.padding, tile), x, length)
+        return map_parts(lambda x: convolve(x, kernel, window.padding, tile), x, length)
     if window.stride > 1 and max(window.kernel_size) <= 3 and x.shape[-1] >= PATCH_CHANNELS:
         return _patch_conv(window, x, kernel)
     return _library_conv(window, x, kernel)
@@ -243,7 +243,7 @@ def _patch_conv(window: Window, x: Array, kernel: Array) -> Array:
     def some(x: Array) -> Array:
         return _product(jnp.concatenate(_row_patches(window, x), axis=-1), matrix, 1)
 
-    return _map_parts(some, x, _part(window, x, matrix.shape[0]))
+    return map_parts(some, x, _part(window, x, matrix.shape[0]))
 
 
 def _cpu_transpose(window: Window, y: Array, kernel: Array) -> Array:
@@ -254,7 +254,7 @@ def _cpu_transpose(window: Window, y: Array, kernel: Array) -> Array:
         transpose = winograd.conv4x4_transpose if window.stride == 2 else winograd.conv3x3_transpose
         tile = STRIDED_TRANSPOSE_TILE if window.stride == 2 else tile
         length = _winograd_part(window, y, kernel.shape, tile, WINOGRAD_BYTES)
-        return _map_parts(lambda y: transpose(y, kernel, window.padding, window.size, tile), y, length)
+        return map_parts(lambda y: transpose(y, kernel, window.padding, window.size, tile), y, length)
     if window.stride == 1:
         return _library_transpose(window, y, kernel)
     return _patch_transpose(window, y, kernel)
@@ -267,7 +267,7 @@ def _patch_transpose(window: Window, y: Array, kernel: Array) -> Array:
     def some(y: Array) -> Array:
         return _add_patches(window, _product(y, matrix, 1).reshape(*y.shape[:3], *kernel.shape[:3]))
 
-    return _map_parts(some, y, _part(window, y, matrix.shape[1]))
+    return map_parts(some, y, _part(window, y, matrix.shape[1]))
 
 
 def _add_patches(window: Window, patches: Array) -> Array:
@@ -317,7 +317,7 @@ def _cpu_kernel_gradient(window: Window, x: Array, y: Array) -> Array:
         at_least = WINOGRAD_GRADIENT_PIXELS // (y.shape[1] * y.shape[2])
         length = _winograd_part(window, y, kernel_shape, tile, WINOGRAD_GRADIENT_BYTES, at_least)
         gradient = winograd.kernel_gradient4x4 if window.stride == 2 else winograd.kernel_gradient3x3
-        return _sum_parts(lambda x, y: gradient(x, y, window.padding, tile), x, y, length)
+        return sum_parts(lambda x, y: gradient(x, y, window.padding, tile), x, y, length)
     return _patch_kernel_gradient(window, x, y)
 
 
@@ -329,7 +329,7 @@ def _patch_kernel_gradient(window: Window, x: Array, y: Array) -> Array:
         rows = [_product(patches, y, ((0, 1, 2), (0, 1, 2))) for patches in _row_patches(window, x)]
         return jnp.stack(rows).reshape(kernel_shape)
 
-    return _sum_parts(some, x, y, _part(window, y, math.prod(kernel_shape[:3])))
+    return sum_parts(some, x, y, _part(window, y, math.prod(kernel_shape[:3])))
 
 
 MATRIX_PRODUCTS: Mapping[Callable, Callable] = {
@@ -371,22 +371,22 @@ def _winograd_part(
     taps, blocks = (2, 4) if window.stride == 2 else (3, 1)
     points = (tile[0] + taps - 1) * (tile[1] + taps - 1) * math.prod(window.output_size) // math.prod(tile)
     channels = blocks * kernel_shape[2] + kernel_shape[3]
-    return _divisor(image.shape[0], max(limit // max(points * channels * image.itemsize, 1), at_least))
+    return divisor(image.shape[0], max(limit // max(points * channels * image.itemsize, 1), at_least))
 
 
 def _part(window: Window, image: Array, patch: int) -> int:
     """Return how many examples to process at once, with ``patch`` numbers for every pixel of ``y``."""
     rows = math.prod(window.output_size)
-    return _divisor(image.shape[0], max(PATCH_BYTES // (rows * patch * image.itemsize), PATCH_ROWS // rows))
+    return divisor(image.shape[0], max(PATCH_BYTES // (rows * patch * image.itemsize), PATCH_ROWS // rows))
 
 
-def _divisor(examples: int, limit: int) -> int:
+def divisor(examples: int, limit: int) -> int:
     """Return the largest divisor of ``examples`` up to ``limit``, but at least 1."""
     divisors = (length for length in range(1, examples + 1) if examples % length == 0 and length <= max(limit, 1))
     return max(divisors, default=examples)
 
 
-def _map_parts(function: Callable, images: Array, length: int) -> Array:
+def map_parts(function: Callable, images: Array, length: int) -> Array:
     """Apply ``function`` to ``length`` examples at a time and concatenate the results."""
     if length == images.shape[0]:
         return function(images)
@@ -394,7 +394,7 @@ def _map_parts(function: Callable, images: Array, length: int) -> Array:
     return parts.reshape(-1, *parts.shape[2:])
 
 
-def _sum_parts(function: Callable, x: Array, y: Array, length: int) -> Array:
+def sum_parts(function: Callable, x: Array, y: Array, length: int) -> Array:
     """Sum ``function(x, y)``, which is additive over the examples, over parts of ``length`` examples."""
     if length == x.shape[0]:
         return function(x, y)
@@ -410,7 +410,7 @@ def _sum_parts(function: Callable, x: Array, y: Array, length: int) -> Array:
 # Devices ------------------------------------------------------------------------------------------------------------
 
 
-def _alike(a: Array, b: Array) -> tuple[Array, Array]:
+def alike(a: Array, b: Array) -> tuple[Array, Array]:
     """Mark a replicated operand as differing between devices, under ``shard_map``, if the other operand differs.
 
     The gradient rules of this module return gradients that differ between devices; the transpose of the mark sums

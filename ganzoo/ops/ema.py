@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from ganzoo.typing import Count, PyTree, Scalar
 
 
-def decay(half_life: float, batch_size: int, images: Count, *, ramp: float | None = None) -> Scalar:
+def decay(half_life: float | Scalar, batch_size: int, images: Count, *, ramp: float | None = None) -> Scalar:
     """Return the share of the old average that survives one step: 0.5 ^ (batch / half-life).
 
     Args:

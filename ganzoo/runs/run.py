@@ -210,7 +210,7 @@ def prepare(
         record |= {PRESENT_CLASSES: dataset.present_classes.tolist()} if is_partly else {}
         require_space(out, size_of(shapes))
     parallel.require_same(json.dumps([record["fingerprint"], to_json(gan.config), to_json(settings)]), "config or data")
-    feed = Feed(dataset, seed=settings.seed, mesh=mesh)
+    feed = Feed(dataset, seed=settings.seed, mesh=mesh, own_reals=gan.own_reals)
     prepared = Run(experiment, gan, shapes, mesh, segments, dataset, feed, evaluator, weights, record, log)
     if settings.shard_state and mesh.size == 1:
         notes.append("note: shard_state changes nothing on one device")

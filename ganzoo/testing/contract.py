@@ -39,18 +39,22 @@ class Contract:
         return jax.device_get(quick_jit(self.gan.init)(jax.random.key(0)))
 
     @cached_property
-    def batches(self) -> dict[str, np.ndarray]:
-        """Random images [K, N, H, W, C], with labels [K, N, k] of a conditional model."""
+    def batches(self) -> Batch:
+        """Random images [K, N, H, W, C], with labels [K, N, k] of a conditional model, and those of single networks."""
         rng, shape = np.random.default_rng(0), (self.steps, self.batch_size)
-        stack = {"image": rng.integers(0, 256, (*shape, *self.gan.image_shape), np.uint8)}
-        if self.gan.label_size:
+
+        def stack() -> dict[str, np.ndarray]:
+            images = {"image": rng.integers(0, 256, (*shape, *self.gan.image_shape), np.uint8)}
+            if not self.gan.label_size:
+                return images
             classes = rng.integers(0, self.gan.label_size, shape)
-            stack["label"] = np.eye(self.gan.label_size, dtype=np.float32)[classes]
-        return stack
+            return {**images, "label": np.eye(self.gan.label_size, dtype=np.float32)[classes]}
+
+        return {**stack(), **{network: stack() for network in self.gan.own_reals}}
 
     def batch(self, i: int = 0) -> Batch:
         """Return batch ``i`` of ``batches``."""
-        return {name: leaf[i] for name, leaf in self.batches.items()}
+        return jax.tree.map(lambda leaf: leaf[i], self.batches)
 
     def run(self, step: Step, state: State) -> list[tuple[State, Metrics]]:
         """Return states and metrics, on the host, after each of the batches."""

@@ -45,14 +45,12 @@ def test_published_speed() -> None:
 
 def test_given_controls() -> None:
     now = strength(0.9, 5, 5)
-    assert float(controller.init(controller.fixed(0.3)).p) == pytest.approx(0.3)
-    assert float(controller.adapt(now, controller.fixed(0.3), SEEN, 64).p) == pytest.approx(0.3)
-    ramp = controller.ramp(0.5, images=128)
+    assert float(controller.init(controller.given(0.3)).p) == pytest.approx(0.3)
+    assert float(controller.adapt(now, controller.given(0.3), SEEN, 64).p) == pytest.approx(0.3)
+    ramp = controller.given("linear(0, 0.5, 128)")
     assert float(controller.init(ramp).p) == 0
     assert float(controller.adapt(now, ramp, SEEN, 64).p) == pytest.approx(0.25)
     assert float(controller.adapt(now, ramp, jnp.uint32(10_000), 64).p) == pytest.approx(0.5)
-    stepped = controller.scheduled(lambda images: jnp.where(images < 100, 0.1, 0.7))
-    assert float(controller.adapt(now, stepped, SEEN, 64).p) == pytest.approx(0.1)
 
 
 def test_logits_of_all_devices_and_calls_are_counted() -> None:

@@ -85,5 +85,28 @@ def test_a_batch_must_divide_among_the_devices() -> None:
 
 def test_another_batch_size_goes_on_where_the_last_one_stopped() -> None:
     payloads = feed().payloads(5, 7, 1, batch_size=4, images=40)
-    indices = [np.asarray(payload["index"])[0] for _, payload in payloads]
+    indices = [np.asarray(payload["index"]["shared"])[0] for _, payload in payloads]
     np.testing.assert_array_equal(np.concatenate(indices), positions(3, 1797, 40, 8))
+
+
+@pytest.mark.parametrize("budget", [0, 64])
+def test_networks_with_reals_of_their_own_take_the_batches_in_turn(budget: int) -> None:
+    """Also where a run goes on: the position counts the batches of both."""
+    config = {"memory_budget_mib": budget}
+    dataset = open_dataset(replace(DataConfig(), **config), SHAPE)
+    made = Feed(dataset, seed=3, mesh=data_mesh(2), own_reals=("generator",))
+    order = positions(3, len(dataset), 2 * 8 * 2, 3 * 2 * 8).reshape(3, 2, 8)  # steps 2, 3, 4 of two batches each
+
+    def step(state, batch, key):
+        images = jnp.stack([batch["image"], batch["generator"]["image"]])
+        assert batch["generator"]["label"].shape == batch["label"].shape
+        shown = jax.lax.dynamic_update_index_in_dim(state["shown"], images, state["step"], 0)
+        return {"step": state["step"] + 1, "shown": shown}, {}
+
+    state = {"step": jnp.int32(0), "shown": jnp.zeros((3, 2, 8, *SHAPE), jnp.uint8)}
+    compiled = jit_step(made.steps(step), made.mesh, batch=made.spec)
+    for count, payload in made.payloads(2, 5, 2, batch_size=8, images=16):
+        described = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), payload)
+        assert described == jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), made.example(count, 8))
+        state, _ = compiled(jax.device_put(state, jax.NamedSharding(made.mesh, jax.P())), payload, KEY)
+    np.testing.assert_array_equal(state["shown"], dataset.read(order.reshape(-1))["image"].reshape(3, 2, 8, *SHAPE))

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ganzoo.errors import UserError
+from ganzoo.interop.reading.machine import named
 
 MAX_TAPS = 64
 """Largest number of taps of a filter in a file; an outer product has the square of that."""
@@ -71,3 +72,25 @@ def needed(weights: Weights, name: str) -> np.ndarray:
     if name not in weights:
         raise UserError(f"missing weight {name}: incomplete file, or another architecture")
     return weights[name]
+
+
+def row_of(filter_: np.ndarray, name: str) -> tuple[float, ...]:
+    """Return the taps of a filter [t] or [t, t], as whole numbers where they are multiples of the smallest one."""
+    if filter_.ndim > 2 or max(filter_.shape, default=0) > MAX_TAPS:
+        raise UserError(
+            f"{named(name)} has the shape {named(filter_.shape)}: must be a filter of at most {MAX_TAPS} taps"
+        )
+    row = filter_.sum(axis=0) if filter_.ndim == 2 else filter_.reshape(-1)
+    total = row.sum()
+    if not total or (filter_.ndim == 2 and not np.allclose(filter_ * total, np.outer(row, row), atol=1e-6)):
+        raise UserError(f"{named(name)}: must be an outer product of taps with a sum")
+    scaled = row / np.abs(row[row != 0]).min()
+    is_whole = np.abs(scaled - scaled.round()).max() < 1e-4
+    return tuple(map(float, scaled.round() if is_whole else row))
+
+
+def same_taps(taps: tuple[float, ...], others: tuple[float, ...]) -> bool:
+    """Return whether two filters are the same but for their scale."""
+    return len(taps) == len(others) and np.allclose(
+        np.divide(taps, sum(taps)), np.divide(others, sum(others)), atol=1e-6
+    )

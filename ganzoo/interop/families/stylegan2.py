@@ -13,7 +13,17 @@ import numpy as np
 from ganzoo.errors import UserError
 from ganzoo.interop.families import stylegan2_settings as settings
 from ganzoo.interop.families.settings import Rules, assumed, flat, interpret
-from ganzoo.interop.families.shapes import MAX_TAPS, Fields, Found, Weights, count, needed, resolutions, widths
+from ganzoo.interop.families.shapes import (
+    Fields,
+    Found,
+    Weights,
+    count,
+    needed,
+    resolutions,
+    row_of,
+    same_taps,
+    widths,
+)
 from ganzoo.interop.families.stylegan2_names import GENERATOR, TF_GENERATOR, discriminator_table, tensorflow_table
 from ganzoo.interop.reading.contents import Network
 from ganzoo.interop.reading.machine import named
@@ -132,7 +142,7 @@ def _found(network: Network, rules: Rules, fields: Fields, weights: Weights) -> 
         given.setdefault("dlatent_avg_beta", given["w_avg_beta"])
     implied, notes = interpret(rules, given, ignores_others="func_name" in rules)
     taps = _taps(network)
-    if taps and not _same(taps, implied["resample_filter"]):
+    if taps and not same_taps(taps, implied["resample_filter"]):
         implied["resample_filter"] = taps
     if not network.settings:
         notes += assumed(rules, implied, given, known=("resample_filter",) if taps else ())
@@ -167,33 +177,11 @@ def _taps(network: Network) -> tuple[float, ...]:
     for name, array in network.arrays.items():
         if not pattern.fullmatch(name):
             continue
-        taps = _row(np.asarray(array, np.float64), name)
-        if found and not _same(found, taps):
+        taps = row_of(np.asarray(array, np.float64), name)
+        if found and not same_taps(found, taps):
             raise UserError(f"{named(name)} differs from the filters of other layers: must be the same")
         found = taps
     return found
-
-
-def _row(filter_: np.ndarray, name: str) -> tuple[float, ...]:
-    """Return the taps of a filter [t] or [t, t], as whole numbers where they are multiples of the smallest one."""
-    if filter_.ndim > 2 or max(filter_.shape, default=0) > MAX_TAPS:
-        raise UserError(
-            f"{named(name)} has the shape {named(filter_.shape)}: must be a filter of at most {MAX_TAPS} taps"
-        )
-    row = filter_.sum(axis=0) if filter_.ndim == 2 else filter_.reshape(-1)
-    total = row.sum()
-    if not total or (filter_.ndim == 2 and not np.allclose(filter_ * total, np.outer(row, row), atol=1e-6)):
-        raise UserError(f"{named(name)}: must be an outer product of taps with a sum")
-    scaled = row / np.abs(row[row != 0]).min()
-    is_whole = np.abs(scaled - scaled.round()).max() < 1e-4
-    return tuple(map(float, scaled.round() if is_whole else row))
-
-
-def _same(taps: tuple[float, ...], others: tuple[float, ...]) -> bool:
-    """Return whether two filters are the same but for their scale."""
-    return len(taps) == len(others) and np.allclose(
-        np.divide(taps, sum(taps)), np.divide(others, sum(others)), atol=1e-6
-    )
 
 
 # Config fields from shapes ------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from ganzoo.interop.reading.machine import (
     Meter,
     checked_key,
     foreign,
+    is_module,
     named,
     put,
     refusal,
@@ -44,6 +45,9 @@ STORAGES: Mapping[str, str] = {
     "BoolStorage": "?",
 }
 """Element types, in the byte order of PyTorch's files, by the storage classes of ``torch``."""
+
+DTYPES = ("float16", "bfloat16", "float32", "float64")
+"""Types of ``torch`` that modules keep as attributes, by name."""
 
 
 # Records ------------------------------------------------------------------------------------------------------------
@@ -174,10 +178,16 @@ class PersistentObject:
 
 
 class BuiltModule(PersistentObject, Built):
-    """Module of ``nvidia_pickle``: a class named by the pickle, its arguments, and a state dict."""
+    """Module of a class that several repositories have: of ``nvidia_pickle``, or of R3GAN as plain attributes.
+
+    The first is called with its arguments and gets a state dict; the second is created empty and gets its attributes.
+    """
 
     def build(self, state: Any) -> None:
-        """Add the arguments under which their training loop records them."""
+        """Add the attributes of a plain module, or the arguments under which NVIDIA's training loop records them."""
+        if is_module(state) and self.state == {"_init_args": ()}:
+            dict.update(self.state, state)
+            return
         if type(state) is not dict or not set(state) <= {"_init_args", "_init_kwargs"}:
             raise UserError(f"refused: a {named(self.class_name)} with {named(state)}")
         dict.update(self.state, state)
@@ -287,6 +297,7 @@ def constructors(meter: Meter, load_storage: Callable[[Any], Storage] | None = N
     made = [Constructor(name, call) for name, call in calls.items()]
     made += [Constructor(name) for name in ("numpy.ndarray", "builtins.object", "__builtin__.object")]
     made += [Constructor(f"torch.{name}", value=_dtype(kind)) for name, kind in STORAGES.items()]
+    made += [Constructor(f"torch.{name}") for name in DTYPES]
     return {constructor.name: constructor for constructor in made}
 
 

@@ -52,7 +52,7 @@ class Network:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Arguments with which the network was built, those without a name as a list ``*``."""
     attributes: Mapping[str, Any] = field(default_factory=dict)
-    """Numbers and texts that its modules keep, by dotted names such as ``b8.conv0.activation``."""
+    """Numbers, texts and names of types that its modules keep, by dotted names such as ``b8.conv0.activation``."""
 
 
 @dataclass(frozen=True)
@@ -221,6 +221,9 @@ class _Parts:
             if not str(name).startswith("_") and type(item) in (int, float, str, type(None)):
                 self.meter.part(f"{prefix}{name}")
                 self.attributes[f"{prefix}{name}"] = item
+            elif isinstance(item, Constructor):  # a type, such as torch.bfloat16
+                self.meter.part(f"{prefix}{name}")
+                self.attributes[f"{prefix}{name}"] = item.name
         for name, item in _attribute(module, "_modules").items():
             if item is not None:
                 self.gather(item, f"{prefix}{name}.", depth + 1)

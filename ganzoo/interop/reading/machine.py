@@ -72,10 +72,14 @@ class Foreign(Built):
 
     def build(self, state: Any) -> None:
         """Set the attributes, which must be those of a module or an optimizer; refuse any other object."""
-        is_module = type(state) is dict and type(state.get("_modules")) is dict and "_parameters" in state
-        if not is_module and not is_optimizer(state):
+        if not is_module(state) and not is_optimizer(state):
             raise refusal(self.name)
         self.state.update(state)
+
+
+def is_module(state: Any) -> bool:
+    """Return whether these are the attributes of a module of PyTorch."""
+    return type(state) is dict and type(state.get("_modules")) is dict and "_parameters" in state
 
 
 def is_optimizer(state: Any) -> bool:

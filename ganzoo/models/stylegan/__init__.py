@@ -43,6 +43,7 @@ from ganzoo.objectives import Networks, Objective
 from ganzoo.ops import pixels
 from ganzoo.ops.resample import avg_pool, upsample_nearest
 from ganzoo.phases import adapt_augmentation, chain, checked, every, minimize, train_step, update_ema
+from ganzoo.schedules import Scheduled
 from ganzoo.typing import AnyArray, Batch, Images, Key, Labels, Logits, Metrics, Params, State, Step
 
 
@@ -126,7 +127,7 @@ def phases(config: StyleGANConfig, networks: Networks, halvings: int) -> dict[st
         adam = optimizer(config, network, halvings)
         return minimize(network, objective, adam, micro_batch=config.micro_batch)
 
-    average = update_ema(half_life=cast("float", config.ema_half_life), collections="copy")
+    average = update_ema(half_life=cast("Scheduled", config.ema_half_life), collections="copy")
     penalty = {"discriminator penalty": (phase("discriminator", lazy), config.r1_interval)} if lazy else {}
     return {
         "discriminator": (phase("discriminator", main), 1),

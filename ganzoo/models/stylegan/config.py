@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from ganzoo.augment import AugmentConfig
-from ganzoo.config import Count, CountOrZero, NonNegative, check_fields, require
+from ganzoo.config import Count, CountOrZero, check_fields, require
 from ganzoo.gan import Preset
 from ganzoo.models.config import (
     PUBLISHED_RUN,
@@ -19,6 +19,7 @@ from ganzoo.models.config import (
 )
 from ganzoo.models.stylegan.growth import Growth
 from ganzoo.nn.pyramid import Level, pyramid
+from ganzoo.schedules import ScheduledNonNegative
 
 N = TypeVar("N", int, float)
 
@@ -113,7 +114,7 @@ class StyleGANNetworks(PyramidConfig):
 class StyleGANConfig(AugmentConfig, AdamConfig, ObjectiveConfig, StyleGANNetworks):
     """The networks and their training. R1 is of gradients with respect to an image of full size, in every step."""
 
-    r1_gamma: NonNegative = 10.0
+    r1_gamma: ScheduledNonNegative = 10.0
     learning_rates: tuple[float, ...] = (1e-3, 1e-3, 1e-3, 1e-3, 1e-3, 1.5e-3, 2e-3, 3e-3, 3e-3)
     """Adam's step size of both networks at the smallest resolution (4), at twice that ...; the last number holds for
     all larger ones."""

@@ -42,6 +42,7 @@ from ganzoo.nn.residual import ResidualDiscriminator, frozen
 from ganzoo.nn.styles import mix_styles, style_space
 from ganzoo.objectives import Objective, StyleNetworks
 from ganzoo.phases import adapt_augmentation, chain, checked, every, minimize, train_step, update_ema
+from ganzoo.schedules import Scheduled
 from ganzoo.typing import Images, Key, Labels, Logits, Params, State, Step, Styles
 
 
@@ -104,7 +105,7 @@ def optimizer(config: StyleGAN2Config, network: str) -> optax.GradientTransforma
         "generator": (config.generator_learning_rate, config.path_length_interval),
         "discriminator": (config.discriminator_learning_rate, config.r1_interval),
     }[network]
-    return optax.chain(finite(), adam(config, cast("float", rate), interval=interval))
+    return optax.chain(finite(), adam(config, cast("Scheduled", rate), interval=interval))
 
 
 def finite(limit: float = 1e5) -> optax.GradientTransformation:
@@ -152,7 +153,7 @@ def step(config: StyleGAN2Config, networks: StyleNetworks) -> Step:
 
 def averages(config: StyleGAN2Config) -> Step:
     """Return the phase of what follows the optimizers: the EMA, then the strength of the augmentation."""
-    half_life = cast("float", config.ema_half_life)
+    half_life = cast("Scheduled", config.ema_half_life)
     average = update_ema(half_life=half_life, ramp=config.ema_ramp, collections="copy")
     return chain(average, adapt_augmentation(augment.control(config), interval=config.augment_interval))
 

@@ -19,6 +19,7 @@ from ganzoo.models.config import (
 )
 from ganzoo.nn.pyramid import Level, pyramid, size_of
 from ganzoo.ops.activations import ActivationName
+from ganzoo.schedules import ScheduledNonNegative, ScheduledPositive
 
 Architecture = Literal["skip", "resnet", "orig"]
 
@@ -81,7 +82,7 @@ class StyleGAN2Config(AugmentConfig, AdamConfig, ObjectiveConfig, StyleGAN2Netwo
     """The networks and their training."""
 
     # objective
-    r1_gamma: NonNegative | None = 10.0
+    r1_gamma: ScheduledNonNegative | None = 10.0
     """Weight of R1: gamma / 2 times the squared gradient of D with respect to real images. None: 2e-4 * pixels / batch
     size."""
     r1_interval: CountOrZero = 16
@@ -95,13 +96,13 @@ class StyleGAN2Config(AugmentConfig, AdamConfig, ObjectiveConfig, StyleGAN2Netwo
     """The path length phase takes a batch this many times smaller."""
 
     # optimizers
-    generator_learning_rate: Positive | None = 2e-3
+    generator_learning_rate: ScheduledPositive | None = 2e-3
     """Adam's step size for the generator, before the correction for lazy phases. None: 2e-3 from 1024 pixels on, else
     2.5e-3."""
-    discriminator_learning_rate: Positive | None = 2e-3
+    discriminator_learning_rate: ScheduledPositive | None = 2e-3
     """Adam's step size for the discriminator, before the correction for lazy phases. None: 2e-3 from 1024 pixels on,
     else 2.5e-3."""
-    ema_half_life: NonNegative | None = 10_000
+    ema_half_life: ScheduledNonNegative | None = 10_000
     """Half-life in images of the generator's moving average (EMA). None: 312.5 times the batch size."""
     ema_ramp: NonNegative | None = None
     """Upper limit of the half-life as a share of the images seen; None does not limit it."""
