@@ -26,13 +26,13 @@ from jaxtyping import Array
 
 from ganzoo import augment, objectives
 from ganzoo.draws import FakeDraws, normal_latents
-from ganzoo.gan import GAN, Model, TrainState, generator_variables
+from ganzoo.gan import GAN, Model, Stage, TrainState, generator_variables
 from ganzoo.losses import LOSSES
 from ganzoo.models.config import adam, add_penalty, check_batch_size, discriminator_objectives, init_networks
 from ganzoo.models.r3gan.config import PRESETS, R3GANConfig
 from ganzoo.models.r3gan.networks import Discriminator, Generator
 from ganzoo.objectives import Networks, Objective
-from ganzoo.phases import adapt_augmentation, checked, every, minimize, train_step, update_ema
+from ganzoo.phases import adapt_augmentation, chain, checked, every, minimize, train_step, update_ema
 from ganzoo.typing import Images, Key, Labels, Latents, PyTree, Step
 
 
@@ -48,10 +48,10 @@ def optimizer(config: R3GANConfig, network: str) -> optax.GradientTransformation
     return adam(config, config.learning_rate, interval=interval)
 
 
-def step(config: R3GANConfig, networks: Networks) -> Step:
-    """Return a whole step: D with its penalties, G, then the EMA and p of the augmentation.
+def phases(config: R3GANConfig, networks: Networks) -> dict[str, tuple[Step, int]]:
+    """Return the phases of a step in their order, by name, each with the number of steps between two of its kind.
 
-    brownvc/R3GAN, training_loop.py:287-331.
+    D with its penalties, then G. brownvc/R3GAN, training_loop.py:287-331.
     """
 
     def phase(network: str, objective: Objective) -> Step:
@@ -60,10 +60,23 @@ def step(config: R3GANConfig, networks: Networks) -> Step:
     critic, penalty = discriminator_objectives(config, networks, labels="batch")
     main, lazy = add_penalty(critic, penalty, config.r1_interval)
     generator = objectives.generator(networks, LOSSES[config.loss], labels="batch")
-    penalties = [every(config.r1_interval, phase("discriminator", lazy))] if lazy else []
+    return {
+        "discriminator": (phase("discriminator", main), 1),
+        **({"discriminator penalty": (phase("discriminator", lazy), config.r1_interval)} if lazy else {}),
+        "generator": (phase("generator", generator), 1),
+    }
+
+
+def averages(config: R3GANConfig) -> Step:
+    """Return the phase of what follows the optimizers: the EMA, then p of the augmentation."""
     average = update_ema(half_life=config.ema_half_life)
-    adapt = adapt_augmentation(augment.control(config), interval=config.augment_interval)
-    whole = train_step(phase("discriminator", main), *penalties, phase("generator", generator), average, adapt)
+    return chain(average, adapt_augmentation(augment.control(config), interval=config.augment_interval))
+
+
+def step(config: R3GANConfig, networks: Networks) -> Step:
+    """Return a whole step: ``phases`` and ``averages`` in turn."""
+    parts = phases(config, networks).values()
+    whole = train_step(*(phase if k == 1 else every(k, phase) for phase, k in parts), averages(config))
     check_size = partial(check_batch_size, config)
     return checked(whole, image_shape=config.image_shape, label_size=config.label_size, check_size=check_size)
 
@@ -71,6 +84,8 @@ def step(config: R3GANConfig, networks: Networks) -> Step:
 def r3gan(config: R3GANConfig) -> GAN:
     """Return the R3GAN of a config."""
     generator, discriminator = Generator(config), Discriminator(config)
+    parts = networks(config, generator, discriminator)
+    whole = step(config, parts)
 
     def init(key: Key) -> TrainState:
         return TrainState(**init_networks(config, generator, discriminator, partial(optimizer, config), key))
@@ -90,11 +105,12 @@ def r3gan(config: R3GANConfig) -> GAN:
         generator=generator,
         discriminator=discriminator,
         init=jax.jit(init),
-        step=step(config, networks(config, generator, discriminator)),
+        step=whole,
         generate=generate,
         check_batch_size=partial(check_batch_size, config),
         latents=partial(normal_latents, size=config.latent_size),
         own_reals=("generator",),
+        stages=(Stage("r3gan", whole, phases={**phases(config, parts), "averages": (averages(config), 1)}),),
     )
 
 

@@ -224,10 +224,8 @@ def test_blocks_start_as_identities_and_stages_are_bfloat16_from_the_top() -> No
             return network.apply(network.init(KEY, x), x, capture_intermediates=True)
 
         result, captured = jax.eval_shape(traced)
-        types = {
-            name: found["__call__"][0].dtype for name, found in captured["intermediates"].items() if "_" in name[1:]
-        }
-        assert (types["b4_block0"], types["b8_block0"], result.dtype) == (jnp.float32, jnp.bfloat16, jnp.float32)
+        small, large = (captured["intermediates"][f"b{size}_block0"]["__call__"][0].dtype for size in (4, 8))
+        assert (small, large, result.dtype) == (jnp.float32, jnp.bfloat16, jnp.float32)
 
 
 @pytest.mark.parametrize(
