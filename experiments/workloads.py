@@ -176,12 +176,13 @@ def inception_features(batch_size: int, dtype: str) -> Mapping[str, Ours]:
     network, shape = inception.Inception(), (batch_size, *inception.IMAGE_SIZE, 3)
     images = jax.random.uniform(jax.random.key(0), shape, minval=-1.0)
     variables = jax.jit(network.init)(jax.random.key(1), images[:1])
-    return {"features": _function(lambda *args: network.apply(*args)[0], batch_size, variables, images)}
+    options = inception.compiler_options()
+    return {"features": _function(lambda *args: network.apply(*args)[0], batch_size, variables, images, **options)}
 
 
-def _function(function: Callable[..., Any], batch_size: int, *args: Any) -> Ours:
-    """One that does the same in every dispatch."""
-    compiled, *seconds = _compiled(jax.jit(function), *args)
+def _function(function: Callable[..., Any], batch_size: int, *args: Any, **options: Any) -> Ours:
+    """One that does the same in every dispatch; ``options`` are those of the compiler."""
+    compiled, *seconds = _compiled(jax.jit(function, compiler_options=options), *args)
 
     def run(dispatches: int) -> float:
         for _ in range(dispatches):

@@ -41,6 +41,8 @@ class Extractor:
     """[d, k]: matrix from features to the class scores of the Inception score; None without classes."""
     about: Mapping[str, str] = field(default_factory=dict)
     """Other facts that determine the features (resize, hash of the weights), for results and for the cache."""
+    compiler_options: Mapping[str, Any] = field(default_factory=dict)
+    """Options with which the compiler makes the function faster; they change the features by rounding alone."""
 
     @property
     def facts(self) -> dict[str, str]:
@@ -70,7 +72,8 @@ def inception_extractor(params: Mapping[str, Any], resize: Resize = "tensorflow"
 
     # the scores have no bias, as in the Inception score of NVlabs and torch-fidelity
     classifier = np.asarray(params["fc"]["kernel"])
-    return Extractor(INCEPTION, features, params, classifier, {"resize": resize, "sha256": sha256})
+    about = {"resize": resize, "sha256": sha256}
+    return Extractor(INCEPTION, features, params, classifier, about, inception.compiler_options())
 
 
 def inception_input(images: Pixels, resize: Resize) -> Float[Array, "n 299 299 3"]:

@@ -46,7 +46,7 @@ def extract(
       count: of images; later ones are left out.
       mesh: the devices, among which a batch is split.
     """
-    program, weights, done = _features_program(extractor.function, mesh), _everywhere(extractor.weights, mesh), 0
+    program, weights, done = _features_program(*_compilation(extractor, mesh)), _everywhere(extractor.weights, mesh), 0
     for features in _ahead(program(weights, spread(images, mesh)) for images in batches):
         part = np.asarray(features, np.float32)[: count - done]
         if len(part):
@@ -64,30 +64,39 @@ def pair_distances(
     shrink: Callable[[Array], Array],
 ) -> Float[np.ndarray, " n"]:
     """Return the squared distances [n] between the features of each pair; images go through ``shrink``, unrounded."""
-    program, weights = _distances_program(extractor.function, shrink, mesh), _everywhere(extractor.weights, mesh)
+    program, weights = _distances_program(*_compilation(extractor, mesh), shrink), _everywhere(extractor.weights, mesh)
     made = (map(partial(spread, mesh=mesh), pairs(indices)) for indices in index_batches(count, batch_size))
     return np.concatenate([np.asarray(part) for part in _ahead(program(weights, *two) for two in made)])[:count]
 
 
+def _compilation(extractor: Extractor, mesh: Mesh) -> tuple[Callable, tuple[tuple[str, Any], ...], Mesh]:
+    """Return what a program of an extractor is compiled from, hashable."""
+    return extractor.function, tuple(extractor.compiler_options.items()), mesh
+
+
 @lru_cache(maxsize=8)
-def _features_program(function: Callable, mesh: Mesh) -> Callable[[Any, Any], Array]:
+def _features_program(
+    function: Callable, options: tuple[tuple[str, Any], ...], mesh: Mesh
+) -> Callable[[Any, Any], Array]:
     """Return ``(weights, images) -> features``, compiled once, however often a run is evaluated."""
 
     def features(weights: Any, images: Images | ImagesUint8) -> Array:
         return function(weights, quantize(images).astype(jnp.float32))
 
     whole, split = (NamedSharding(mesh, spec) for spec in (PartitionSpec(), PartitionSpec(AXIS)))
-    return jax.jit(features, in_shardings=(whole, split), out_shardings=whole)
+    return jax.jit(features, in_shardings=(whole, split), out_shardings=whole, compiler_options=dict(options))
 
 
 @lru_cache(maxsize=8)
-def _distances_program(function: Callable, shrink: Callable, mesh: Mesh) -> Callable[[Any, Any, Any], Array]:
+def _distances_program(
+    function: Callable, options: tuple[tuple[str, Any], ...], mesh: Mesh, shrink: Callable
+) -> Callable[[Any, Any, Any], Array]:
     def distances(weights: Any, first: Images, second: Images) -> Array:
         a, b = (function(weights, shrink((images + 1) * 127.5)) for images in (first, second))
         return jnp.square(a - b).sum(1)
 
     whole, split = (NamedSharding(mesh, spec) for spec in (PartitionSpec(), PartitionSpec(AXIS)))
-    return jax.jit(distances, in_shardings=(whole, split, split), out_shardings=whole)
+    return jax.jit(distances, in_shardings=(whole, split, split), out_shardings=whole, compiler_options=dict(options))
 
 
 def _everywhere(tree: Any, mesh: Mesh) -> Any:

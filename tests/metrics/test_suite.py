@@ -186,3 +186,9 @@ def test_a_name_is_of_features_or_of_pairs_or_of_modes() -> None:
     assert list(suite.feature_metrics(suite.NAMES) | suite.pair_metrics(suite.NAMES) | modes) == list(suite.NAMES)
     assert [name for name in suite.NAMES if not suite.uses_extractor([name])] == ["modes"]
     assert list(suite.pair_metrics(["fid", "ppl_w_end"])) == ["ppl_w_end"]
+
+
+def test_options_of_an_extractor_reach_the_compiler():
+    odd = Extractor("odd", SMALL.function, compiler_options={"xla_cpu_no_such_option": True})
+    with pytest.raises(jax.errors.JaxRuntimeError, match="xla_cpu_no_such_option"):
+        found(stored_pictures, odd)
