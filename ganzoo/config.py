@@ -77,7 +77,7 @@ def check_fields(config: Any) -> None:
         if not _fits(value, hint):
             raise UserError(f"{field.name} = {_shown(value)}: must be {_spoken(hint)}{_guess(value, hint)}")
         _require_bounded(field.name, value)
-        for limits in _ranges(hint):
+        for limits in ranges(hint):
             if value is not None:
                 limits.check(field.name, value)
 
@@ -159,10 +159,10 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _ranges(hint: Any) -> list[Range]:
+def ranges(hint: Any) -> list[Range]:
     """Return the limits in an annotation, also those of a part of a union."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return [limits for part in typing.get_args(hint) for limits in _ranges(part)]
+        return [limits for part in typing.get_args(hint) for limits in ranges(part)]
     return [each for each in getattr(hint, "__metadata__", ()) if isinstance(each, Range)]
 
 
@@ -228,7 +228,7 @@ def _spoken(hint: Any) -> str:
         return "one of " + ", ".join(repr(choice) for choice in typing.get_args(hint))
     names = {int: "a whole number", float: "a number", str: "a string", bool: "True or False", type(None): "None"}
     parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
-    kinds = ["".join(limits.kind for limits in _ranges(part)) for part in parts]
+    kinds = ["".join(limits.kind for limits in ranges(part)) for part in parts]
     return " or ".join(
         kind or names.get(_bare(part), str(_bare(part))) for kind, part in zip(kinds, parts, strict=True)
     )

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import tyro
 
 from ganzoo.cli.hints import require_ours
+from ganzoo.config import ranges
 from ganzoo.errors import UserError, guess
 
 BOX = "box_"
@@ -180,7 +181,9 @@ def _field(option: Option) -> tuple[str, Any, Any]:
         (text for default, text in SHOWN if type(option.default) is type(default) and option.default == default), None
     )
     hint = None if shown is None else f"(default: {shown})"
-    kind = Annotated[option.kind, tyro.conf.arg(help=option.help, help_behavior_hint=hint)]
+    kinds = [limits.kind for limits in ranges(option.kind) if limits.kind]
+    text = " ".join([option.help, *(f"Takes {kind}." for kind in kinds)])
+    kind = Annotated[option.kind, tyro.conf.arg(help=text, help_behavior_hint=hint)]
     return option.flag, kind, dataclasses.field(default=option.default)
 
 

@@ -9,8 +9,8 @@ Activations are [N, H, W, C]; kernels are [height, width, I / G, O], as in ``lax
 
 On CPU, both functions multiply patches of a few images at a time, one batched product over all groups for each row of
 the kernel. Elsewhere the library convolves, but the kernel's gradient is one batched product for each tap: the library
-computes the gradient of a grouped convolution as slowly as that of a dense one. ``experiments/benchmark.py --grouped``
-measures these and others.
+computes the gradient of a grouped convolution as slowly as that of a dense one on GPUs.
+``experiments/grouped_convolutions.py`` measures these and others.
 """
 
 from collections.abc import Callable

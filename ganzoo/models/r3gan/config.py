@@ -135,16 +135,17 @@ def _small(burn_in: int, rates: str, gammas: str, half_life: int, **fields: Any)
 
 
 _DIGITS = _small(
-    60_000, "1e-3, 2e-4", "0.5, 0.05", 5_000, image_size=16, channels=1, label_size=10, widths=(64, 48, 32),
+    30_000, "1e-3, 2e-4", "0.5, 0.05", 5_000, image_size=16, channels=1, label_size=10, widths=(64, 48, 32),
     groups=(8, 6, 4), label_features=16,
 )  # fmt: skip
 _TINY = _small(
     64, "2e-3, 5e-4", "1, 0.1", 100, image_size=8, latent_size=8, widths=(12, 8), groups=(3, 2), label_features=4
 )
 _DIGITS_RUN = {
-    "images": 120_000, "batch_size": 32, "log_every": 4_000, "sample_every": 20_000, "checkpoint_every": 20_000
+    "images": 50_000, "batch_size": 32, "log_every": 2_000, "sample_every": 10_000, "checkpoint_every": 10_000
 }  # fmt: skip
 _FACES, _EMBEDDED, _CIFAR = (768, 768, 768, 768, 384, 192, 96), {"data": "digits"}, "tfds:cifar10"
+_STACKED = "stacked:tfds:mnist"
 
 # fmt: off
 PRESETS: Mapping[str, Preset] = {
@@ -154,7 +155,7 @@ PRESETS: Mapping[str, Preset] = {
     "ffhq256":       _published(   256,       0,     _FACES,   150,   .3,  "500e3",  "20e6",  200,   256),
     "imagenet32":    _published(    32,    1000,    (1536,),    .5,   .5,   "50e6", "200e6", 1000,  4096,  3),
     "imagenet64":    _published(    64,    1000,    (1536,),     1,   .4,   "50e6", "200e6", 1000,  4096),
-    "stacked-mnist": _published(    32,       0,     (768,),     1,    0,  "500e3",   "2e6",   10,   512,  3),
+    "stacked-mnist": _published(    32,       0,     (768,),     1,    0,  "500e3",   "2e6",   10,   512,  3, _STACKED),
     "digits": Preset(_DIGITS, _EMBEDDED, _DIGITS_RUN),
     "tiny": Preset(_TINY, _EMBEDDED, TINY_RUN),
 }

@@ -1,6 +1,7 @@
 """R3GAN's networks, losses and whole training steps against the records of brownvc/R3GAN, and its own settings."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,6 +20,8 @@ from ganzoo.models import r3gan
 from ganzoo.models.r3gan import Discriminator, Generator, R3GANConfig
 from ganzoo.models.r3gan.networks import ResidualBlock
 from ganzoo.ops import fir
+from ganzoo.runs.config import find_experiment
+from ganzoo.runs.run import run as run_experiment
 from ganzoo.testing import assert_near, quick_jit
 from ganzoo.training.report import flops
 
@@ -242,3 +245,23 @@ def test_blocks_start_as_identities_and_stages_are_bfloat16_from_the_top() -> No
 def test_settings_that_do_not_fit_are_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         ganzoo.create("r3gan", "tiny", **fields)
+
+
+@pytest.mark.slow
+def test_a_run_resumes_bit_for_bit_in_the_middle_of_its_burn_in(tmp_path: Path) -> None:
+    """Of 64 images; rate, beta2, gammas and the EMA's half-life all move, and D and G have reals of their own."""
+
+    def train(out: str, images: int, *, resume: bool = False) -> Any:
+        base = find_experiment("r3gan-tiny")
+        often = {"batch_size": 8, "devices": 1, "log_every": 16, "sample_every": 0, "checkpoint_every": 16}
+        config = replace(base.gan, channels=1, label_size=10)
+        experiment = replace(base, gan=config, training=replace(base.training, images=images, **often))
+        run_experiment(experiment, tmp_path / out, resume=resume, log=lambda line: None)
+        return ganzoo.load(tmp_path / out, checkpoint="latest")[1]
+
+    undisturbed = train("whole", 64)
+    train("stopped", 32)
+    resumed = train("stopped", 64, resume=True)
+    assert int(resumed.images) == 64
+    same = jax.tree.map(lambda a, b: bool((jnp.asarray(a) == jnp.asarray(b)).all()), undisturbed, resumed)
+    assert all(jax.tree.leaves(same))
