@@ -35,17 +35,19 @@ LIBRARY_IS_FASTER = jax.__version_info__ >= (0, 11)
 
 
 def compiler_options() -> dict[str, compiler.Option]:
-    """Return the options with which the network is fastest on a CPU: from JAX 0.11 on, the convolutions of oneDNN.
+    """Return the options with which the network is fastest on a CPU: they make XLA call oneDNN.
 
-    CPU milliseconds of 16 images on two cores with AMX: 1506 (JAX 0.10.2); 1312 (0.12.0.1), 1128 with these options,
-    1076 without Winograd's algorithm, too. Of 8 images with AVX2 alone, on a busy machine: 1465 (0.12.0.1), 1585
-    without Winograd's algorithm, 1327 without it and with these options; compilation takes 5 s instead of 13.
+    CPU milliseconds on two cores, without these options, with them, and with them and without Winograd's algorithm:
+
+        JAX 0.10.2, 8 images, AVX2, busy      1606    1307    1372
+        JAX 0.12.0.1, 8 images, AVX2, busy    1465       -    1327
+        JAX 0.12.0.1, 16 images, AMX          1312    1128    1076
     """
     options: dict[str, compiler.Option] = {
         "xla_cpu_experimental_onednn_custom_call": True,
         "xla_cpu_experimental_ynn_fusion_type": "",
     }
-    return compiler.accepted(options) if LIBRARY_IS_FASTER and jax.default_backend() == "cpu" else {}
+    return compiler.accepted(options) if jax.default_backend() == "cpu" else {}
 
 
 # The network --------------------------------------------------------------------------------------------------------
