@@ -26,6 +26,9 @@ T = TypeVar("T")
 NoiseInput: TypeAlias = Any
 """``"const"`` (the network's own noise maps), ``"none"``, keys [N] (fresh noise for image i from key i alone), or noise
 maps: a tree like ``StyleSpace.noise_maps`` whose leaves are [N, h, w]."""
+TransformInput: TypeAlias = Any
+"""None, or affine maps [3, 3] or [N, 3, 3] that move images as a whole: of a point (x, y, 1) of the image to the point
+of the untransformed image that is seen there, from the centre, in units of the image's shorter side; y points down."""
 
 
 # The train state ----------------------------------------------------------------------------------------------------
@@ -170,8 +173,8 @@ class StyleSpace:
     """``map(state, latents, labels=None, *, psi=1.0, cutoff=None, ema=True) -> ws [N, L, w]``, truncated towards the
     mean w: fully at psi = 0, not at all at psi = 1, at the first ``cutoff`` style inputs only where that is given."""
     synthesise: Callable[..., Images]
-    """``synthesise(state, ws, *, noise="const", ema=True) -> images [N, H, W, C]``, nominally in [-1, 1] but not
-    clipped. ``noise`` is a ``NoiseInput``."""
+    """``synthesise(state, ws, *, noise="const", transform=None, ema=True) -> images [N, H, W, C]``, nominally in
+    [-1, 1] but not clipped. ``noise`` is a ``NoiseInput``, ``transform`` a ``TransformInput``."""
     mean: Callable[..., Float[Array, " w_dim"]]
     """``mean(state, *, ema=True) -> [w]``: the running mean of w over training."""
     modulations: Callable[..., list[Float[Array, "w_dim _c"]]]
@@ -179,6 +182,8 @@ class StyleSpace:
     of the style inputs; empty where styles modulate no weights."""
     noise_maps: Callable[..., PyTree]
     """``noise_maps(state, *, ema=True)``: the network's own noise maps, a tree of [h, w]; empty without noise."""
+    takes_transform: bool = False
+    """Whether ``synthesise`` takes a ``transform``: whether the generator can move its whole image."""
 
     def generate(
         self,
@@ -190,10 +195,11 @@ class StyleSpace:
         psi: Any = 1.0,
         cutoff: int | None = None,
         noise: NoiseInput = "const",
+        transform: TransformInput = None,
     ) -> Images:
         """Return the images [N, H, W, C] of latents [N, z], clipped to [-1, 1]: ``map``, then ``synthesise``."""
         ws = self.map(state, latents, labels, psi=psi, cutoff=cutoff, ema=ema)
-        return jnp.clip(self.synthesise(state, ws, noise=noise, ema=ema), -1, 1)
+        return jnp.clip(self.synthesise(state, ws, noise=noise, transform=transform, ema=ema), -1, 1)
 
 
 @dataclass(frozen=True)
@@ -216,7 +222,7 @@ class GAN:
     step: Step
     generate: Callable[..., Images]
     """``generate(state, latents, labels=None, *, ema=True) -> images [N, H, W, C]`` in [-1, 1] from latents [N, z]; of
-    a model with styles also ``psi``, ``cutoff`` and ``noise``, as in ``StyleSpace``."""
+    a model with styles also ``psi``, ``cutoff``, ``noise`` and ``transform``, as in ``StyleSpace``."""
     latents: Callable[[Key, jax.Array], Latents]
     """``latents(key, indices) -> [N, z]``: latent i depends on the key and i alone."""
     styles: StyleSpace | None = None
@@ -252,6 +258,7 @@ class GAN:
         psi: Any = 1.0,
         cutoff: int | None = None,
         noise: NoiseInput = "const",
+        transform: TransformInput = None,
     ) -> Images:
         """Generate the images ``first`` to ``first + count - 1`` of a key.
 
@@ -264,9 +271,10 @@ class GAN:
           first: number of the first image.
           labels: [count, k]; without them, images of a conditional model are of the ``shown_classes`` in turn.
           ema: use the EMA of the generator rather than the weights of the last step.
-          psi: truncation, in [-1, 1]; 1 does not truncate. Needs a model with styles, as do the next two.
+          psi: truncation, in [-1, 1]; 1 does not truncate. Needs a model with styles, as do the next three.
           cutoff: truncate only the first ``cutoff`` style inputs.
           noise: a ``NoiseInput``.
+          transform: a ``TransformInput``, of models whose ``styles.takes_transform`` is true.
 
         Returns:
           [count, H, W, C] in [-1, 1].
@@ -280,10 +288,11 @@ class GAN:
             labels = jax.nn.one_hot(classes[indices % len(classes)], self.label_size, dtype=jnp.float32)
         latents = self.latents(key, indices)
         if self.styles is not None:
-            return self.generate(state, latents, labels, ema=ema, psi=psi, cutoff=cutoff, noise=noise)
+            options = {"psi": psi, "cutoff": cutoff, "noise": noise, "transform": transform}
+            return self.generate(state, latents, labels, ema=ema, **options)
         is_plain = isinstance(psi, int | float) and psi == 1 and cutoff is None and isinstance(noise, str)
-        if not is_plain or noise != "const":
-            raise UserError(f"psi, cutoff and noise: {self.name} has no styles to truncate; leave them out")
+        if not is_plain or noise != "const" or transform is not None:
+            raise UserError(f"psi, cutoff, noise and transform: {self.name} has no styles; leave them out")
         return self.generate(state, latents, labels, ema=ema)
 
     def __repr__(self) -> str:

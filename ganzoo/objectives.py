@@ -58,9 +58,12 @@ class Networks:
     """``real(state, images)``: the batch's images as the discriminator gets them, in [-1, 1]."""
     augmentation: AugmentConfig = field(default_factory=AugmentConfig)
     """How real and fake images are augmented before the discriminator sees them."""
+    filtered: Callable[[State, Images], Images] = lambda state, images: images
+    """``filtered(state, images)``: images as they are augmented, such as blurred."""
 
     def shown(self, images: Images, state: State, batch: Batch, kind: str) -> Images:
-        """Return the "real" or "fake" images [N, H, W, C] augmented as drawn."""
+        """Return the "real" or "fake" images [N, H, W, C] filtered, and augmented as drawn."""
+        images = self.filtered(state, images)
         return augment.apply(self.augmentation, images, batch["drawn"]["augment"].get(kind), state.augment)
 
     def draw_augment(self, batch: Batch, key: Key, *kinds: str) -> Draws:

@@ -1,10 +1,11 @@
-"""Recorded parts of NVlabs/stylegan2-ada-pytorch as trees of this library, by the library's own tables of names."""
+"""Recorded parts of StyleGAN2 and StyleGAN3 as trees of this library, by the library's own tables of names."""
 
 import re
 from collections.abc import Mapping
 
 import numpy as np
 
+from ganzoo.interop.families import stylegan3_names
 from ganzoo.interop.families.names import Table
 from ganzoo.interop.families.stylegan2_names import GENERATOR, discriminator_table
 
@@ -28,6 +29,8 @@ def tree(arrays: Mapping[str, np.ndarray], prefix: str = "") -> dict:
 
 def _table(names: Mapping[str, np.ndarray]) -> tuple[Table, str]:
     """The table of these names, and what is left out at their beginnings."""
+    if any(re.match(r"(synthesis\.)?(input|L\d+_)", name) for name in names):
+        return stylegan3_names.GENERATOR, "" if any(name.startswith("synthesis.") for name in names) else "synthesis."
     if any(name.startswith("synthesis.") for name in names):
         return GENERATOR, ""
     if any(re.match(r"fc\d+\.|embed\.", name) for name in names):

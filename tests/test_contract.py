@@ -26,6 +26,7 @@ VARIANTS = [
     ("stylegan2", {}),
     ("r3gan", {}),
     ("progan", {}),
+    ("stylegan3", {}),
     ("dcgan", OTHERWISE),
     (
         "dcgan",
@@ -36,6 +37,14 @@ VARIANTS = [
     ("stylegan", {**WIDE, "progressive": False, "loss": "hinge", "augment": "color", "augment_p": 0.5}),
     ("stylegan2", {**WIDE, **NOT_LAZY, **ADAPTIVE}),
     ("stylegan2", {"loss": "least-squares", "r2_gamma": 1.0, "gradient_penalty": 1.0, "label_size": 3}),
+]  # fmt: skip
+SLOW_VARIANTS = [
+    ("stylegan3", {}),
+    (
+        "stylegan3",
+        {**WIDE, **ADAPTIVE, "kernel_size": 1, "radial_filters": True, "style_mixing": 0.9, "micro_batch": 8,
+         "r1_interval": 0, "minibatch_std_group": 0},
+    ),
 ]  # fmt: skip
 OFTEN_ALIKE = {
     "jit_over_devices_equals_one", "types_do_not_depend_on_x64", "unchecked_shard_map_equals_one", "pmap_equals_one",
@@ -103,6 +112,13 @@ def test_every_slow_variant(contract: Contract, check: Callable) -> None:
 @pytest.mark.parametrize("check", checks_of(OF_ALL_VARIANTS))
 @pytest.mark.parametrize("contract", VARIANTS[len(PLAIN) :], ids=named, indirect=True, scope="module")
 def test_every_variant(contract: Contract, check: Callable) -> None:
+    check(contract)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("check", list(CHECKS.values()))
+@pytest.mark.parametrize("contract", SLOW_VARIANTS, ids=named, indirect=True, scope="module")
+def test_every_check_of_slow_variants(contract: Contract, check: Callable) -> None:
     check(contract)
 
 

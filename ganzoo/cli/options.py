@@ -17,6 +17,7 @@ from ganzoo.gan import Model
 from ganzoo.grids import enlarged, grid_of, save_picture
 from ganzoo.latent.sampler import Draws, NoiseMode, Sampler
 from ganzoo.latent.saved import SavedProjection, load_projection
+from ganzoo.latent.transforms import transform
 from ganzoo.models import find_model
 from ganzoo.nn.styles import check_truncation, truncate
 from ganzoo.ops.pixels import to_uint8
@@ -64,10 +65,13 @@ class Points:
     """[N, L, w]."""
     noise: PyTree = None
     """Noise maps [N, h, w], a tree like ``StyleSpace.noise_maps``; None: what ``--noise`` says."""
+    moves: np.ndarray | None = None
+    """Transforms [N, 3, 3] of the images; None: what ``--translate``, ``--rotate`` and ``--scale`` say."""
 
     def at(self, indices: np.ndarray | slice) -> "Points":
         """Return some of them, in any order, or the same several times."""
-        return Points(self.ws[indices], jax.tree.map(lambda maps: maps[indices], self.noise))
+        moves = None if self.moves is None else self.moves[indices]
+        return Points(self.ws[indices], jax.tree.map(lambda maps: maps[indices], self.noise), moves)
 
 
 @dataclass(frozen=True)
@@ -84,12 +88,25 @@ class ImageOptions:
     """Noise: the network's own noise maps, fresh ones for every seed, or none."""
     latents: Draws = "jax"
     """Source of the latents: "numpy" draws those of NVIDIA's tools, to compare with published images."""
+    translate: tuple[float, float] = (0.0, 0.0)
+    """Move of the image to the right and down, in shorter sides of it; needs a StyleGAN3."""
+    rotate: float = 0.0
+    """Turn of the image about its centre, in degrees counter-clockwise; needs a StyleGAN3."""
+    scale: float = 1.0
+    """Factor by which the image is enlarged about its centre; needs a StyleGAN3."""
+
+    @property
+    def transform(self) -> np.ndarray | None:
+        """The map [3, 3] of translate, rotate and scale; None where they change nothing."""
+        is_still = (self.translate, self.rotate, self.scale) == ((0, 0), 0, 1)
+        return None if is_still else transform(self.translate, self.rotate, self.scale)
 
     def check(self) -> None:
         """Raise ``UserError`` for values that no model takes; print a note on an unusual psi."""
         check_truncation(self.psi, None, 0)
         require(self.cutoff is None or self.cutoff >= 0, "cutoff", self.cutoff, "be 0 or more")
         require(self.label is None or self.label >= 0, "class", self.label, "be 0 or more")
+        _ = self.transform
         if abs(self.psi) > 1:
             print(
                 f"note: psi = {self.psi:g} is outside [-1, 1]: the styles are farther from their mean than in training"
@@ -101,10 +118,14 @@ class ImageOptions:
         if (self.psi, self.cutoff, self.noise) != (1, None, "const"):
             space = sampler.require_styles("truncation and noise")
             check_truncation(self.psi, self.cutoff, space.count)
+        if self.transform is not None:
+            require_movable(sampler, "translate, rotate and scale")
 
     def stream(self, sampler: Sampler, seeds: Sequence[int]) -> Iterator[np.ndarray]:
         """Yield the images uint8 [n, H, W, C] of seeds, batch by batch."""
-        options: dict[str, Any] = {name: getattr(self, name) for name in ("label", "psi", "cutoff", "noise")}
+        options: dict[str, Any] = {
+            name: getattr(self, name) for name in ("label", "psi", "cutoff", "noise", "transform")
+        }
         return (to_uint8(images) for images in sampler.stream(seeds, draws=self.latents, **options))
 
     def styles(self, sampler: Sampler, seeds: Sequence[int]) -> np.ndarray:
@@ -127,7 +148,9 @@ class ImageOptions:
         for places, count in sampler.batches(len(points.ws)):
             part = points.at(places)
             own = part.noise if self.noise == "const" and part.noise is not None else self.noise
-            images = sampler.synthesise(part.ws, noise=own, seeds=[first + int(place) for place in places])
+            move = self.transform if part.moves is None else part.moves
+            seeds = [first + int(place) for place in places]
+            images = sampler.synthesise(part.ws, noise=own, seeds=seeds, transform=move)
             yield to_uint8(images[:count])
 
     def of_points(self, sampler: Sampler, points: Points) -> np.ndarray:
@@ -138,6 +161,12 @@ class ImageOptions:
         """Raise ``UserError`` where an option says how seeds become latents, and there are none."""
         for name, value, default in (("class", self.label, None), ("latents", self.latents, "jax")):
             require(value == default, name, value, "be left out with --styles: it is for seeds")
+
+
+def require_movable(sampler: Sampler, what: str) -> None:
+    """Raise ``UserError`` where ``what`` is asked of a generator that cannot move its images."""
+    if not sampler.require_styles(what).takes_transform:
+        raise UserError(f"{what}: the input of a {sampler.gan.name} cannot be moved; use a StyleGAN3")
 
 
 def chosen_images(typed: str | None, seeds: str, file: Path | None, name: str = "seeds") -> list[int] | SavedProjection:

@@ -1,7 +1,9 @@
-"""Bars on a terminal that show how far something is."""
+"""Bars on a terminal that show how far something is, and batches that move them."""
 
 import contextlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+
+import numpy as np
 
 
 @contextlib.contextmanager
@@ -34,3 +36,17 @@ def bar(title: str) -> Generator[Callable[[int, int], None]]:
         yield show
     finally:
         stop()
+
+
+def shown(batches: Iterator[np.ndarray], total: int, show: Callable[[int, int], None]) -> Iterator[np.ndarray]:
+    """Yield batches, and show how many images there have been."""
+    done = 0
+    for batch in batches:
+        done += len(batch)
+        yield batch
+        show(done, total)
+
+
+def counted(batches: Iterator[np.ndarray], total: int, show: Callable[[int, int], None]) -> Iterator[np.ndarray]:
+    """Return the images [H, W, C] of batches one by one, and show how many there have been."""
+    return (image for batch in shown(batches, total, show) for image in batch)

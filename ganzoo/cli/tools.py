@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
-import jax
 import numpy as np
 import tyro
 
 from ganzoo.cli.files import Convert, Export, Inspect
+from ganzoo.cli.interpolate import Interpolate
 from ganzoo.cli.options import (
     ImageOptions,
     ModelOptions,
@@ -23,16 +23,15 @@ from ganzoo.cli.options import (
 from ganzoo.cli.parsing import parse
 from ganzoo.cli.places import is_picture, require_folder, require_grid, require_picture
 from ganzoo.cli.process import prepare
-from ganzoo.cli.progress import bar
+from ganzoo.cli.progress import bar, counted, shown
 from ganzoo.cli.seeds import MAX_COUNT, numbers
 from ganzoo.config import require
 from ganzoo.data import DataConfig, open_dataset, read_images, read_named_images
 from ganzoo.data.files import ARCHIVES
 from ganzoo.disk import kind_of, require_writable, user_path
 from ganzoo.grids import enlarged, grid, grid_of, save_picture
-from ganzoo.grids.films import MOST_FRAMES, require_film, save_film
 from ganzoo.interop import write_arrays
-from ganzoo.latent import directions, mixing, paths, projection, saved
+from ganzoo.latent import directions, mixing, projection, saved
 from ganzoo.latent.sampler import Sampler
 from ganzoo.latent.saved import SavedProjection, file_stems
 from ganzoo.metrics import spectrum
@@ -90,7 +89,7 @@ class Sample:
             remedy = "give --out a folder, or fewer --seeds"
             require_grid(out, len(chosen), columns, sampler.gan.image_shape, remedy)
         with bar("sampling") as show:
-            images = _counted(self._stream(sampler, chosen), len(chosen), show)
+            images = counted(self._stream(sampler, chosen), len(chosen), show)
             if is_grid:
                 write_grid(out, images, len(chosen), columns)
             else:
@@ -106,11 +105,6 @@ class Sample:
 def _names(chosen: list[int] | SavedProjection) -> Iterator[str]:
     """Return the names of single files, without their ending."""
     return iter(chosen.stems) if isinstance(chosen, SavedProjection) else (f"seed{seed:04d}" for seed in chosen)
-
-
-def _counted(batches: Iterator[np.ndarray], total: int, show: Callable[[int, int], None]) -> Iterator[np.ndarray]:
-    """Return the images [H, W, C] of batches one by one, and show how many there have been."""
-    return (image for batch in _shown(batches, total, show) for image in batch)
 
 
 def _write_folder(out: Path, images: Iterator[np.ndarray], names: Iterator[str]) -> None:
@@ -159,96 +153,6 @@ class Mix:
         left, above, images = (self.image.of_points(sampler, each) for each in (rows, Points(top), mixed))
         table = mixing.mixing_table(left, above, images.reshape(len(left), len(top), *images.shape[1:]))
         write_grid(out, table, len(table), len(columns) + 1)
-
-
-@dataclass(frozen=True)
-class Interpolate:
-    """Write a film that goes from image to image and back to the first."""
-
-    source: ModelOptions
-    image: ImageOptions = field(default_factory=ImageOptions)
-    seeds: str | None = None
-    """Seeds that the film goes through, or numbers of images in --styles, dealt out to the cells of the grid in turn;
-    None: 0-5, or all."""
-    styles: StylesFile = None
-    """Styles and noise maps to use instead of seeds: projection.npz of ganzoo project."""
-    frames: int = 30
-    """Frames between two seeds."""
-    space: Literal["w", "z"] = "w"
-    """Space of the path: styles (w) or latents (z); a model without styles takes z."""
-    way: paths.Way = "cubic"
-    """Shape of the path: straight ("linear"), on the sphere ("slerp"), or a smooth curve ("cubic")."""
-    rows: int = 1
-    """Grid rows."""
-    columns: int = 1
-    """Grid columns."""
-    fps: float = 30.0
-    """Frames per second."""
-    out: Path = Path("film.webp")
-    """The file to write: .webp or .gif, or .mp4 with the extra "video"."""
-
-    def run(self) -> None:
-        """Interpolate, and write the film."""
-        out, cells = user_path(self.out), self.rows * self.columns
-        require_film(out, self.fps)
-        for name in ("frames", "rows", "columns"):
-            require(getattr(self, name) >= 1, name, getattr(self, name), "be at least 1")
-        self.image.check()
-        chosen = chosen_images(self.seeds, "0-5", self.styles)
-        fits = len(chosen) % cells == 0 and len(chosen) // cells >= 2
-        given = self.seeds or (f"all {len(chosen)} of {self.styles}" if self.styles else "0-5")
-        require(fits, "seeds", given, f"be at least two for each of {cells} cells, as many for each")
-        count = len(chosen) // cells * self.frames
-        require(
-            count <= MOST_FRAMES, "frames", self.frames, f"be fewer: the film would have {count:,} of {MOST_FRAMES:,}"
-        )
-        if isinstance(chosen, SavedProjection):
-            self.image.require_no_draws()
-            require(self.space == "w", "space", self.space, "be w with --styles")
-        sampler = self.source.sampler()
-        self.image.require_fit(sampler)
-        require_grid(out, cells, self.columns, sampler.gan.image_shape, "take fewer --rows or --columns")
-        if isinstance(chosen, SavedProjection) or (sampler.has_styles and self.space == "w"):
-            batches = self._through(sampler, chosen)
-        else:
-            batches = self._through_latents(sampler, chosen)
-        with bar("filming") as show:
-            images = _counted(batches, count * cells, show)
-            frames = (np.stack(frame) for frame in zip(*[images] * cells, strict=True))
-            save_film(out, (enlarged(grid(frame, self.columns, gap=0), 256) for frame in frames), count, fps=self.fps)
-        print(f"{count} frames -> {out}")
-
-    def _through(self, sampler: Sampler, chosen: list[int] | SavedProjection) -> Iterator[np.ndarray]:
-        """Yield the images uint8 [n, H, W, C] of a path through styles, frame by frame and in each cell by cell."""
-        points, cells = self.image.points(sampler, chosen), self.rows * self.columns
-        each = [points.at(slice(cell, None, cells)) for cell in range(cells)]
-        ways = [paths.segments(cell.ws, self.frames, self.way) for cell in each]
-        maps, tree = jax.tree.flatten(points.noise)
-        noise = [[paths.noise_segments(leaf[cell::cells], self.frames) for leaf in maps] for cell in range(cells)]
-        for number, segment in enumerate(zip(*ways, strict=True)):
-            leaves = [_in_turn([next(part[i]) for part in noise]) for i in range(len(maps))]
-            turn = Points(_in_turn(segment), jax.tree.unflatten(tree, leaves))
-            yield from self.image.stream_points(sampler, turn, number * self.frames * cells)
-
-    def _through_latents(self, sampler: Sampler, seeds: list[int]) -> Iterator[np.ndarray]:
-        """Yield the images uint8 [n, H, W, C] of a path through latents, as ``_through``."""
-        cells = self.rows * self.columns
-        options = {name: getattr(self.image, name) for name in ("psi", "cutoff", "noise")}
-        latents = sampler.latents(seeds, self.image.latents)
-        labels = sampler.labels(len(seeds) // cells, self.image.label)
-        ways = [paths.segments(np.asarray(latents[cell::cells]), self.frames, self.way) for cell in range(cells)]
-        classes = None if labels is None else paths.segments(np.asarray(labels), self.frames, "linear")
-        for number, segment in enumerate(zip(*ways, strict=True)):
-            z, c = _in_turn(segment), None if classes is None else next(classes).repeat(cells, axis=0)
-            for places, count in sampler.batches(len(z)):
-                noise_seeds = [number * len(z) + int(place) for place in places]
-                part = None if c is None else c[places]
-                yield to_uint8(sampler.images(z[places], part, seeds=noise_seeds, **options)[:count])
-
-
-def _in_turn(cells: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the rows [N cells, ...] of arrays [N, ...]: the first of each, then the second of each, and so on."""
-    return np.stack(cells, axis=1).reshape(-1, *cells[0].shape[1:])
 
 
 @dataclass(frozen=True)
@@ -388,7 +292,7 @@ class Spectrum:
         if self.real:
             spectra["real"] = spectrum.power_spectrum(_real_batches(self.real, sampler.gan.image_shape))
         with bar("sampling") as show:
-            batches = _shown(self.image.stream(sampler, range(self.count)), self.count, show)
+            batches = shown(self.image.stream(sampler, range(self.count)), self.count, show)
             spectra = {"generated": spectrum.power_spectrum(batch / 127.5 - 1 for batch in batches), **spectra}
         shades = [np.clip((spectrum.decibels(power) + 60) / 80 * 255, 0, 255) for power in spectra.values()]
         save_picture(out, enlarged(grid(np.stack(shades)[..., None].astype(np.uint8), len(shades))))
@@ -396,15 +300,6 @@ class Spectrum:
         write_arrays(out.with_suffix(".npz"), arrays)
         print(f"its numbers -> {out.with_suffix('.npz')}")
         print(f"power spectrum of {self.count} images -> {out}")
-
-
-def _shown(batches: Iterator[np.ndarray], total: int, show: Callable[[int, int], None]) -> Iterator[np.ndarray]:
-    """Yield batches, and show how many images there have been."""
-    done = 0
-    for batch in batches:
-        done += len(batch)
-        yield batch
-        show(done, total)
 
 
 def _real_batches(place: str, image_shape: tuple[int, int, int]) -> Iterator[np.ndarray]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ganzoo.disk.documents import parse_json
 from ganzoo.errors import UserError
-from ganzoo.interop.families import pytorch_dcgan, r3gan, rosinality, stylegan, stylegan2
+from ganzoo.interop.families import pytorch_dcgan, r3gan, rosinality, stylegan, stylegan2, stylegan3
 from ganzoo.interop.families.shapes import Fields, Found, Weights
 from ganzoo.interop.reading import strangers
 from ganzoo.interop.reading.contents import Contents, Network, plain
@@ -59,6 +59,8 @@ class Family:
     """Function ``state(kind, arrays)`` that returns what an original network keeps of the arrays of a train state."""
     model: str = ""
     """The model here, where the family has another name: its networks are written by other people."""
+    critic: str = ""
+    """The family as whose its discriminators are recognised, where that is another one."""
 
 
 FAMILIES: Mapping[str, Family] = {
@@ -78,6 +80,14 @@ FAMILIES: Mapping[str, Family] = {
         stylegan2.originals,
         stylegan2.SHARED,
         stylegan2.ARGUMENTS,
+    ),
+    "stylegan3": Family(
+        stylegan3.recognise,
+        stylegan3.generator,
+        stylegan3.discriminator,
+        stylegan3.originals,
+        stylegan3.SHARED,
+        critic="stylegan2",
     ),
     "r3gan": Family(
         r3gan.recognise,
@@ -153,7 +163,7 @@ def convert(contents: Contents) -> Converted:
     left_out = [f"{named(name)} is left out: unknown to ganzoo" for name in networks if name not in KIND_OF]
     for name in (name for name in KIND_OF if name in networks):
         try:
-            if families[name] != lineage:
+            if families[name] != (family.critic if family.critic and name == "discriminator" else lineage):
                 raise UserError(f"not of {lineage}, but of {families[name] or 'an unknown model'}")
             implied, arrays, notes, state = _guarded(family, KIND_OF[name], networks[name], fields)
             differing = [

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ganzoo.latent.projection import Projection, ProjectionConfig, pixel_distance, project
     from ganzoo.latent.sampler import Sampler
     from ganzoo.latent.saved import SavedProjection, load_projection, save_projection
+    from ganzoo.latent.transforms import motion, transform
     from ganzoo.nn.styles import truncate
 
 _HOMES = {
@@ -26,13 +27,15 @@ _HOMES = {
     **dict.fromkeys(("Projection", "ProjectionConfig", "pixel_distance", "project"), "ganzoo.latent.projection"),
     "Sampler": "ganzoo.latent.sampler",
     **dict.fromkeys(("SavedProjection", "load_projection", "save_projection"), "ganzoo.latent.saved"),
+    **dict.fromkeys(("motion", "transform"), "ganzoo.latent.transforms"),
     "truncate": "ganzoo.nn.styles",
 }
 """The module of each public name."""
 
 __all__ = [
     "Projection", "ProjectionConfig", "Sampler", "SavedProjection", "edit", "factorise", "interpolate",
-    "load_projection", "mix", "pixel_distance", "principal_components", "project", "save_projection", "truncate",
+    "load_projection", "mix", "motion", "pixel_distance", "principal_components", "project", "save_projection",
+    "transform", "truncate",
 ]  # fmt: skip
 
 

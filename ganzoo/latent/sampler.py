@@ -11,7 +11,7 @@ import numpy as np
 
 from ganzoo.config import require
 from ganzoo.errors import UserError
-from ganzoo.gan import GAN, StyleSpace
+from ganzoo.gan import GAN, NoiseInput, StyleSpace, TransformInput
 from ganzoo.typing import Images, Labels, Latents, PyTree, State, Styles
 
 Draws = Literal["jax", "numpy"]
@@ -89,6 +89,7 @@ class Sampler:
         cutoff: int | None = None,
         noise: NoiseMode = "const",
         seeds: Sequence[int] | None = None,
+        transform: TransformInput = None,
     ) -> Images:
         """Return the images [N, H, W, C] in [-1, 1] of latents [N, z]: those of ``gan.generate``.
 
@@ -99,17 +100,18 @@ class Sampler:
           cutoff: truncate only the first ``cutoff`` style inputs.
           noise: "const", "none", or "random", which is drawn anew for each image.
           seeds: of random noise, one for each image; its position in the batch when absent.
+          transform: a move of each image as a whole, [3, 3] or [N, 3, 3], such as ``latent.transform(rotate=30)``.
         """
         if not self.has_styles:
-            if psi != 1 or cutoff is not None or noise != "const":
-                self.require_styles("truncation and noise")
+            if psi != 1 or cutoff is not None or noise != "const" or transform is not None:
+                self.require_styles("truncation, noise and transforms")
             return self._batched(self._generate, latents, labels)
         generate = partial(self.gan.generate, self.state, ema=self.ema, psi=psi, cutoff=cutoff)
-        if noise != "random":
-            return self._batched(partial(generate, noise=noise), latents, labels)
+        moves, chosen = _for_each(transform, len(latents)), _seeds(seeds, len(latents))
         return self._batched(
-            lambda z, c, chosen: generate(z, c, noise=_noise_keys(chosen)), latents, labels, _seeds(seeds, len(latents))
-        )
+            lambda z, c, move, chosen: generate(z, c, transform=move, noise=_noise_of(noise, chosen)),
+            latents, labels, moves, chosen,
+        )  # fmt: skip
 
     def stream(
         self,
@@ -120,6 +122,7 @@ class Sampler:
         psi: float = 1.0,
         cutoff: int | None = None,
         noise: NoiseMode = "const",
+        transform: TransformInput = None,
     ) -> Iterator[Images]:
         """Yield the images of seeds as ``images`` gives them, ``batch`` at a time; memory does not grow with the seeds.
 
@@ -134,6 +137,7 @@ class Sampler:
           psi: as for ``images``, as are the next two.
           cutoff: see ``psi``.
           noise: see ``psi``.
+          transform: one [3, 3] for all images, see ``psi``.
 
         Yields:
           [n, H, W, C] in [-1, 1], n at most ``batch``.
@@ -144,7 +148,8 @@ class Sampler:
         for places, count in self.batches(len(seeds)):
             part = [seeds[place] for place in places]
             latents, labels = self.latents(part, draws), self._labels_at(places, label)
-            yield self.images(latents, labels, psi=psi, cutoff=cutoff, noise=noise, seeds=part)[:count]
+            options = {"psi": psi, "cutoff": cutoff, "noise": noise, "transform": transform}
+            yield self.images(latents, labels, seeds=part, **options)[:count]
 
     def batches(self, count: int) -> Iterator[tuple[np.ndarray, int]]:
         """Yield the places [batch] of each batch in a series of ``count`` images, and how many of them count.
@@ -163,7 +168,12 @@ class Sampler:
         return self._batched(partial(space.map, self.state, ema=self.ema, psi=psi, cutoff=cutoff), latents, labels)
 
     def synthesise(
-        self, ws: Styles, *, noise: NoiseMode | PyTree = "const", seeds: Sequence[int] | None = None
+        self,
+        ws: Styles,
+        *,
+        noise: NoiseMode | PyTree = "const",
+        seeds: Sequence[int] | None = None,
+        transform: TransformInput = None,
     ) -> Images:
         """Return the images [N, H, W, C] in [-1, 1] of styles [N, L, w].
 
@@ -171,14 +181,18 @@ class Sampler:
           ws: [N, L, w].
           noise: as in ``images``; or noise maps [N, h, w], a tree like ``StyleSpace.noise_maps``.
           seeds: as in ``images``.
+          transform: as in ``images``.
         """
         synthesise = partial(self.require_styles("synthesis").synthesise, self.state, ema=self.ema)
+        moves = _for_each(transform, len(ws))
         if not isinstance(noise, str):
-            return np.clip(self._batched(lambda w, maps: synthesise(w, noise=maps), ws, noise), -1, 1)
-        if noise != "random":
-            return np.clip(self._batched(partial(synthesise, noise=noise), ws), -1, 1)
-        chosen = _seeds(seeds, len(ws))
-        return np.clip(self._batched(lambda w, c: synthesise(w, noise=_noise_keys(c)), ws, chosen), -1, 1)
+            made = self._batched(lambda w, maps, move: synthesise(w, noise=maps, transform=move), ws, noise, moves)
+            return np.clip(made, -1, 1)
+        made = self._batched(
+            lambda w, move, chosen: synthesise(w, transform=move, noise=_noise_of(noise, chosen)),
+            ws, moves, _seeds(seeds, len(ws)),
+        )  # fmt: skip
+        return np.clip(made, -1, 1)
 
     @cached_property
     def _generate(self) -> Callable[..., jax.Array]:
@@ -196,6 +210,16 @@ class Sampler:
 
 def _seeds(seeds: Sequence[int] | None, count: int) -> np.ndarray:
     return np.asarray(range(count) if seeds is None else seeds, np.uint32)
+
+
+def _for_each(transform: TransformInput, count: int) -> np.ndarray | None:
+    """Return transforms [count, 3, 3] of one or as many; None where there is none."""
+    return None if transform is None else np.broadcast_to(np.asarray(transform, np.float32), (count, 3, 3))
+
+
+def _noise_of(noise: NoiseMode, seeds: jax.Array) -> NoiseInput:
+    """Return what ``StyleSpace`` takes for a mode of noise."""
+    return _noise_keys(seeds) if noise == "random" else noise
 
 
 @jax.jit

@@ -22,7 +22,8 @@ class MetricsConfig:
 
     metrics: tuple[str, ...] = DEFAULT_METRICS
     """Metrics: fid, kid, inception_score (of Inception features only), frechet, kernel, precision_recall,
-    density_coverage (of any features), ppl_z_full, ppl_z_end, ppl_w_full, ppl_w_end, modes (of stacked images)."""
+    density_coverage (of any features), ppl_z_full, ppl_z_end, ppl_w_full, ppl_w_end, modes (of stacked images), eqt,
+    eqt_frac, eqr (of a StyleGAN3)."""
     samples: Annotated[int, Range(2, MOST)] = 50_000
     """Generated images, and pairs of them for path lengths. Fewer make FID higher: 50,000 is what papers take."""
     reals: Annotated[int, Range(0, MOST)] = 0
@@ -49,11 +50,14 @@ class MetricsConfig:
         suite.check_names(self.metrics)
         require(self.reals != 1, "reals", self.reals, "be 0 (all) or at least 2")
         if self.metrics and not suite.uses_extractor(self.metrics):
-            why = f"be left out: {' '.join(self.metrics)} has a classifier of its own"
+            counts = suite.counts_modes(self.metrics)
+            why = "has a classifier of its own" if counts else "compares no features"
+            why = f"be left out: {' '.join(self.metrics)} {why}"
             require(self.extractor == "auto", "extractor", self.extractor, why)
             require(not self.inception, "inception", self.inception, why)
-            require(not self.reals, "reals", self.reals, "be left out: modes of the data are known from its labels")
-        has_paths = bool(suite.pair_metrics(self.metrics))
+            why = "modes of the data are known from its labels" if counts else "no real images are compared"
+            require(not self.reals, "reals", self.reals, f"be left out: {why}")
+        has_paths = any(metric.has_features for metric in suite.pair_metrics(self.metrics).values())
         require(has_paths or not self.lpips, "lpips", self.lpips, "be left out: no path length is among the metrics")
         suite.check_counts(self.metrics, real=self.reals or None, fake=self.samples)
         require(self.metric_seed < 2**32, "metric_seed", self.metric_seed, "be in 0 .. 2^32 - 1")
@@ -73,6 +77,8 @@ def load_extractor(config: MetricsConfig, log: Callable[[str], None] = lambda li
         return OFFLINE["pixels"]()
     needed = config.extractor == INCEPTION or bool(config.inception)
     by_name = [name for name in config.metrics if name in suite.NEED_INCEPTION]
+    if config.metrics and not suite.uses_extractor(config.metrics):
+        return OFFLINE["random-conv"]()  # of which nothing is asked
     if config.extractor in OFFLINE:
         require(not config.inception, "inception", config.inception, f"be left out for {config.extractor} features")
         require(not by_name, "metrics", config.metrics, f"not ask for {by_name} of {config.extractor} features")

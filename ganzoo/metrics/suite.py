@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 
 from ganzoo.errors import UserError, nearest
 from ganzoo.gan import GAN
+from ganzoo.metrics.equivariance import LEAST_TURNED, equivariance, errors_of
 from ganzoo.metrics.extractors import INCEPTION, Extractor
 from ganzoo.metrics.features import ImageSource, PairSource, extract, image_batches
 from ganzoo.metrics.kernel import kernel_distance
@@ -24,7 +25,7 @@ from ganzoo.metrics.neighbours import Manifolds, manifolds
 from ganzoo.metrics.path_length import path_ends, perceptual_path_length
 from ganzoo.metrics.score import SPLITS, score_from_logits
 from ganzoo.metrics.statistics import FeatureSet, collect, frechet_distance
-from ganzoo.typing import Images, Key, Labels, State
+from ganzoo.typing import AnyArray, Key, Labels, State
 
 STACKED_CHANNELS = 3
 PRECISION_K, DENSITY_K = 3, 5
@@ -68,7 +69,7 @@ class PairEvidence:
     mesh: Mesh
 
 
-MakePairs: TypeAlias = Callable[[GAN, Key, State, Any, Labels | None], tuple[Images, Images]]
+MakePairs: TypeAlias = Callable[[GAN, Key, State, Any, Labels | None], tuple[AnyArray, AnyArray]]
 """``make(gan, key, state, indices [n], labels) -> (images, images)``, traceable; pair i depends on its index alone."""
 
 
@@ -98,6 +99,10 @@ class PairMetric:
     make: MakePairs
     needs_styles: bool = False
     """Whether it is only of models with styles."""
+    needs_transform: bool = False
+    """Whether it is only of models whose generator takes a transform of its input."""
+    has_features: bool = True
+    """Whether it compares features; otherwise ``make`` returns the numbers of each image that are to be summed."""
     higher_is_better: bool = False
 
 
@@ -144,6 +149,15 @@ class ModeMetric:
     higher_is_better: bool = True
 
 
+def _equivariance(evidence: PairEvidence) -> float:
+    return equivariance(evidence.pairs, evidence.count, batch_size=evidence.batch_size)
+
+
+def _moves(name: str) -> PairMetric:
+    make = errors_of(name)
+    return PairMetric(_equivariance, make, needs_transform=True, has_features=False, higher_is_better=True)
+
+
 # fmt: off
 METRICS: Mapping[str, FeatureMetric | PairMetric | ModeMetric] = {
     "frechet":          FeatureMetric(_frechet),
@@ -158,6 +172,9 @@ METRICS: Mapping[str, FeatureMetric | PairMetric | ModeMetric] = {
     "ppl_z_end":        PairMetric(_path_length, path_ends("z", "end")),
     "ppl_w_full":       PairMetric(_path_length, path_ends("w", "full"), needs_styles=True),
     "ppl_w_end":        PairMetric(_path_length, path_ends("w", "end"), needs_styles=True),
+    "eqt":              _moves("eqt"),
+    "eqt_frac":         _moves("eqt_frac"),
+    "eqr":              _moves("eqr"),
     "modes":            ModeMetric(),
 }
 # fmt: on
@@ -179,6 +196,9 @@ THEIRS = {
     "ppl_w_full": ("ppl", "ppl_wfull"),
     "ppl_w_end": ("ppl_wend", "ppl2_wend"),
     "modes": ("mode", "mode_count", "modes_kl", "stacked_mnist"),
+    "eqt": ("eqt50k", "eqt50k_int", "eqt_int"),
+    "eqt_frac": ("eqt50k_frac",),
+    "eqr": ("eqr50k",),
 }
 """What others call a metric: NVlabs/stylegan2-ada-pytorch, toshas/torch-fidelity, and short forms."""
 
@@ -200,9 +220,15 @@ def check_model(names: Sequence[str], gan: GAN) -> None:
     """Raise ``UserError`` for a metric that the model does not have."""
     for name, metric in pair_metrics(names).items():
         if metric.needs_styles and gan.styles is None:
-            others = [other for other, each in pair_metrics(NAMES).items() if not each.needs_styles]
+            others = [o for o, each in pair_metrics(NAMES).items() if not each.needs_styles | each.needs_transform]
             (close,) = difflib.get_close_matches(name, others, n=1, cutoff=0)
             raise UserError(f"{name}: {gan.name} has no styles w; ask for {close}")
+        if metric.needs_transform and not (gan.styles and gan.styles.takes_transform):
+            raise UserError(f"{name}: the input of a {gan.name} cannot be moved; measure a stylegan3, or leave it out")
+        height, width, _ = gan.image_shape
+        if name == "eqr" and (height != width or height < LEAST_TURNED):
+            must = f"must be square, of {LEAST_TURNED} pixels or more, to be turned; ask for eqt"
+            raise UserError(f"eqr: images of {height} x {width} {must}")
     if counts_modes(names):
         require_channels(
             gan.image_shape[2], f"the model {gan.name}", "train it with --data stacked-digits --channels 3"
@@ -284,7 +310,7 @@ def counts_modes(names: Sequence[str]) -> bool:
 
 def uses_extractor(names: Sequence[str]) -> bool:
     """Return whether some of the metrics use features of the extractor that a user chooses."""
-    return bool(feature_metrics(names) or pair_metrics(names))
+    return bool(feature_metrics(names)) or any(metric.has_features for metric in pair_metrics(names).values())
 
 
 def keeps_features(names: Sequence[str]) -> tuple[bool, bool]:
@@ -329,8 +355,9 @@ def measure_pairs(name: str, evidence: PairEvidence) -> dict[str, float]:
 
 def title(name: str, extractor: Extractor) -> str:
     """Return how a number is called in a result; the path lengths of the literature are of LPIPS alone."""
-    if name in METRICS and isinstance(METRICS[name], PairMetric):
-        return name if extractor.name == LPIPS else f"{extractor.name}/{name}"
+    metric = METRICS.get(name)
+    if isinstance(metric, PairMetric):
+        return name if extractor.name == LPIPS or not metric.has_features else f"{extractor.name}/{name}"
     return OF_INCEPTION.get(name, name) if extractor.name == INCEPTION else f"{extractor.name}/{name}"
 
 

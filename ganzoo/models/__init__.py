@@ -10,10 +10,11 @@ from typing import Any
 from ganzoo.config import replaced
 from ganzoo.errors import UserError, nearest
 from ganzoo.gan import GAN, Model, Preset
-from ganzoo.models import dcgan, r3gan, stylegan, stylegan2
+from ganzoo.models import dcgan, r3gan, stylegan, stylegan2, stylegan3
 
 MODELS: Mapping[str, Model] = {
-    model.name: model for model in (dcgan.MODEL, stylegan.PROGAN, stylegan.MODEL, stylegan2.MODEL, r3gan.MODEL)
+    model.name: model
+    for model in (dcgan.MODEL, stylegan.PROGAN, stylegan.MODEL, stylegan2.MODEL, stylegan3.MODEL, r3gan.MODEL)
 }
 
 

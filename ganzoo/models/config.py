@@ -6,6 +6,7 @@ then of its objective, then of its optimizers, and those of the augmentation las
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import jax
@@ -237,6 +238,13 @@ def init_networks(
         "ema": jax.tree.map(jnp.copy, networks["generator"].variables),
         "augment": augment.init(config) if isinstance(config, AugmentConfig) else None,
     }
+
+
+def finite(limit: float = 1e5) -> optax.GradientTransformation:
+    """Replace NaN in gradients by 0, and clip infinite ones to +-``limit``. NVlabs/stylegan2-ada-pytorch, line 291."""
+    return optax.stateless(
+        lambda updates, params: jax.tree.map(partial(jnp.nan_to_num, nan=0.0, posinf=limit, neginf=-limit), updates)
+    )
 
 
 def adam(config: AdamConfig, rate: Scheduled, *, interval: int = 0) -> optax.GradientTransformation:

@@ -7,6 +7,7 @@ this gives all layers the same speed of learning; a learning-rate multiplier mak
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
@@ -25,27 +26,31 @@ def normal_init(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> A
 class EqualizedDense(nn.Module):
     """``activation(x @ kernel * kernel_gain * multiplier / sqrt(inputs) + bias * multiplier)``.
 
-    The kernel is N(0, 1) / multiplier at first.
+    The kernel is N(0, kernel_init^2) / multiplier at first.
     """
 
     features: int
     activation: str = "linear"
     use_bias: bool = True
-    bias_init: float = 0.0
+    bias_init: float | tuple[float, ...] = 0.0
+    """One number for all outputs, or one for each of them."""
     lr_multiplier: float = 1.0
     kernel_gain: float = 1.0
+    kernel_init: float = 1.0
 
     @nn.compact
     def __call__(self, x: Float[Array, "n i"]) -> Float[Array, "n o"]:
         """Map [N, I] to [N, O] in the dtype of ``x``."""
         inputs, multiplier = x.shape[-1], self.lr_multiplier
+        scale = self.kernel_init / multiplier
         kernel = jnp.asarray(
-            self.param("kernel", lambda key, shape: normal_init(key, shape) / multiplier, (inputs, self.features))
+            self.param("kernel", lambda key, shape: normal_init(key, shape) * scale, (inputs, self.features))
         )
         y = x @ (kernel * (self.kernel_gain * multiplier / inputs**0.5)).astype(x.dtype)
         if not self.use_bias:
             return bias_act(y, None, self.activation)
-        bias = jnp.asarray(self.param("bias", nn.initializers.constant(self.bias_init / multiplier), (self.features,)))
+        start = np.asarray(self.bias_init, np.float32) / multiplier
+        bias = jnp.asarray(self.param("bias", nn.initializers.constant(start), (self.features,)))
         return bias_act(y, bias * multiplier, self.activation)
 
 

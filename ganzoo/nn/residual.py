@@ -18,7 +18,7 @@ from ganzoo.nn.remat import apply_block
 from ganzoo.ops import fir
 from ganzoo.ops.pixels import at_least_float32
 from ganzoo.ops.statistics import minibatch_stddev
-from ganzoo.typing import Images, Labels, Logits, Params
+from ganzoo.typing import Images, Labels, Logits, Params, PyTree
 
 SQRT_HALF = 0.5**0.5
 
@@ -163,3 +163,13 @@ def frozen(params: Params, count: int) -> Params:
     for block, layer in layers[:count]:
         result[block][layer] = jax.lax.stop_gradient(params[block][layer])
     return result
+
+
+def last_bias(params: Params) -> PyTree:
+    """Return a tree like the discriminator's parameters: "bias" for the bias of the last layer, "rest" for all others.
+
+    Gradients of logits with respect to images do not depend on that bias.
+    """
+    return jax.tree.map_with_path(
+        lambda path, leaf: "bias" if jax.tree_util.keystr(path).endswith("['out']['bias']") else "rest", params
+    )

@@ -166,6 +166,7 @@ def style_space(
     *,
     modulations: Callable[[PyTree], list[Array]],
     detail: Callable[[State], Mapping[str, Any]] = lambda state: {},
+    takes_transform: bool = False,
 ) -> StyleSpace:
     """Return the style space of a generator; its functions are compiled, and inlined where they are traced.
 
@@ -174,6 +175,7 @@ def style_space(
       count: L, the number of style inputs.
       modulations: the kernels [w, C] of the generator's variables, in the order of the style inputs.
       detail: what ``synthesise`` of the module takes besides from the train state, such as a level of detail.
+      takes_transform: whether ``synthesise`` of the module takes a ``transform``.
     """
 
     @partial(jax.jit, static_argnames="cutoff")
@@ -198,15 +200,22 @@ def style_space(
         psi = None if isinstance(psi, int | float) and psi == 1 else psi  # so that nothing is computed for it
         return to_styles(generator_variables(state, ema=ema), latents, labels, psi, cutoff=cutoff)
 
-    def synthesise(state: State, ws: Styles, *, noise: NoiseInput = "const", ema: bool = True) -> Images:
+    def synthesise(
+        state: State, ws: Styles, *, noise: NoiseInput = "const", transform: Any = None, ema: bool = True
+    ) -> Images:
         variables, kind, keys = generator_variables(state, ema=ema), "const", None
+        extra = dict(detail(state))
+        if transform is not None:
+            if not takes_transform:
+                raise UserError("transform: the input of this generator cannot be moved; use a StyleGAN3")
+            extra["transform"] = jnp.asarray(transform, jnp.float32)
         if isinstance(noise, str):
             kind = noise
         elif isinstance(noise, Mapping):
             variables = {**variables, "noise": noise} if noise else variables
         else:
             keys = noise
-        return to_images(variables, ws, keys, dict(detail(state)), kind=kind)
+        return to_images(variables, ws, keys, extra, kind=kind)
 
     def mean(state: State, *, ema: bool = True) -> Float[Array, " w_dim"]:
         return cast("Array", generator.apply(generator_variables(state, ema=ema), method="mean_style"))
@@ -218,4 +227,5 @@ def style_space(
         mean=mean,
         modulations=lambda state, *, ema=True: modulations(generator_variables(state, ema=ema)),
         noise_maps=lambda state, *, ema=True: generator_variables(state, ema=ema).get("noise", {}),
+        takes_transform=takes_transform,
     )

@@ -285,8 +285,9 @@ def _padded(window: Window, x: Array, counts: Pair) -> tuple[Array, Pair]:
 
 def _strided(x: Array, start: Pair, stride: Pair, count: Pair) -> Array:
     """Take ``count`` pixels along each axis, beginning at ``start``, in steps of ``stride``."""
-    rows, columns = (slice(at, at + (n - 1) * by + 1, by) for at, by, n in zip(start, stride, count, strict=True))
-    return x[:, rows, columns]
+    (top, left), (rows, columns) = start, count
+    limits = top + (rows - 1) * stride[0] + 1, left + (columns - 1) * stride[1] + 1
+    return lax.slice(x, (0, top, left, 0), (x.shape[0], *limits, x.shape[3]), (1, *stride, 1))
 
 
 def _interleaved(phases: list[list[Array]]) -> Array:

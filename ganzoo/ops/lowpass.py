@@ -26,6 +26,7 @@ from jaxtyping import Array, Float
 
 from ganzoo.ops import fir
 from ganzoo.ops.fir import Filter, Padding, Window
+from ganzoo.typing import AnyArray
 
 # Filters ------------------------------------------------------------------------------------------------------------
 
@@ -168,3 +169,37 @@ _transposed.defvjp(
     lambda shape, x, g: (_transposed(shape, x, g), x),
     lambda shape, x, v: (None, _forward(shape, _again(x), v)),
 )
+
+
+# Blur ---------------------------------------------------------------------------------------------------------------
+
+
+def gaussian_blur(
+    images: Float[AnyArray, "_n _h _w _c"], sigma: Float[Array, ""], largest: float
+) -> Float[Array, "_n _h _w _c"]:
+    """Blur images by the taps ``2^-(x / sigma)^2``, |x| <= floor(3 sigma), whose sum is 1; beyond an image is 0.
+
+    One program serves all widths: either axis is multiplied by a banded matrix, whose entries follow from ``sigma``,
+    and nothing is computed where there is one tap only. NVlabs/stylegan3, training/loss.py:52-57.
+
+    Args:
+      images: [N, H, W, C].
+      sigma: [], in pixels; 0 does not blur.
+      largest: the largest ``sigma`` that may occur.
+    """
+    reach = int(3 * largest)
+
+    def weights(distance: np.ndarray) -> Array:
+        x = jnp.asarray(np.abs(distance), images.dtype)
+        tap = jnp.exp2(-jnp.square(x / jnp.maximum(sigma, 1e-3)))
+        return jnp.where(x <= jnp.floor(3 * sigma), tap, 0)
+
+    def blurred(images: Array) -> Array:
+        total = jnp.sum(weights(np.arange(-reach, reach + 1)))
+        rows, columns = (np.arange(size) for size in images.shape[1:3])
+        down, across = (weights(at[:, None] - at[None, :]) / total for at in (rows, columns))
+        exact = lax.Precision.HIGHEST
+        images = jnp.einsum("yh,nhwc->nywc", down, images, precision=exact)
+        return jnp.einsum("xw,nhwc->nhxc", across, images, precision=exact)
+
+    return lax.cond(3 * sigma >= 1, blurred, lambda images: images, jnp.asarray(images))

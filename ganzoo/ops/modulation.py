@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from ganzoo.ops import collective
 from ganzoo.ops.fir import Filter, Pair
 from ganzoo.ops.resample import conv_resample
 
@@ -59,3 +60,15 @@ def modulated_conv(
     if demodulation is not None:
         x = x * demodulation
     return x if noise is None else x + noise.astype(x.dtype)
+
+
+def unit_power(
+    kernel: Float[Array, "_kh _kw _i _o"], styles: Float[Array, "n i"]
+) -> tuple[Float[Array, "_kh _kw _i _o"], Float[Array, "n i"]]:
+    """Return a kernel with a mean square of 1 for every output, and styles with one of 1 over the batch of all devices.
+
+    Demodulation cancels either scale but for its epsilon, so that an image depends on the others of its batch by less
+    than rounding. NVlabs/stylegan3, training/networks_stylegan3.py:41-43.
+    """
+    kernel = kernel * lax.rsqrt(jnp.mean(jnp.square(kernel), axis=(0, 1, 2), keepdims=True))
+    return kernel, styles * lax.rsqrt(collective.mean(jnp.mean(jnp.square(styles))))

@@ -184,7 +184,8 @@ def test_a_name_is_of_features_or_of_pairs_or_of_modes() -> None:
     modes = {name: None for name in suite.NAMES if suite.counts_modes([name])}
     assert list(modes) == ["modes"]
     assert list(suite.feature_metrics(suite.NAMES) | suite.pair_metrics(suite.NAMES) | modes) == list(suite.NAMES)
-    assert [name for name in suite.NAMES if not suite.uses_extractor([name])] == ["modes"]
+    featureless = [name for name in suite.NAMES if not suite.uses_extractor([name])]
+    assert featureless == ["eqt", "eqt_frac", "eqr", "modes"]
     assert list(suite.pair_metrics(["fid", "ppl_w_end"])) == ["ppl_w_end"]
 
 

@@ -74,7 +74,7 @@ def generator(network: Network) -> Found:
         given = _arguments_of(network)
         is_later = "synthesis_kwargs" not in given and not set(given) <= set(settings.POSITIONS["Generator"])
         rules = settings.LATER_GENERATOR if is_later else settings.GENERATOR
-    return _found(network, rules, {**_mapping_fields(weights), **_synthesis_fields(weights)}, weights)
+    return _found(network, rules, {**mapping_fields(weights), **_synthesis_fields(weights)}, weights)
 
 
 def discriminator(network: Network, generator: Fields) -> Found:
@@ -187,12 +187,13 @@ def _taps(network: Network) -> tuple[float, ...]:
 # Config fields from shapes ------------------------------------------------------------------------------------------
 
 
-def _mapping_fields(weights: Weights) -> Fields:
+def mapping_fields(weights: Weights) -> Fields:
+    """Return the config fields that the layers of a mapping network imply."""
     layers = count(weights, r"params\.mapping\.dense(\d+)\.kernel")
     embed = weights.get("params.mapping.embed.kernel")
     kernels = [needed(weights, f"params.mapping.dense{i}.kernel") for i in range(layers)]
     if not kernels:
-        raise UserError("missing weight mapping.fc0.weight of a StyleGAN2 generator")
+        raise UserError("missing weight mapping.fc0.weight of a generator")
     size = kernels[-1].shape[1]
     outputs = [kernel.shape[1] for kernel in kernels] + ([] if embed is None else [embed.shape[1]])
     if set(outputs) != {size}:

@@ -43,7 +43,6 @@ NETWORKS: Mapping[str, str] = {
         "a network of genforce/genforce",
     r"(.*\.)?blocks\.\d+\.\d+\.bn\d\.(gain|bias)\..*": "a BigGAN of ajbrock/BigGAN-PyTorch",
     r"(.*\.)?model\.\d+\.conv_block\..*": "a CycleGAN of junyanz/pytorch-CycleGAN-and-pix2pix",
-    r"(.*\.)?synthesis\.L\d+_\d+_\d+\..*": "a StyleGAN3 of NVlabs/stylegan3",
     r"(.*\.)?(model\.diffusion_model|down_blocks|first_stage_model)\..*": "a diffusion model",
     r"(.*\.)?(Mixed_7c|classifier\.\d|fc\.weight|layer1\.0)\b.*": "an image classifier",
 }  # fmt: skip

@@ -35,7 +35,7 @@ from ganzoo import augment, objectives
 from ganzoo.draws import Draws, FakeDraws, StyleDraws, normal_latents
 from ganzoo.gan import GAN, Model, Stage, TrainState
 from ganzoo.losses import LOSSES
-from ganzoo.models.config import adam, add_penalty, check_batch_size, discriminator_objectives, init_networks
+from ganzoo.models.config import adam, add_penalty, check_batch_size, discriminator_objectives, finite, init_networks
 from ganzoo.models.stylegan2.config import PRESETS, StyleGAN2Config, fill_defaults
 from ganzoo.models.stylegan2.networks import Generator, discriminator, modulation_kernels
 from ganzoo.nn.residual import ResidualDiscriminator, frozen
@@ -106,13 +106,6 @@ def optimizer(config: StyleGAN2Config, network: str) -> optax.GradientTransforma
         "discriminator": (config.discriminator_learning_rate, config.r1_interval),
     }[network]
     return optax.chain(finite(), adam(config, cast("Scheduled", rate), interval=interval))
-
-
-def finite(limit: float = 1e5) -> optax.GradientTransformation:
-    """Replace NaN in gradients by 0, and clip infinite ones to +-``limit``. NVlabs/stylegan2-ada-pytorch, line 291."""
-    return optax.stateless(
-        lambda updates, params: jax.tree.map(partial(jnp.nan_to_num, nan=0.0, posinf=limit, neginf=-limit), updates)
-    )
 
 
 def phases(config: StyleGAN2Config, networks: StyleNetworks) -> dict[str, tuple[Step, int]]:

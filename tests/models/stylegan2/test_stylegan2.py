@@ -12,6 +12,7 @@ import ganzoo
 from ganzoo import losses, objectives
 from ganzoo.errors import UserError
 from ganzoo.models import stylegan2
+from ganzoo.models.config import finite
 from ganzoo.models.stylegan2.config import PRESETS, StyleGAN2Config, auto_batch_size, fill_defaults
 from ganzoo.ops import pixels
 from ganzoo.testing import quick_jit
@@ -98,7 +99,7 @@ def test_the_lazy_correction_of_adam() -> None:
 
 
 def test_gradients_that_are_no_numbers_are_harmless() -> None:
-    cleaned, _ = stylegan2.finite().update({"w": jnp.array([jnp.nan, jnp.inf, -jnp.inf, 2.0])}, (), None)
+    cleaned, _ = finite().update({"w": jnp.array([jnp.nan, jnp.inf, -jnp.inf, 2.0])}, (), None)
     np.testing.assert_array_equal(cleaned["w"], [0, 1e5, -1e5, 2])
 
 

@@ -1,0 +1,89 @@
+"""StyleGAN3's training steps against the records of NVlabs/stylegan3, through the fade of the discriminator's blur."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from golden_cases import nhwc
+from models.stylegan3.stylegan3_records import config_of, load, modules_of, network, state_of, variables
+
+from ganzoo.models import stylegan3
+from ganzoo.ops.lowpass import gaussian_blur
+from ganzoo.testing import assert_near, quick_jit
+
+PHASES = {"Gboth": "generator", "Dmain": "discriminator"}
+"""Phases of the records with draws, by the names of their objectives."""
+
+
+def batch_of(meta: dict[str, Any], golden: Any, iteration: int) -> dict[str, Any]:
+    """Real images, and the latents of each phase."""
+    at, size = f"in/iter{iteration}", meta["batch_size"]
+    latents = {
+        name: golden[f"{at}/gen_z_0"][size * meta["phases"].index(phase) :][:size] for phase, name in PHASES.items()
+    }
+    draws = {name: {"fake": {"latents": z}} for name, z in latents.items()}
+    return {"image": nhwc(golden[f"{at}/real_img"]), "draws": draws}
+
+
+@pytest.mark.parametrize("case", ["train/sg3_r_blur"])
+def test_three_iterations_of_the_training_loop(case: str) -> None:
+    meta, golden = load(case)
+    loop = meta["training_loop_args"]
+    config = config_of(
+        meta,
+        generator_learning_rate=loop["G_opt_kwargs"]["lr"],
+        discriminator_learning_rate=loop["D_opt_kwargs"]["lr"],
+        r1_interval=loop["D_reg_interval"],
+        ema_half_life=loop["ema_kimg"] * 1000,
+        ema_ramp=loop["ema_rampup"],
+    )
+    state, step = state_of(config, golden), quick_jit(stylegan3.step(config, *modules_of(config)))
+    for iteration in range(3):
+        state, metrics = step(state, batch_of(meta, golden, iteration), jax.random.key(0))
+        at = f"out/iter{iteration}"
+        records = {
+            "generator/loss": "Gboth/Loss/G/loss_0",
+            "discriminator/loss": "Dmain/Loss/D/loss_0",
+            "discriminator/r1": "Dreg/Loss/r1_penalty_0",
+        }
+        for ours, theirs in records.items():
+            if f"{at}/{theirs}" in golden:
+                expected = float(np.mean(golden[f"{at}/{theirs}"]))
+                assert metrics[ours].value == pytest.approx(expected, rel=2e-5), ours
+        if iteration in (0, 2):
+            assert_recorded(config, golden, state, iteration + 1)
+
+
+def assert_recorded(config: Any, golden: Any, state: Any, iterations: int) -> None:
+    """Parameters, their EMA, and all statistics are the recorded ones."""
+    after = f"out/after{iterations}"
+    generator = network(config, golden, f"{after}/G/", "generator")
+    ema = variables(golden, f"{after}/G_ema/")
+    pairs = [
+        (state.discriminator.params, network(config, golden, f"{after}/D/", "discriminator").params),
+        (state.generator.params, generator.params),
+        (state.generator.collections["statistics"], generator.collections["statistics"]),
+        (state.ema["params"], ema["params"]),
+        (state.ema["statistics"], ema["statistics"]),
+    ]
+    for ours, theirs in pairs:
+        assert_near(ours, theirs, 1e-6, absolute=1e-5)
+
+
+def test_a_blur_that_fades_is_a_gaussian_until_it_is_nothing() -> None:
+    image = np.zeros((1, 9, 12, 1), np.float32)
+    image[0, 4, 5] = 1
+    blur = quick_jit(lambda sigma: gaussian_blur(image, sigma, 2.0))
+    for sigma in (2.0, 1.3, 0.5):
+        reach = int(3 * sigma)
+        x = np.arange(-reach, reach + 1)
+        taps = 2.0 ** -((x / sigma) ** 2)
+        expected = np.zeros((30, 30))
+        expected[10 + 4 - reach : 10 + 5 + reach, 10 + 5 - reach : 10 + 6 + reach] = (
+            np.outer(taps, taps) / taps.sum() ** 2
+        )
+        assert_near(blur(jnp.float32(sigma))[0, :, :, 0], expected[10:19, 10:22], 1e-5)
+    for sigma in (0.3, 0.0):
+        np.testing.assert_array_equal(blur(jnp.float32(sigma)), image)
