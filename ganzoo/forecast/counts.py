@@ -12,7 +12,7 @@ FREE = {
     *("parameter", "constant", "get-tuple-element", "tuple", "bitcast", "partition-id", "replica-id", "after-all"),
     *("iota", "while", "conditional", "call", "async-start", "async-update", "async-done", "copy-done", "domain"),
     *("opt-barrier", "add-dependency", "all-reduce-done", "all-gather-done", "collective-permute-done", "recv-done"),
-    *("send-done", "get-dimension-size"),
+    *("send-done", "get-dimension-size", "slice-start", "dynamic-slice-start"),
 }
 """Operations that move nothing, or whose parts are counted by themselves."""
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "collective-broadcast")
@@ -137,8 +137,9 @@ def _kernels(program: Program) -> Iterator[Kernel]:
 def _stored(program: Program, each: Instruction, table: Computation) -> float:
     """Return the bytes that an instruction reads from and writes to the main memory; of slices, what is in them."""
     operands = [table[name] for name in dict.fromkeys(each.operands) if name in table]
-    if each.op in SLICES:
-        return 2 * each.stored
+    if each.op.removesuffix("-done") in SLICES:
+        is_near = bool(operands) and not operands[0].stored
+        return each.stored + (0 if is_near else each.size)
     if each.op == "dynamic-update-slice":
         return 2 * operands[1].stored
     if each.op.endswith("-start"):  # the result names the operand once more
@@ -217,13 +218,12 @@ def _convolution(each: Instruction, left: Array, right: Array) -> tuple[float, t
         result, left = left, result
     size = dict(zip(labels[2], right.dims, strict=False))
     out, into = size.get("o", 1), size.get("i", 1)
+    if labels[1].startswith("f"):  # the gradient of a kernel: images are added up, and "b" are its inputs
+        into = dict(zip(labels[3], result.dims, strict=False)).get("b", 1)
     window = dict(part.split("=") for part in _braces(each.attributes, "window").split())
     numbers = {name: [int(n) for n in value.split("x")] for name, value in window.items() if name != "pad"}
     dilation = prod(numbers.get("lhs_dilate", [1]))
     flops = 2.0 * prod(result.dims) * prod(right.dims) / max(out, 1) / dilation
-    pixels = prod(n for label, n in zip(labels[3], result.dims, strict=False) if label.isdigit())
-    if not each.target and prod(numbers.get("size", [1])) > max(pixels, 16):  # a kernel's gradient: its pixels are few
-        into = dict(zip(labels[3], result.dims, strict=False)).get("b", 1)
     return flops, (max(into, 1), max(out, 1))
 
 

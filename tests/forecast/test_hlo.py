@@ -72,3 +72,28 @@ def test_a_loop_that_the_compiler_knows_turns_so_often() -> None:
 def test_types_have_their_sizes() -> None:
     sizes = [array.size for array in arrays("(bf16[3,5]{1,0:T(8,128)(2,1)}, pred[7], s4[8], f32[])")]
     assert sizes == [30, 7, 4, 4]
+
+
+GRADIENT = """HloModule g
+
+ENTRY %main (x: f32[8,8,8,256], y: f32[8,4,4,512]) -> f32[4,4,256,512] {
+  %x = f32[8,8,8,256]{3,0,2,1:T(8,128)} parameter(0)
+  %y = f32[8,4,4,512]{3,0,2,1:T(8,128)} parameter(1)
+  %start = ((f32[8,4,4,512]{3,0,2,1}), f32[2,4,4,512]{3,0,2,1:S(1)}, s32[]{:S(2)}) slice-start(%y), slice={[0:2]}
+  %done = f32[2,4,4,512]{3,0,2,1:S(1)} slice-done(%start)
+  ROOT %g = f32[4,4,256,512]{3,2,1,0} convolution(%x, %y), window={size=4x4 pad=1_1x1_1 rhs_dilate=2x2}, dim_labels=f01b_i01o->01bf
+}
+"""  # noqa: E501
+
+
+def test_the_channels_of_a_gradient_are_those_of_its_kernel() -> None:
+    kernels = {kernel.name: kernel for kernel in kernels_of(parse(GRADIENT))}
+    (product,) = kernels["g"].products
+    assert product.channels == (256, 512)
+    assert product.flops == 2 * (4 * 4 * 256 * 512) * (8 * 4 * 4)
+
+
+def test_a_slice_that_is_fetched_ahead_counts_once() -> None:
+    kernels = {kernel.name: kernel for kernel in kernels_of(parse(GRADIENT))}
+    assert "start" not in kernels
+    assert kernels["done"].stored == 2 * 4 * 4 * 512 * 4
