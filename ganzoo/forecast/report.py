@@ -21,7 +21,8 @@ SAVING = {"remat": "--remat", "shard_state": "--shard-state"}
 def lines(found: Forecast) -> list[str]:
     """Return a forecast as lines of text."""
     topology, settings = found.topology, found.experiment.training
-    machine = f"{topology.size} x {topology.device.name}"
+    limit = found.stages[0].memory.limit
+    machine = f"{topology.size} x {topology.device.name}" + (f" of {readable_bytes(limit)}" if limit else "")
     shown = [f"{found.experiment.name} on {topology.name}, {machine}, {settings.images:,} images"]
     for stage in found.stages:
         images = f"{stage.batch_size} images a step, {stage.batch_size // topology.size} a device"
@@ -51,7 +52,7 @@ def duration(found: Forecast) -> list[str]:
         images = sum(stage.images for _, stage in known)
         hours = whole / 3600
         of_all = hours * found.topology.size
-        shown.append(f"{name}: {images / whole:,.0f} images/s, {hours:,.1f} hours, {of_all:,.1f} device-hours")
+        shown.append(f"{name}: {images / whole:,.0f} images/s, {_short(hours)} hours, {_short(of_all)} device-hours")
     return shown or ["no time: not all programs fit"]
 
 
@@ -155,13 +156,12 @@ def _table(stage: StageForecast, devices: int) -> list[str]:
         estimates = [phase.compiler_seconds for phase in stage.phases]
         times = ("compiler", *(_time(each) for each in [*estimates, stage.compiler_seconds]))
         rows = [(*row[:-1], each, row[-1]) for row, each in zip(rows, times, strict=True)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    text = [
-        [cell.ljust(width) if i in (0, len(row) - 1) else cell.rjust(width) for i, (cell, width) in enumerate(pairs)]
-        for row in rows
-        for pairs in [list(zip(row, widths, strict=True))]
-    ]
-    return ["  ".join(cells).rstrip() for cells in text]
+    columns = []
+    for title, *cells in zip(*rows, strict=True):
+        width = max(map(len, (title, *cells)))
+        align = str.ljust if title in ("phase", "bound") else str.rjust
+        columns += [[align(cell, width) for cell in (title, *cells)]] if any(cells) else []
+    return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
 
 
 def _row(phase: Phase, share: float) -> Sequence[str]:
@@ -182,6 +182,11 @@ def _average(stage: StageForecast, share: float) -> Sequence[str]:
         "" if stored is None else f"{stored * share / 1e6:,.1f}",
     )
     return ("average step", "", *_memory(stage.memory), *sums, "", _time(stage.step_seconds), "")
+
+
+def _short(number: float) -> str:
+    """Return a number with three digits, or all of a large one."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def _memory(memory: Memory) -> tuple[str, str, str]:

@@ -81,7 +81,7 @@ def test_phases_weigh_by_their_interval(tiny: Forecast) -> None:
     assert found.stages[0].step_seconds == 1.25
     assert found.seconds == 125 * 1.25
     (roof, compiler, *_) = (line for line in lines(found) if "device-hours" in line)
-    assert roof == "at the roofline: 13 images/s, 0.0 hours, 0.3 device-hours"
+    assert roof == "at the roofline: 13 images/s, 0.0434 hours, 0.347 device-hours"
     assert compiler.startswith("as the compiler estimates: 6 images/s")
 
 
