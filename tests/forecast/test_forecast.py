@@ -23,6 +23,7 @@ GANS = {
     "dcgan alternate": lambda: ganzoo.create("dcgan", "paper", **SMALL),
     "stylegan": lambda: ganzoo.create("stylegan", "tiny"),
     "stylegan2": lambda: ganzoo.create("stylegan2", "tiny"),
+    "r3gan": lambda: ganzoo.create("r3gan", "tiny"),
 }
 
 
