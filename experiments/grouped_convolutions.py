@@ -101,7 +101,7 @@ KERNEL_GRADIENT: Mapping[str, Formulation] = {
     "library (feature_group_count)": gradient_of(FORWARD["library (feature_group_count)"]),
     "a product per tap": lambda x, y, groups: grouped._taps_kernel_gradient(window_of(groups), x, y),
     "im2col": gradient_of(im2col),
-    "a product per row, in parts": lambda x, y, groups: grouped._cpu_kernel_gradient(window_of(groups), x, y),
+    "a product per row, in parts": gradient_of(FORWARD["a product per row, in parts"]),
     "2 groups as one dense": gradient_of(FORWARD["2 groups as one dense"]),
     "4 groups as one dense": gradient_of(FORWARD["4 groups as one dense"]),
 }

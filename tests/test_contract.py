@@ -52,7 +52,7 @@ OFTEN_ALIKE = {
 }  # fmt: skip
 """Checks of how a step is compiled, not of what it computes: the slow tests make them of more than one variant."""
 SLOW_VARIANTS = [
-    ("r3gan", {**WIDE, "micro_batch": 8, "low_precision_levels": 1, "augment": "bgc-cutout",
+    ("r3gan", {**WIDE, "micro_batch": 8, "augment": "bgc-cutout",
                "augment_p": "cosine(0, 0.5, 64)"}),
     ("r3gan", {"r1_interval": 2, "gradient_penalty": 1.0, "loss": "hinge"}),
 ]  # fmt: skip

@@ -7,10 +7,12 @@ not supported.
 
 Activations are [N, H, W, C]; kernels are [height, width, I / G, O], as in ``lax.conv_general_dilated``.
 
-On CPU, both functions multiply patches of a few images at a time, one batched product over all groups for each row of
-the kernel. Elsewhere the library convolves, but the kernel's gradient is one batched product for each tap: the library
-computes the gradient of a grouped convolution as slowly as that of a dense one on GPUs.
-``experiments/grouped_convolutions.py`` measures these and others.
+On CPU, the convolution multiplies patches of a few images at a time, one product over all groups for each row of the
+kernel. Elsewhere the library convolves. The kernel's gradient is one product over all groups for each tap everywhere:
+the library's takes 350 times as long on CPU, and on GPUs as long as that of a dense convolution. CPU milliseconds of
+``experiments/grouped_convolutions.py`` for 2 images of 32 x 32 x 384 in 24 groups, on a busy machine with two cores:
+forward 10.8 (library 17.8, a product per tap 17.2, im2col 48.5, two or four groups as one dense 18.8 and 40.9),
+gradient of the kernel 10.2 (library 3547, a product per row 16.2, im2col 54.0).
 """
 
 from collections.abc import Callable
@@ -168,16 +170,8 @@ def _cpu_conv(window: Window, x: Array, kernel: Array) -> Array:
 
 
 def _cpu_kernel_gradient(window: Window, x: Array, y: Array) -> Array:
-    """Multiply the same patches by ``y``; sum over parts of the batch."""
-    (kh, kw), groups = window.kernel_size, window.groups
-
-    def some(x: Array, y: Array) -> Array:
-        height, own, patches = y.shape[1], x.shape[3] // groups, _row_patches(window, x)
-        y = _by_group(y, groups)
-        rows = [jnp.einsum("gnhwi,gnhwo->igo", patches[:, :, i : i + height], y) for i in range(kh)]
-        return jnp.stack(rows).reshape(kh, kw, own, -1)
-
-    return sum_parts(some, x, y, _part(window, x))
+    """Sum the products of the taps over parts of the batch."""
+    return sum_parts(partial(_taps_kernel_gradient, window), x, y, _part(window, x))
 
 
 def _row_patches(window: Window, x: Array) -> Array:
