@@ -1,5 +1,7 @@
 """StyleGAN3's training steps against the records of NVlabs/stylegan3, through the fade of the discriminator's blur."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -9,9 +11,14 @@ import pytest
 from golden_cases import nhwc
 from models.stylegan3.stylegan3_records import config_of, load, modules_of, network, state_of, variables
 
+from ganzoo.gan import named_leaves
 from ganzoo.models import stylegan3
 from ganzoo.ops.lowpass import gaussian_blur
+from ganzoo.runs.config import experiments
+from ganzoo.runs.run import run
 from ganzoo.testing import assert_near, quick_jit
+from ganzoo.training import parallel
+from ganzoo.training.checkpoint import Checkpoints
 
 PHASES = {"Gboth": "generator", "Dmain": "discriminator"}
 """Phases of the records with draws, by the names of their objectives."""
@@ -70,6 +77,26 @@ def assert_recorded(config: Any, golden: Any, state: Any, iterations: int) -> No
     ]
     for ours, theirs in pairs:
         assert_near(ours, theirs, 1e-6, absolute=1e-5)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_resumed_amid_the_fade_is_the_undisturbed_one(tmp_path: Path) -> None:
+    """The tiny preset blurs its first 64 images."""
+    base = experiments()["stylegan3-tiny"]
+
+    def train(out: Path, images: int, *, resume: bool = False) -> dict[str, np.ndarray]:
+        training = replace(base.training, images=images, devices=1, checkpoint_every=16)
+        run(replace(base, training=training), out, resume=resume, log=lambda line: None)
+        gan = stylegan3.stylegan3(base.gan)
+        with Checkpoints(out / "checkpoints") as checkpoints:
+            state = checkpoints.restore(jax.eval_shape(gan.init, jax.random.key(0)), parallel.data_mesh(1))
+        return dict(named_leaves(jax.device_get(state)))
+
+    whole = train(tmp_path / "whole", 48)
+    train(tmp_path / "parts", 32)
+    parts = train(tmp_path / "parts", 48, resume=True)
+    assert whole.keys() == parts.keys()
+    assert [name for name, leaf in whole.items() if not np.array_equal(leaf, parts[name])] == []
 
 
 def test_a_blur_that_fades_is_a_gaussian_until_it_is_nothing() -> None:
