@@ -199,8 +199,8 @@ def _rotating(config: StyleGAN3Config) -> StyleGAN3Config:
 _T = StyleGAN3Config(low_precision_levels=4)
 _ABLATION = replace(_T, channel_base=16384, r1_gamma=1.0, discriminator_learning_rate=2.5e-3)
 _SMALL = StyleGAN3Config(
-    image_size=64, channels=1, channel_base=2048, channel_max=64, discriminator_channel_base=1024, latent_size=128,
-    style_size=128, layers=10, r1_gamma=0.1, discriminator_learning_rate=2.5e-3, ema_half_life=5_000,
+    image_size=64, channels=1, channel_base=1024, channel_max=64, latent_size=128, style_size=128, layers=8,
+    r1_gamma=0.1, discriminator_learning_rate=2.5e-3, ema_half_life=5_000,
 )  # fmt: skip
 _TINY = replace(
     _SMALL, image_size=8, channels=3, channel_base=64, channel_max=8, discriminator_channel_base=48, latent_size=8,
@@ -209,7 +209,7 @@ _TINY = replace(
 )  # fmt: skip
 
 _FACES_RUN = {
-    "images": 64_000, "batch_size": 16, "steps_per_dispatch": 1, "log_every": 1_000, "sample_every": 4_000,
+    "images": 24_000, "batch_size": 16, "steps_per_dispatch": 1, "log_every": 1_000, "sample_every": 4_000,
     "checkpoint_every": 4_000,
 }  # fmt: skip
 _FROM_DATA = ("image_size", "channels", "label_size")
