@@ -72,7 +72,7 @@ WORDS = {  # what is typed -> what the answer must contain
     "train dcgan-tiny --out": ("Missing value", "--out"),
     "train dcgan-tiny --mirror maybe": ("maybe", "--help"),
     # types
-    "train dcgan-tiny --learning-rate abc": ("--learning-rate 'abc': must be a number",),
+    "train dcgan-tiny --learning-rate abc": ("learning_rate = 'abc': must be a number or a schedule",),
     "train dcgan-tiny --image-size 16.5": ("--image-size '16.5': must be a whole number",),
     "train dcgan-tiny --images many": ("--images 'many': must be a whole number",),
     "train dcgan-tiny --seed 1e3": ("--seed '1e3': must be a whole number",),
@@ -526,7 +526,8 @@ def test_create_with_a_value_of_the_wrong_type(tmp_path) -> None:
     lines = done.stdout.splitlines()
     assert lines[0].startswith("DCGANConfig has no field 'rate'")
     assert lines[1:] == [
-        "learning_rate = 'fast': must be a number",
+        "learning_rate = 'fast': must be a number or a schedule, cosine(FIRST, LAST, END), linear(FIRST, LAST, END) or"
+        " constant(VALUE)",
         "channels = True: must be a whole number",
         "channels = 1.0: must be a whole number",
         lines[4],

@@ -28,35 +28,33 @@ VARIANTS = [
     ("progan", {}),
     ("stylegan3", {}),
     ("dcgan", OTHERWISE),
+    ("dcgan", {"loss": "wasserstein", "gradient_penalty": 10.0, "micro_batch": 8, "r1_interval": 2}),
+    ("stylegan", {**WIDE, "progressive": False, "loss": "hinge", "augment": "color", "augment_p": 0.5}),
+    ("stylegan2", {**WIDE, **NOT_LAZY, **ADAPTIVE}),
+]  # fmt: skip
+SLOW_VARIANTS = [
     (
         "dcgan",
         {"loss": "relativistic", "r1_gamma": 1.0, "r2_gamma": 1.0, "sample_statistics": "batch",
          "latent_distribution": "uniform", "augment": "diffaugment"},
     ),
-    ("dcgan", {"loss": "wasserstein", "gradient_penalty": 10.0, "micro_batch": 8, "r1_interval": 2}),
-    ("stylegan", {**WIDE, "progressive": False, "loss": "hinge", "augment": "color", "augment_p": 0.5}),
-    ("stylegan2", {**WIDE, **NOT_LAZY, **ADAPTIVE}),
     ("stylegan2", {"loss": "least-squares", "r2_gamma": 1.0, "gradient_penalty": 1.0, "label_size": 3}),
-]  # fmt: skip
-SLOW_VARIANTS = [
     ("stylegan3", {}),
+    ("r3gan", {**WIDE, "micro_batch": 8, "augment": "bgc-cutout", "augment_p": "cosine(0, 0.5, 64)"}),
+    ("r3gan", {"r1_interval": 2, "gradient_penalty": 1.0, "loss": "hinge"}),
     (
         "stylegan3",
         {**WIDE, **ADAPTIVE, "kernel_size": 1, "radial_filters": True, "style_mixing": 0.9, "micro_batch": 8,
          "r1_interval": 0, "minibatch_std_group": 0},
     ),
 ]  # fmt: skip
+"""Settings of which the slow tests make all checks."""
 OFTEN_ALIKE = {
     "jit_over_devices_equals_one", "types_do_not_depend_on_x64", "unchecked_shard_map_equals_one", "pmap_equals_one",
     "scan_equals_single_steps", "divided_state_equals_one", "vmap_equals_separate_runs", "a_step_takes_its_state",
+    "shard_map_equals_one",
 }  # fmt: skip
 """Checks of how a step is compiled, not of what it computes: the slow tests make them of more than one variant."""
-SLOW_VARIANTS = [
-    ("r3gan", {**WIDE, "micro_batch": 8, "augment": "bgc-cutout",
-               "augment_p": "cosine(0, 0.5, 64)"}),
-    ("r3gan", {"r1_interval": 2, "gradient_penalty": 1.0, "loss": "hinge"}),
-]  # fmt: skip
-"""Settings of which the slow tests make all checks."""
 PLAIN = VARIANTS[:4]
 """ProGAN is StyleGAN with other settings."""
 OF_ALL_VARIANTS = {"jit_over_devices_equals_one", "shard_map_equals_one", "types_do_not_depend_on_x64"}
@@ -89,11 +87,6 @@ def test_every_way_to_compile(contract: Contract, check: Callable) -> None:
     check(contract)
 
 
-@pytest.mark.parametrize("contract", PLAIN, ids=named, indirect=True, scope="module")
-def test_shards_train_what_one_device_does(contract: Contract) -> None:
-    CHECKS["shard_map_equals_one"](contract)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("check", checks_of(OFTEN_ALIKE))
 @pytest.mark.parametrize("contract", PLAIN[1:], ids=named, indirect=True, scope="module")
@@ -102,7 +95,7 @@ def test_every_way_to_compile_styles(contract: Contract, check: Callable) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("check", checks_of(set(CHECKS)))
+@pytest.mark.parametrize("check", list(CHECKS.values()))
 @pytest.mark.parametrize("contract", SLOW_VARIANTS, ids=named, indirect=True, scope="module")
 def test_every_slow_variant(contract: Contract, check: Callable) -> None:
     check(contract)
@@ -112,13 +105,6 @@ def test_every_slow_variant(contract: Contract, check: Callable) -> None:
 @pytest.mark.parametrize("check", checks_of(OF_ALL_VARIANTS))
 @pytest.mark.parametrize("contract", VARIANTS[len(PLAIN) :], ids=named, indirect=True, scope="module")
 def test_every_variant(contract: Contract, check: Callable) -> None:
-    check(contract)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("check", list(CHECKS.values()))
-@pytest.mark.parametrize("contract", SLOW_VARIANTS, ids=named, indirect=True, scope="module")
-def test_every_check_of_slow_variants(contract: Contract, check: Callable) -> None:
     check(contract)
 
 

@@ -3,11 +3,14 @@
 import ast
 import contextlib
 import dataclasses
+import functools
 import inspect
 import io
 import itertools
+import operator
 import re
 import textwrap
+import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +28,7 @@ BOX = "box_"
 SHOWN = ((True, "on"), (False, "off"), ("", "none"), ((), "none"))
 """How the help shows some defaults."""
 MARKERS = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
+UNIONS = (typing.Union, types.UnionType)
 POSITIONAL = typing.get_args(tyro.conf.Positional[int])[1]
 """Mark in the annotation of an argument without ``--``."""
 REWRITTEN = {
@@ -183,8 +187,21 @@ def _field(option: Option) -> tuple[str, Any, Any]:
     hint = None if shown is None else f"(default: {shown})"
     kinds = [limits.kind for limits in ranges(option.kind) if limits.kind]
     text = " ".join([option.help, *(f"Takes {kind}." for kind in kinds)])
-    kind = Annotated[option.kind, tyro.conf.arg(help=text, help_behavior_hint=hint)]
+    kind = _flat(option.kind)
+    kind = typing.cast("Any", Annotated)[kind, tyro.conf.arg(help=text, help_behavior_hint=hint)]
     return option.flag, kind, dataclasses.field(default=option.default)
+
+
+def _flat(hint: Any) -> Any:
+    """Return a union with the members of annotated unions in their place, since tyro does not look into those."""
+    if typing.get_origin(hint) not in UNIONS:
+        return hint
+    bare = [
+        (part, typing.get_args(part)[0] if typing.get_origin(part) is Annotated else part)
+        for part in typing.get_args(hint)
+    ]
+    members = [typing.get_args(inner) if typing.get_origin(inner) in UNIONS else (part,) for part, inner in bare]
+    return functools.reduce(operator.or_, itertools.chain.from_iterable(members))
 
 
 def _record(fields: list[tuple[str, Any, Any]]) -> type:

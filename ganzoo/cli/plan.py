@@ -61,7 +61,9 @@ def plan(args: Sequence[str]) -> None:
     prepare(cached=False)  # programs from the cache may have lost their text
     jax.config.update("jax_platforms", "cpu")  # leave the devices of this machine, if any, to others
     with contextlib.suppress(RuntimeError):  # JAX has made its devices already
-        jax.config.update("jax_num_cpu_devices", max(m.size if m.device.platform == "cpu" else 1 for m in machines))
+        wanted = max(machine.size if machine.device.platform == "cpu" else 1 for machine in machines)
+        if wanted > jax.config.jax_num_cpu_devices:  # ty: ignore[missing-attribute]
+            jax.config.update("jax_num_cpu_devices", wanted)
     found = []
     for machine in machines:
         log = (lambda line: None) if chosen.json else print

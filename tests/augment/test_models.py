@@ -30,7 +30,7 @@ def start(model: str, augment: str):
     return networks, replace(state, level_of_detail=jnp.float32(0)) if model == "stylegan" else state
 
 
-@pytest.mark.parametrize("model", ["dcgan", "stylegan"])
+@pytest.mark.parametrize("model", ["dcgan", pytest.param("stylegan", marks=pytest.mark.slow)])
 def test_both_networks_learn_from_augmented_images(model: str) -> None:
     """At p = 0 the losses are those without augmentation, and at p = 1 others; logits of reals are counted."""
     (plain, bare), (networks, state) = start(model, "none"), start(model, "color")

@@ -78,7 +78,6 @@ def test_addresses_are_named() -> None:
         (("model.10.conv_block.1.weight",), "CycleGAN"),
         (("down_blocks.0.resnets.0.conv1.weight",), "diffusion model"),
         (("model.diffusion_model.input_blocks.0.0.weight",), "diffusion model"),
-        (("synthesis.L0_36_512.weight",), "StyleGAN3"),
     ],
 )
 def test_networks_are_named_and_listed(names: tuple[str, ...], word: str, tmp_path: Path) -> None:
