@@ -20,45 +20,35 @@ NOT_LAZY = {
     "minibatch_std_group": 0,
 }  # fmt: skip
 
-VARIANTS = [
-    ("dcgan", {}),
-    ("stylegan", {}),
-    ("stylegan2", {}),
-    ("r3gan", {}),
-    ("progan", {}),
-    ("stylegan3", {}),
+PLAIN = [("dcgan", {}), ("stylegan", {}), ("stylegan2", {}), ("stylegan3", {}), ("r3gan", {})]
+"""ProGAN is StyleGAN with other settings."""
+VARIANTS = [*PLAIN, ("progan", {}), ("stylegan2", {**WIDE, **NOT_LAZY, **ADAPTIVE})]
+SLOW_VARIANTS = [
     ("dcgan", OTHERWISE),
     ("dcgan", {"loss": "wasserstein", "gradient_penalty": 10.0, "micro_batch": 8, "r1_interval": 2}),
-    ("stylegan", {**WIDE, "progressive": False, "loss": "hinge", "augment": "color", "augment_p": 0.5}),
-    ("stylegan2", {**WIDE, **NOT_LAZY, **ADAPTIVE}),
-]  # fmt: skip
-SLOW_VARIANTS = [
     (
         "dcgan",
         {"loss": "relativistic", "r1_gamma": 1.0, "r2_gamma": 1.0, "sample_statistics": "batch",
          "latent_distribution": "uniform", "augment": "diffaugment"},
     ),
+    ("stylegan", {**WIDE, "progressive": False, "loss": "hinge", "augment": "color", "augment_p": 0.5}),
     ("stylegan2", {"loss": "least-squares", "r2_gamma": 1.0, "gradient_penalty": 1.0, "label_size": 3}),
-    ("stylegan3", {}),
-    ("r3gan", {**WIDE, "micro_batch": 8, "augment": "bgc-cutout", "augment_p": "cosine(0, 0.5, 64)"}),
-    ("r3gan", {"r1_interval": 2, "gradient_penalty": 1.0, "loss": "hinge"}),
     (
         "stylegan3",
         {**WIDE, **ADAPTIVE, "kernel_size": 1, "radial_filters": True, "style_mixing": 0.9, "micro_batch": 8,
          "r1_interval": 0, "minibatch_std_group": 0},
     ),
+    ("r3gan", {**WIDE, "micro_batch": 8, "augment": "bgc-cutout", "augment_p": "cosine(0, 0.5, 64)"}),
+    ("r3gan", {"r1_interval": 2, "gradient_penalty": 1.0, "loss": "hinge"}),
 ]  # fmt: skip
-"""Settings of which the slow tests make all checks."""
-OFTEN_ALIKE = {
-    "jit_over_devices_equals_one", "types_do_not_depend_on_x64", "unchecked_shard_map_equals_one", "pmap_equals_one",
+WAYS_TO_COMPILE = {
+    "jit_over_devices_equals_one", "shard_map_equals_one", "unchecked_shard_map_equals_one", "pmap_equals_one",
     "scan_equals_single_steps", "divided_state_equals_one", "vmap_equals_separate_runs", "a_step_takes_its_state",
-    "shard_map_equals_one",
+    "types_do_not_depend_on_x64",
 }  # fmt: skip
-"""Checks of how a step is compiled, not of what it computes: the slow tests make them of more than one variant."""
-PLAIN = VARIANTS[:4]
-"""ProGAN is StyleGAN with other settings."""
+"""Checks of how a step is compiled, not of what it computes: the quick tests make them of DCGAN alone."""
 OF_ALL_VARIANTS = {"jit_over_devices_equals_one", "shard_map_equals_one", "types_do_not_depend_on_x64"}
-"""Checks that the slow tests make of the variants as well."""
+"""Those of them that the slow tests make of every variant, and not of the plain models alone."""
 
 
 def named(variant: tuple) -> str:
@@ -76,38 +66,40 @@ def checks_of(names: set[str]) -> list[Callable]:
     return [check for name, check in CHECKS.items() if name in names]
 
 
-@pytest.mark.parametrize("check", checks_of(set(CHECKS) - OFTEN_ALIKE - OF_ALL_VARIANTS))
+@pytest.mark.parametrize("check", checks_of(set(CHECKS) - WAYS_TO_COMPILE))
 def test_every_model(contract: Contract, check: Callable) -> None:
     check(contract)
 
 
-@pytest.mark.parametrize("check", checks_of(OFTEN_ALIKE))
+@pytest.mark.parametrize("check", checks_of(WAYS_TO_COMPILE))
 @pytest.mark.parametrize("contract", PLAIN[:1], ids=named, indirect=True, scope="module")
 def test_every_way_to_compile(contract: Contract, check: Callable) -> None:
     check(contract)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("check", checks_of(OFTEN_ALIKE))
+@pytest.mark.parametrize("check", checks_of(WAYS_TO_COMPILE))
 @pytest.mark.parametrize("contract", PLAIN[1:], ids=named, indirect=True, scope="module")
-def test_every_way_to_compile_styles(contract: Contract, check: Callable) -> None:
-    check(contract)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("check", list(CHECKS.values()))
-@pytest.mark.parametrize("contract", SLOW_VARIANTS, ids=named, indirect=True, scope="module")
-def test_every_slow_variant(contract: Contract, check: Callable) -> None:
+def test_every_way_to_compile_other_models(contract: Contract, check: Callable) -> None:
     check(contract)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("check", checks_of(OF_ALL_VARIANTS))
 @pytest.mark.parametrize("contract", VARIANTS[len(PLAIN) :], ids=named, indirect=True, scope="module")
-def test_every_variant(contract: Contract, check: Callable) -> None:
+def test_devices_of_variants(contract: Contract, check: Callable) -> None:
     check(contract)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.slow
+@pytest.mark.parametrize("check", checks_of(set(CHECKS) - WAYS_TO_COMPILE | OF_ALL_VARIANTS))
+@pytest.mark.parametrize("contract", SLOW_VARIANTS, ids=named, indirect=True, scope="module")
+def test_every_slow_variant(contract: Contract, check: Callable) -> None:
+    check(contract)
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in ("dcgan", "progan") else pytest.param(name, marks=pytest.mark.slow) for name in MODELS]
+)
 def test_presets(name: str) -> None:
     check_presets(MODELS[name])

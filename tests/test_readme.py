@@ -21,6 +21,7 @@ EXAMPLES = [
 """Those that stand alone; the others go on where text has led."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda text: text.strip().split("\n")[-1][:40])
 def test_its_examples_run(example: str, tmp_path: Path) -> None:
     cache = str(jax.config.jax_compilation_cache_dir)

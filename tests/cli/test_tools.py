@@ -222,6 +222,7 @@ def test_every_tool_takes_a_checkpoint(run, tmp_path: Path, capsys: pytest.Captu
         ganzoo.load("made", checkpoint="best")
 
 
+@pytest.mark.slow
 def test_project_by_lpips(model: str, run, capsys: pytest.CaptureFixture) -> None:
     """With files of random weights, the network's in one and the distance's in the other."""
     larger = written(Path(), "stylegan2", "tiny", image_size=16, channels=1)

@@ -49,6 +49,7 @@ def test_rosinality_computes_the_same() -> None:
     assert_near(gan.discriminator.apply(state.discriminator.variables, given), theirs["logits"][:, 0])
 
 
+@pytest.mark.slow
 def test_rosinality_has_the_same_gradients() -> None:
     theirs = recorded("rosinality")
     gan, state = ganzoo.load(GOLDEN / "rosinality.pt", log=quiet)

@@ -164,6 +164,7 @@ def gradients(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
     return jax.grad(penalty, (0, 1))(x, kernel)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("everywhere")
 @pytest.mark.parametrize(("limit", "check_vma"), [(0, True), (2**30, False)])
 def test_shards_of_the_batch_change_nothing(limit: int, check_vma: bool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,6 +122,7 @@ def test_a_divided_run_is_resumed_divided_and_whole(tmp_path: Path) -> None:
     assert_near(wide(tmp_path / "whole", 512, resume=True, devices=2), expected, absolute=2e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [parallel.pmap_step, parallel.shard_map_step])
 def test_other_ways_to_compile_train_the_same_run(undisturbed: Path, tmp_path: Path, mode: Callable) -> None:
     prepared = prepare(tiny(images=512, devices=2), tmp_path / "run", log=lambda line: None)

@@ -137,6 +137,7 @@ def test_optimizers_restart_where_a_fade_begins_and_ends(
     assert remembered == ({0.0} if restarts else {1.0})
 
 
+@pytest.mark.slow
 def test_stages_compute_what_the_step_does() -> None:
     gan = ganzoo.create("stylegan", "tiny")
     batch = {"image": np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3), np.uint8)}

@@ -177,7 +177,10 @@ class Replay:
         return fakes
 
 
-@pytest.mark.parametrize("case", ["train/sg2_basic", "train/sg2_cond_mixing_accum", "train/sg2_nonlazy"])
+LONG = pytest.param("train/sg2_cond_mixing_accum", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("case", ["train/sg2_basic", LONG, "train/sg2_nonlazy"])
 def test_three_iterations_of_the_training_loop(case: str) -> None:
     replay = Replay(case)
     golden, state = replay.golden, replay.state
