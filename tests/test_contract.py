@@ -22,8 +22,8 @@ NOT_LAZY = {
 
 PLAIN = [("dcgan", {}), ("stylegan", {}), ("stylegan2", {}), ("stylegan3", {}), ("r3gan", {})]
 """ProGAN is StyleGAN with other settings."""
-VARIANTS = [*PLAIN, ("progan", {}), ("stylegan2", {**WIDE, **NOT_LAZY, **ADAPTIVE})]
-SLOW_VARIANTS = [
+VARIANTS = [
+    ("progan", {}),
     ("dcgan", OTHERWISE),
     ("dcgan", {"loss": "wasserstein", "gradient_penalty": 10.0, "micro_batch": 8, "r1_interval": 2}),
     (
@@ -32,6 +32,7 @@ SLOW_VARIANTS = [
          "latent_distribution": "uniform", "augment": "diffaugment"},
     ),
     ("stylegan", {**WIDE, "progressive": False, "loss": "hinge", "augment": "color", "augment_p": 0.5}),
+    ("stylegan2", {**WIDE, **NOT_LAZY, **ADAPTIVE}),
     ("stylegan2", {"loss": "least-squares", "r2_gamma": 1.0, "gradient_penalty": 1.0, "label_size": 3}),
     (
         "stylegan3",
@@ -55,7 +56,7 @@ def named(variant: tuple) -> str:
     return "-".join([variant[0], *variant[1]])[:60]
 
 
-@pytest.fixture(params=VARIANTS, scope="module", ids=named)
+@pytest.fixture(params=PLAIN, scope="module", ids=named)
 def contract(request: pytest.FixtureRequest) -> Iterator[Contract]:
     name, fields = request.param
     yield Contract(ganzoo.create(name, "tiny", **fields))
@@ -85,16 +86,9 @@ def test_every_way_to_compile_other_models(contract: Contract, check: Callable) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("check", checks_of(OF_ALL_VARIANTS))
-@pytest.mark.parametrize("contract", VARIANTS[len(PLAIN) :], ids=named, indirect=True, scope="module")
-def test_devices_of_variants(contract: Contract, check: Callable) -> None:
-    check(contract)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("check", checks_of(set(CHECKS) - WAYS_TO_COMPILE | OF_ALL_VARIANTS))
-@pytest.mark.parametrize("contract", SLOW_VARIANTS, ids=named, indirect=True, scope="module")
-def test_every_slow_variant(contract: Contract, check: Callable) -> None:
+@pytest.mark.parametrize("contract", VARIANTS, ids=named, indirect=True, scope="module")
+def test_every_variant(contract: Contract, check: Callable) -> None:
     check(contract)
 
 

@@ -21,6 +21,7 @@ def script(name: str, *args: str | Path, cwd: Path = ROOT) -> subprocess.Complet
     return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
 
 
+@pytest.mark.slow
 def test_cifar10_trains_on_a_folder(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for label in ("cat", "dog"):

@@ -319,6 +319,7 @@ def pictures(folder: Path, count: int) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_more_images_are_allowed_on_request_and_recorded(tmp_path) -> None:
     """From there on, the run goes on exactly as one that is not stopped again."""
     fields = {"devices": 1, "batch_size": 16, "log": quiet}

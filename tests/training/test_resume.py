@@ -178,6 +178,7 @@ class Started:
         return self
 
 
+@pytest.mark.slow
 def test_interrupt_saves_and_resumes(tmp_path: Path) -> None:
     stopped = Started(tmp_path / "run", 1_000_000).until_training()
     stopped.process.send_signal(signal.SIGINT)

@@ -34,6 +34,7 @@ def batch_of(meta: dict[str, Any], golden: Any, iteration: int) -> dict[str, Any
     return {"image": nhwc(golden[f"{at}/real_img"]), "draws": draws}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["train/sg3_r_blur"])
 def test_three_iterations_of_the_training_loop(case: str) -> None:
     meta, golden = load(case)
