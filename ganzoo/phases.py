@@ -59,6 +59,8 @@ def chain(*phases: Step, share_key: bool = False) -> Step:
 
 def every(n: int, phase: Step, *, offset: int = 0) -> Step:
     """Return the phase taken at steps ``offset + k n`` only; in other steps its metrics count nothing."""
+    if (n, offset) == (1, 0):
+        return phase
 
     def lazily(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
         _, shapes = jax.eval_shape(phase, state, batch, key)
@@ -123,16 +125,15 @@ def _with_whole_networks(state: State) -> State:
         params, collections = collective.gathered((network.params, network.collections))
         return replace(network, params=params, collections=collections)
 
-    return replace(state, generator=whole(state.generator), discriminator=whole(state.discriminator))
+    return replace(state, **{name: whole(getattr(state, name)) for name in NETWORKS})
 
 
 def _with_params_of(state: State, before: State) -> State:
     """Return a state that is divided over devices with the parameters, still divided, that it had ``before``."""
     if not collective.is_dividing():
         return state
-    generator = replace(state.generator, params=before.generator.params)
     return replace(
-        state, generator=generator, discriminator=replace(state.discriminator, params=before.discriminator.params)
+        state, **{name: replace(getattr(state, name), params=getattr(before, name).params) for name in NETWORKS}
     )
 
 

@@ -7,7 +7,7 @@ then of its objective, then of its optimizers, and those of the augmentation las
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ from ganzoo.gan import Network
 from ganzoo.losses import LOSSES, LossName
 from ganzoo.nn.pyramid import Level, size_of
 from ganzoo.objectives import Networks, Objective
+from ganzoo.phases import adapt_augmentation, chain, update_ema
 from ganzoo.schedules import (
     Scheduled,
     ScheduledNonNegative,
@@ -30,7 +31,7 @@ from ganzoo.schedules import (
     is_scheduled,
     value_at,
 )
-from ganzoo.typing import Key, PyTree
+from ganzoo.typing import Key, PyTree, Step
 
 Size = int | tuple[int, int]
 PUBLISHED_RUN = {
@@ -202,6 +203,18 @@ def add_penalty(main: Objective, penalty: Objective | None, interval: int) -> tu
     if penalty is None:
         return main, None
     return (main, objectives.weighted(penalty, interval)) if interval else (objectives.total(main, penalty), None)
+
+
+def averages(
+    config: AugmentConfig,
+    half_life: Scheduled,
+    *,
+    ramp: float | None = None,
+    collections: Literal["ema", "copy"] = "ema",
+) -> Step:
+    """Return the phase of what follows the optimizers: ``update_ema``, then the strength of the augmentation."""
+    average = update_ema(half_life=half_life, ramp=ramp, collections=collections)
+    return chain(average, adapt_augmentation(augment.control(config), interval=config.augment_interval))
 
 
 def init_networks(

@@ -28,15 +28,15 @@ import optax
 from flax import linen as nn
 from jaxtyping import Array
 
-from ganzoo import augment, objectives
+from ganzoo import objectives
 from ganzoo.draws import Draws, FakeDraws, normal_latents, uniform_latents
 from ganzoo.gan import GAN, Model, Stage, TrainState, generator_variables
 from ganzoo.losses import LOSSES
-from ganzoo.models.config import adam, add_penalty, check_batch_size, discriminator_objectives, init_networks
+from ganzoo.models.config import adam, add_penalty, averages, check_batch_size, discriminator_objectives, init_networks
 from ganzoo.models.dcgan.config import PRESETS, DCGANConfig
 from ganzoo.models.dcgan.networks import Discriminator, Generator
 from ganzoo.objectives import Networks, Objective
-from ganzoo.phases import adapt_augmentation, chain, checked, every, minimize, train_step, update_ema
+from ganzoo.phases import chain, checked, every, minimize, train_step
 from ganzoo.typing import AnyArray, Images, Key, Labels, Latents, Logits, Params, PyTree, State, Step
 
 REFERENCE_BATCH = 256
@@ -113,12 +113,6 @@ def phases(config: DCGANConfig, networks: Networks) -> dict[str, tuple[Step, int
     return {**main_phases[config.update], **penalty_phase}
 
 
-def averages(config: DCGANConfig) -> Step:
-    """Return the phase of what follows the optimizers: the EMA, then the strength of the augmentation."""
-    average = update_ema(half_life=config.ema_half_life)
-    return chain(average, adapt_augmentation(augment.control(config), interval=config.augment_interval))
-
-
 def step(config: DCGANConfig, networks: Networks) -> Step:
     """Return a whole step, in the order of one of the two lineages; see ``phases``."""
     parts = {name: phase for name, (phase, _) in phases(config, networks).items()}
@@ -126,7 +120,7 @@ def step(config: DCGANConfig, networks: Networks) -> Step:
     penalties = [every(config.r1_interval, lazy)] if lazy else []
     if config.update == "alternate":
         parts = {"both": chain(every(2, parts["generator"]), every(2, parts["discriminator"], offset=1))}
-    whole = train_step(*parts.values(), *penalties, averages(config))
+    whole = train_step(*parts.values(), *penalties, averages(config, config.ema_half_life))
     check_size = partial(check_batch_size, config)
     return checked(whole, image_shape=config.image_shape, label_size=config.label_size, check_size=check_size)
 
@@ -153,7 +147,13 @@ def dcgan(config: DCGANConfig) -> GAN:
         generate=jax.jit(partial(generate, config), static_argnames="ema"),
         check_batch_size=partial(check_batch_size, config),
         latents=partial(draw_latents, config),
-        stages=(Stage("dcgan", whole, phases={**phases(config, parts), "averages": (averages(config), 1)}),),
+        stages=(
+            Stage(
+                "dcgan",
+                whole,
+                phases={**phases(config, parts), "averages": (averages(config, config.ema_half_life), 1)},
+            ),
+        ),
     )
 
 

@@ -24,15 +24,15 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from ganzoo import augment, objectives
+from ganzoo import objectives
 from ganzoo.draws import FakeDraws, normal_latents
 from ganzoo.gan import GAN, Model, Stage, TrainState, generator_variables
 from ganzoo.losses import LOSSES
-from ganzoo.models.config import adam, add_penalty, check_batch_size, discriminator_objectives, init_networks
+from ganzoo.models.config import adam, add_penalty, averages, check_batch_size, discriminator_objectives, init_networks
 from ganzoo.models.r3gan.config import PRESETS, R3GANConfig
 from ganzoo.models.r3gan.networks import Discriminator, Generator
 from ganzoo.objectives import Networks, Objective
-from ganzoo.phases import adapt_augmentation, chain, checked, every, minimize, train_step, update_ema
+from ganzoo.phases import checked, every, minimize, train_step
 from ganzoo.typing import Images, Key, Labels, Latents, PyTree, Step
 
 
@@ -67,16 +67,10 @@ def phases(config: R3GANConfig, networks: Networks) -> dict[str, tuple[Step, int
     }
 
 
-def averages(config: R3GANConfig) -> Step:
-    """Return the phase of what follows the optimizers: the EMA, then p of the augmentation."""
-    average = update_ema(half_life=config.ema_half_life)
-    return chain(average, adapt_augmentation(augment.control(config), interval=config.augment_interval))
-
-
 def step(config: R3GANConfig, networks: Networks) -> Step:
     """Return a whole step: ``phases`` and ``averages`` in turn."""
     parts = phases(config, networks).values()
-    whole = train_step(*(phase if k == 1 else every(k, phase) for phase, k in parts), averages(config))
+    whole = train_step(*(every(interval, phase) for phase, interval in parts), averages(config, config.ema_half_life))
     check_size = partial(check_batch_size, config)
     return checked(whole, image_shape=config.image_shape, label_size=config.label_size, check_size=check_size)
 
@@ -110,7 +104,13 @@ def r3gan(config: R3GANConfig) -> GAN:
         check_batch_size=partial(check_batch_size, config),
         latents=partial(normal_latents, size=config.latent_size),
         own_reals=("generator",),
-        stages=(Stage("r3gan", whole, phases={**phases(config, parts), "averages": (averages(config), 1)}),),
+        stages=(
+            Stage(
+                "r3gan",
+                whole,
+                phases={**phases(config, parts), "averages": (averages(config, config.ema_half_life), 1)},
+            ),
+        ),
     )
 
 

@@ -140,7 +140,7 @@ def phases(config: StyleGANConfig, networks: Networks, halvings: int) -> dict[st
 def level_step(config: StyleGANConfig, networks: Networks, halvings: int) -> Step:
     """Return the phases of one level in turn."""
     parts = phases(config, networks, halvings).values()
-    return chain(*(phase if interval == 1 else every(interval, phase) for phase, interval in parts))
+    return chain(*(every(interval, phase) for phase, interval in parts))
 
 
 def grow(config: StyleGANConfig, state: StyleGANState, batch: Batch, key: Key) -> tuple[StyleGANState, Metrics]:

@@ -31,17 +31,25 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ganzoo import augment, objectives
+from ganzoo import objectives
 from ganzoo.draws import Draws, FakeDraws, StyleDraws, normal_latents
 from ganzoo.gan import GAN, Model, Stage, TrainState
 from ganzoo.losses import LOSSES
-from ganzoo.models.config import adam, add_penalty, check_batch_size, discriminator_objectives, finite, init_networks
+from ganzoo.models.config import (
+    adam,
+    add_penalty,
+    averages,
+    check_batch_size,
+    discriminator_objectives,
+    finite,
+    init_networks,
+)
 from ganzoo.models.stylegan2.config import PRESETS, StyleGAN2Config, fill_defaults
 from ganzoo.models.stylegan2.networks import Generator, discriminator, modulation_kernels
 from ganzoo.nn.residual import ResidualDiscriminator, frozen
 from ganzoo.nn.styles import mix_styles, style_space
 from ganzoo.objectives import Objective, StyleNetworks
-from ganzoo.phases import adapt_augmentation, chain, checked, every, minimize, train_step, update_ema
+from ganzoo.phases import checked, every, minimize, train_step
 from ganzoo.schedules import Scheduled
 from ganzoo.typing import Images, Key, Labels, Logits, Params, State, Step, Styles
 
@@ -137,18 +145,13 @@ def step(config: StyleGAN2Config, networks: StyleNetworks) -> Step:
     By default path lengths come every 4th step and R1 every 16th. Each phase has latents of its own.
     NVlabs/stylegan2-ada-pytorch, training_loop.py:199-315.
     """
-    steps = [
-        phase if interval == 1 else every(interval, phase) for phase, interval in phases(config, networks).values()
-    ]
-    whole = train_step(*steps, averages(config))
+    parts = phases(config, networks).values()
+    whole = train_step(*(every(interval, phase) for phase, interval in parts), _averages(config))
     return checked(whole, image_shape=config.image_shape, label_size=config.label_size, check_size=_check_size(config))
 
 
-def averages(config: StyleGAN2Config) -> Step:
-    """Return the phase of what follows the optimizers: the EMA, then the strength of the augmentation."""
-    half_life = cast("Scheduled", config.ema_half_life)
-    average = update_ema(half_life=half_life, ramp=config.ema_ramp, collections="copy")
-    return chain(average, adapt_augmentation(augment.control(config), interval=config.augment_interval))
+def _averages(config: StyleGAN2Config) -> Step:
+    return averages(config, cast("Scheduled", config.ema_half_life), ramp=config.ema_ramp, collections="copy")
 
 
 def _check_size(config: StyleGAN2Config) -> Callable[[int], None]:
@@ -180,7 +183,7 @@ def stylegan2(config: StyleGAN2Config) -> GAN:
         check_batch_size=_check_size(config),
         latents=partial(normal_latents, size=config.latent_size),
         styles=styles,
-        stages=(Stage("stylegan2", whole, phases={**lazily, "averages": (averages(config), 1)}),),
+        stages=(Stage("stylegan2", whole, phases={**lazily, "averages": (_averages(config), 1)}),),
     )
 
 

@@ -28,18 +28,26 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ganzoo import augment, objectives
+from ganzoo import objectives
 from ganzoo.draws import Draws, FakeDraws, StyleDraws, normal_latents
 from ganzoo.gan import GAN, Model, TrainState
 from ganzoo.losses import LOSSES
-from ganzoo.models.config import adam, add_penalty, check_batch_size, discriminator_objectives, finite, init_networks
+from ganzoo.models.config import (
+    adam,
+    add_penalty,
+    averages,
+    check_batch_size,
+    discriminator_objectives,
+    finite,
+    init_networks,
+)
 from ganzoo.models.stylegan3.config import PRESETS, StyleGAN3Config, fill_defaults
 from ganzoo.models.stylegan3.networks import Generator, discriminator, modulation_kernels
 from ganzoo.nn.residual import ResidualDiscriminator, frozen, last_bias
 from ganzoo.nn.styles import style_space
 from ganzoo.objectives import Networks, Objective
 from ganzoo.ops.lowpass import gaussian_blur
-from ganzoo.phases import adapt_augmentation, checked, every, minimize, train_step, update_ema
+from ganzoo.phases import checked, every, minimize, train_step
 from ganzoo.typing import Images, Key, Labels, Logits, Params, State, Step
 
 
@@ -114,8 +122,7 @@ def step(config: StyleGAN3Config, generator: Generator, discriminator: ResidualD
         descend("generator", objectives.generator(plain, LOSSES[config.loss], labels="resampled")),
         descend("discriminator", main),
         *([every(config.r1_interval, descend("discriminator", lazy, is_lazy=True))] if lazy else []),
-        update_ema(half_life=cast("float", config.ema_half_life), ramp=config.ema_ramp, collections="copy"),
-        adapt_augmentation(augment.control(config), interval=config.augment_interval),
+        averages(config, cast("float", config.ema_half_life), ramp=config.ema_ramp, collections="copy"),
     ]
     shape, labels = config.image_shape, config.label_size
     return checked(train_step(*steps), image_shape=shape, label_size=labels, check_size=_check_size(config))
