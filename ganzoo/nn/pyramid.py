@@ -1,6 +1,7 @@
 """Sizes of the feature maps of a network, from the smallest to the size of the image."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ganzoo.errors import UserError
@@ -57,6 +58,16 @@ def _levels(height: int, width: int, halvings: int, channel_base: int, channel_m
         Level(2 ** (lowest + k), height << k, width << k, min(channel_base >> (lowest + k), channel_max))
         for k in range(halvings + 1)
     )
+
+
+def spread(numbers: Sequence[int], image_size: int | tuple[int, int]) -> tuple[int, ...]:
+    """Return one number for each level of an image, from the smallest; the last number holds for all larger levels."""
+    return tuple(numbers[min(i, len(numbers) - 1)] for i in range(level_count(image_size)))
+
+
+def level_count(image_size: int | tuple[int, int]) -> int:
+    """Return the number of levels of an image, whatever their channels; ``UserError`` as ``pyramid``."""
+    return len(pyramid(image_size, 0, 0))
 
 
 def size_of(image_size: int | tuple[int, int]) -> tuple[int, int]:

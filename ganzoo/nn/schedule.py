@@ -6,12 +6,15 @@ length, which is the shorter side of the image. Powers of two are not needed: ra
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from ganzoo.config import require
+from ganzoo.nn.pyramid import size_of
 from ganzoo.ops import lowpass
 
 Pair = tuple[int, int]
@@ -178,3 +181,23 @@ class Schedule:
             size=(height + margin, width + margin),
             features=self.channels if i == self.layers else features,
         )
+
+
+def schedule_of(fields: Mapping[str, Any]) -> Schedule:
+    """Return the layers of a config of StyleGAN3, whose fields are given by name."""
+    return Schedule(
+        image_size=size_of(fields["image_size"]),
+        channels=fields["channels"],
+        layers=fields["layers"],
+        critical_layers=fields["critical_layers"],
+        first_cutoff=fields["first_cutoff"],
+        first_stopband=fields["first_stopband"],
+        last_stopband=fields["last_stopband"],
+        channel_base=fields["channel_base"],
+        channel_max=fields["channel_max"],
+        margin=fields["margin"],
+        kernel_size=fields["kernel_size"],
+        taps=fields["filter_taps"],
+        upsampling=fields["activation_upsampling"],
+        is_radial=fields["radial_filters"],
+    )

@@ -17,7 +17,7 @@ from ganzoo.interop.families.names import CONSTANT, CONV, DENSE, SAME, Layout, R
 from ganzoo.interop.families.shapes import MAX_TAPS, Fields, Found, Weights, needed, row_of, same_taps
 from ganzoo.interop.reading.contents import Network
 from ganzoo.interop.reading.machine import named
-from ganzoo.nn.pyramid import Level, pyramid, size_of
+from ganzoo.nn.pyramid import Level, level_count, pyramid, spread
 
 Kind = Literal["generator", "discriminator"]
 SHARED = (
@@ -71,7 +71,7 @@ def originals(kind: str, weights: Weights, fields: Fields) -> Weights:
     Raises:
       UserError: the filter cannot be one of theirs, which are taps convolved with [1, 1].
     """
-    blocks, levels = _each(fields, "blocks"), pyramid(fields["image_size"], 2**30, 1)
+    blocks, levels = spread(fields["blocks"], fields["image_size"]), pyramid(fields["image_size"], 0, 0)
     arrays = table(kind, levels, blocks).to_theirs(weights)
     _given_taps(fields)
     row = np.asarray(fields["resample_filter"], np.float32)
@@ -87,8 +87,10 @@ def originals(kind: str, weights: Weights, fields: Fields) -> Weights:
 
 def arguments_of(kind: Kind, fields: Fields) -> dict[str, Any]:
     """Return the arguments with which training/networks.py there builds a network of a config."""
-    levels = len(pyramid(fields["image_size"], 2**30, 1))
-    widths, groups, blocks = (list(_each(fields, name)) for name in ("widths", "groups", "blocks"))
+    levels = level_count(fields["image_size"])
+    widths, groups, blocks = (
+        list(spread(fields[name], fields["image_size"])) for name in ("widths", "groups", "blocks")
+    )
     low = list(range(levels - min(fields["low_precision_levels"], levels), levels))
     is_generator, embedded = kind == "generator", fields["label_features"]
     order = 1 if is_generator else -1
@@ -168,7 +170,7 @@ def _found(kind: Kind, network: Network) -> Found:
     blocks = _block_counts(kind, arrays)
     basis = "MainLayers.0.Layers.0.Basis" if kind == "generator" else _last(blocks, "Basis.weight")
     height, width = np.shape(needed(arrays, basis))[-2:]
-    levels = pyramid((height << len(blocks) - 1, width << len(blocks) - 1), 2**30, 1)
+    levels = pyramid((height << len(blocks) - 1, width << len(blocks) - 1), 0, 0)
     if len(levels) != len(blocks):
         raise UserError(f"a smallest size of {height} x {width}: must be what halving the image size leaves, from 4 on")
     weights = table(kind, levels, blocks).to_ours(arrays)
@@ -260,9 +262,3 @@ def _low_precision(kind: Kind, network: Network, stages: int) -> tuple[int, tupl
     if any(low[count:]):
         raise UserError("stages in bfloat16 that are not the largest ones: not supported")
     return count, ()
-
-
-def _each(fields: Fields, name: str) -> tuple[int, ...]:
-    """Return the numbers of a field, one for every size; the last one holds for all larger sizes."""
-    numbers, count = fields[name], len(pyramid(size_of(fields["image_size"]), 2**30, 1))
-    return tuple(numbers[min(i, len(numbers) - 1)] for i in range(count))

@@ -18,8 +18,7 @@ from ganzoo.interop.families.stylegan2_settings import PRECISION
 from ganzoo.interop.families.stylegan3_names import GENERATOR
 from ganzoo.interop.reading.contents import Network
 from ganzoo.interop.reading.machine import named
-from ganzoo.nn.pyramid import size_of
-from ganzoo.nn.schedule import Schedule
+from ganzoo.nn.schedule import Schedule, schedule_of
 
 SIGN = re.compile(r"synthesis\.L\d+_\d+_\d+\.magnitude_ema")
 """Names of arrays that all generators of StyleGAN3 have and no other networks have."""
@@ -95,26 +94,6 @@ def originals(kind: str, weights: Weights, fields: Fields) -> Weights:
     if kind == "discriminator":
         return stylegan2.originals(kind, weights, {**fields, **FIXED, "smallest_size": None})
     return {**GENERATOR.to_theirs(weights), **_constants(schedule_of(fields))}
-
-
-def schedule_of(fields: Mapping[str, Any]) -> Schedule:
-    """Return the layers of a config."""
-    return Schedule(
-        image_size=size_of(fields["image_size"]),
-        channels=fields["channels"],
-        layers=fields["layers"],
-        critical_layers=fields["critical_layers"],
-        first_cutoff=fields["first_cutoff"],
-        first_stopband=fields["first_stopband"],
-        last_stopband=fields["last_stopband"],
-        channel_base=fields["channel_base"],
-        channel_max=fields["channel_max"],
-        margin=fields["margin"],
-        kernel_size=fields["kernel_size"],
-        taps=fields["filter_taps"],
-        upsampling=fields["activation_upsampling"],
-        is_radial=fields["radial_filters"],
-    )
 
 
 def _constants(schedule: Schedule) -> Weights:

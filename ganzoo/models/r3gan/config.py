@@ -9,7 +9,7 @@ from ganzoo.config import Count, CountOrZero, Range, check_fields, require
 from ganzoo.gan import Preset
 from ganzoo.losses import LossName
 from ganzoo.models.config import TINY_RUN, AdamConfig, ImageConfig, ObjectiveConfig, Size, check_objective
-from ganzoo.nn.pyramid import Level, pyramid
+from ganzoo.nn.pyramid import Level, level_count, pyramid, spread
 from ganzoo.schedules import ScheduledNonNegative, ScheduledPositive, ScheduledShareBelowOne
 
 
@@ -44,13 +44,12 @@ class R3GANNetworks(ImageConfig):
     @property
     def levels(self) -> tuple[Level, ...]:
         """The sizes from the smallest feature map to the image, with their channels."""
-        sizes = pyramid(self.image_size, 2**30, 1)
+        sizes = pyramid(self.image_size, 0, 0)
         return tuple(replace(level, features=width) for level, width in zip(sizes, self.each("widths"), strict=True))
 
     def each(self, name: str) -> tuple[int, ...]:
         """Return the numbers of "widths", "groups" or "blocks", one for each size from the smallest to the image."""
-        numbers, count = getattr(self, name), len(pyramid(self.image_size, 2**30, 1))
-        return tuple(numbers[min(i, len(numbers) - 1)] for i in range(count))
+        return spread(getattr(self, name), self.image_size)
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class R3GANConfig(AugmentConfig, AdamConfig, ObjectiveConfig, R3GANNetworks):
     def __post_init__(self) -> None:
         check_fields(self)
         check_objective(self)
-        sizes = len(pyramid(self.image_size, 2**30, 1))
+        sizes = level_count(self.image_size)
         for name in ("widths", "groups", "blocks"):
             numbers = getattr(self, name)
             must = f"hold 1 to {sizes} whole numbers from 1 on, for the {sizes} sizes up to the image"

@@ -18,7 +18,7 @@ from ganzoo.models.config import (
     check_pyramid,
 )
 from ganzoo.nn.pyramid import Level, pyramid, size_of
-from ganzoo.nn.schedule import Schedule
+from ganzoo.nn.schedule import Schedule, schedule_of
 
 
 @dataclass(frozen=True)
@@ -88,22 +88,7 @@ class StyleGAN3Networks(PyramidConfig):
     @property
     def schedule(self) -> Schedule:
         """The layers of the generator."""
-        return Schedule(
-            image_size=size_of(self.image_size),
-            channels=self.channels,
-            layers=self.layers,
-            critical_layers=self.critical_layers,
-            first_cutoff=self.first_cutoff,
-            first_stopband=self.first_stopband,
-            last_stopband=self.last_stopband,
-            channel_base=self.channel_base,
-            channel_max=self.channel_max,
-            margin=self.margin,
-            kernel_size=self.kernel_size,
-            taps=self.filter_taps,
-            upsampling=self.activation_upsampling,
-            is_radial=self.radial_filters,
-        )
+        return schedule_of(vars(self))
 
     @property
     def style_count(self) -> int:
