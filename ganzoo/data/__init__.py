@@ -7,6 +7,7 @@
 """
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -130,15 +131,17 @@ def pack(config: DataConfig, image_shape: tuple[int, int, int], path: Path, prog
         raise UserError(f"{path} is no pack, and is not replaced; give another name, or remove it")
     target, source = _target(config, image_shape), _open_sources(config)
 
-    def accept(bad: BadFiles) -> None:
-        if bad and (config.on_bad_file == "fail" or len(bad) == len(source.names)):
-            raise complain(source, bad)
-
     def is_there() -> bool:
         return holds(path, identity_of(source, target))
 
     return not is_there() and write_pack(
-        path, source, target, workers=config.workers, progress=progress, is_there=is_there, accept=accept
+        path,
+        source,
+        target,
+        workers=config.workers,
+        progress=progress,
+        is_there=is_there,
+        accept=partial(_accept, source, config),
     )
 
 
@@ -156,8 +159,7 @@ def _decoded(source: Source, target: Target, config: DataConfig, progress: Progr
         bad, pixels = list(packed.bad), packed.take(np.arange(len(source.names))) if keep else None
     else:
         pixels, bad = load(source, target, keep=keep, workers=config.workers, progress=progress)
-    if bad and (config.on_bad_file == "fail" or len(bad) == len(source.names)):
-        raise complain(source, bad)
+    _accept(source, config, bad)
     kept = np.delete(np.arange(len(source.names)), [index for index, _ in bad])
     if pixels is not None:
         pixels = pixels[kept] if bad else pixels
@@ -174,6 +176,12 @@ def _decoded(source: Source, target: Target, config: DataConfig, progress: Progr
         workers=config.workers,
         found=survey(source),
     )
+
+
+def _accept(source: Source, config: DataConfig, bad: BadFiles) -> None:
+    """Raise ``UserError`` where images that cannot be decoded are not to be left out, or none would be left."""
+    if bad and (config.on_bad_file == "fail" or len(bad) == len(source.names)):
+        raise complain(source, bad)
 
 
 def _open_grey(config: DataConfig) -> Source:

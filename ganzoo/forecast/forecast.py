@@ -21,7 +21,7 @@ from ganzoo.gan import GAN, Stage
 from ganzoo.runs.config import Experiment, resolve
 from ganzoo.runs.run import fitting_segments
 from ganzoo.training import parallel
-from ganzoo.training.report import Memory, memory_limit
+from ganzoo.training.report import Memory, memory_limit, memory_of
 from ganzoo.typing import PyTree, Step
 
 NEEDED = re.compile(r"Used ([\d.]+)([MGT]) of [\d.]+[MGT] hbm")
@@ -184,11 +184,8 @@ def _phase(
         write_whole(text, whole.encode())
     program = parse(whole)
     kernels = kernels_of(program)
-    analysis = compiled.memory_analysis()
-    fixed = analysis.argument_size_in_bytes + analysis.output_size_in_bytes - analysis.alias_size_in_bytes
-    memory = Memory(fixed, analysis.temp_size_in_bytes, limit)
     time_of_it = roofline(kernels, topology.device, mesh.size)
-    return Phase(name, interval, memory, counts_of(program, kernels), time_of_it, seconds)
+    return Phase(name, interval, memory_of(compiled, limit), counts_of(program, kernels), time_of_it, seconds)
 
 
 def needed(error: Exception, limit: int | None) -> Memory:

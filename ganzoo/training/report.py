@@ -125,11 +125,11 @@ class Memory:
         return next((size for size in fitting if self.working * size / now <= free), None)
 
 
-def memory_of(compiled: jax.stages.Compiled, device: jax.Device) -> Memory:
-    """Return what a compiled program needs, from the executable itself, and what the device has."""
+def memory_of(compiled: jax.stages.Compiled, limit: int | None) -> Memory:
+    """Return what a compiled program needs, from the executable itself, beside the bytes that a device has."""
     analysis: Any = compiled.memory_analysis()
     fixed = analysis.argument_size_in_bytes + analysis.output_size_in_bytes - analysis.alias_size_in_bytes
-    return Memory(fixed, analysis.temp_size_in_bytes, memory_limit(device))
+    return Memory(fixed, analysis.temp_size_in_bytes, limit)
 
 
 def memory_limit(device: jax.Device) -> int | None:
@@ -162,7 +162,7 @@ def program_report(
     start = time.perf_counter()
     compiled = traced.lower().compile()
     seconds = time.perf_counter() - start
-    memory = memory_of(compiled, mesh.local_devices[0])
+    memory = memory_of(compiled, memory_limit(mesh.local_devices[0]))
     limit = "" if memory.limit is None else f" of {readable_bytes(memory.limit)}"
     where = "a device" if mesh.size > 1 else "the device"
     lines = [
