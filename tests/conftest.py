@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import pkgutil
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,12 +42,24 @@ with install_import_hook([f"ganzoo.{name}" for name in CHECKED], "typechecker.ch
 gc.freeze()  # what is imported stays, and the many objects of traced programs do not make the collector walk them often
 gc.set_threshold(200_000, 20, 100)
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells start what runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # and the processes of tests would inherit it
+
 LONGEST = ("test_resume.py", "test_contract.py", "test_notebooks.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the files that take longest first, or one process would be left alone with one of them at the end."""
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
+MEMORY_OF_PROGRAMS = 2e9
+
+
+def _resident_bytes() -> float:
+    """Return the memory of this process, or infinity where the system does not tell."""
+    statm = Path("/proc/self/statm")
+    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else float("inf")
 
 
 @pytest.fixture(autouse=True)
@@ -57,9 +70,10 @@ def _private_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Tem
 
 @pytest.fixture(scope="module", autouse=True)
 def _forget_programs() -> Iterator[None]:
-    """Keep the programs of one file out of the memory of the next."""
+    """Keep the programs of one file for the next, until they take much memory."""
     yield
-    jax.clear_caches()
+    if _resident_bytes() > MEMORY_OF_PROGRAMS:
+        jax.clear_caches()
 
 
 @pytest.fixture
