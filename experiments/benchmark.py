@@ -13,6 +13,7 @@ threads, and is disturbed less. Price: from one minute (DCGAN) to five (StyleGAN
 """
 
 import argparse
+import itertools
 import json
 import math
 import os
@@ -49,17 +50,17 @@ REST_SECONDS = 0.3
 # Measuring ----------------------------------------------------------------------------------------------------------
 
 
-def measure(name: str, dtype: str, rounds: int, *, clock: str, alone: bool) -> dict[str, Any]:
-    """One row: both sides in turn (or ours ``alone``), ``rounds`` times, and their medians, summed to one step."""
+def measure(name: str, dtype: str, rounds: int, *, clock: str, chosen: Sequence[str]) -> dict[str, Any]:
+    """Return a row: our side and the ``chosen`` of theirs in turn, ``rounds`` times, their medians summed to a step."""
     benchmark, threads, load = BENCHMARKS[name], len(os.sched_getaffinity(0)), os.getloadavg()[0]
     ours = benchmark.ours(dtype)
     without = benchmark.without(dtype) if benchmark.without else {}
-    parts, host, reference = {}, 0.0, None if alone else benchmark.reference
+    parts, host, reference = {}, 0.0, benchmark.reference
     with ExitStack() as open_processes:
         theirs = {
             side: open_processes.enter_context(Process(reference, dtype=dtype, threads=threads, **how))
             for side, how in reference_sides().items()
-            if reference
+            if reference and side in chosen
         }
         for part, share in benchmark.shares.items():
             sides: dict[str, Turn] = {"ours": _our_turn(ours[part].run, clock)}
@@ -67,6 +68,7 @@ def measure(name: str, dtype: str, rounds: int, *, clock: str, alone: bool) -> d
             sides |= {side: _their_turn(process, benchmark.theirs[part], clock) for side, process in theirs.items()}
             parts[part], waiting = _medians(sides, rounds)
             host += share * waiting
+            print(f"{name}, {part}: {_each(parts[part])}", file=sys.stderr, flush=True)
     seconds = {side: sum(share * parts[part][side] for part, share in benchmark.shares.items()) for side in sides}
     steps = next(iter(ours.values())).steps
     rates = {side: benchmark.batch_size / s * (steps if side == "ours" else 1) for side, s in seconds.items()}
@@ -133,22 +135,22 @@ def _their_turn(process: Process, part: str, clock: str) -> Turn:
 
 def _medians(sides: Mapping[str, Turn], rounds: int) -> tuple[dict[str, float], float]:
     """Seconds of one dispatch of each side, taking turns, and those of our host in ours."""
-    counts = {side: _count(turn) for side, turn in sides.items()}
+    fastest = {side: min(turn(1)[0] for _ in range(WARM_UP)) for side, turn in sides.items()}
+    counts = {side: max(1, math.ceil(ROUND_SECONDS / seconds)) for side, seconds in fastest.items()}
     samples: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
     for _ in range(rounds):
         for side, turn in sides.items():
             time.sleep(REST_SECONDS)
-            turn(1)  # memory that lay idle for a while may have to be fetched back
+            if fastest[side] < ROUND_SECONDS:
+                turn(1)  # memory that lay idle for a while may have to be fetched back
             samples[side].append(turn(counts[side]))
     seconds = {side: statistics.median(s for s, _ in samples[side]) / counts[side] for side in sides}
     host = statistics.median(host for _, host in samples["ours"]) / counts["ours"]
     return seconds, host
 
 
-def _count(turn: Turn) -> int:
-    """Warm up; how many dispatches make a round."""
-    fastest = min(turn(1)[0] for _ in range(WARM_UP))
-    return max(1, math.ceil(ROUND_SECONDS / fastest))
+def _each(seconds: Mapping[str, float]) -> str:
+    return ", ".join(f"{SIDES[side]} {value:.4g} s" for side, value in seconds.items())
 
 
 def _setting(dtype: str, threads: int) -> dict[str, Any]:
@@ -196,6 +198,9 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=9, help="turns of each side (default: 9)")
     parser.add_argument("--alone", action="store_true", help="without PyTorch")
     parser.add_argument(
+        "--sides", nargs="+", choices=PYTORCH_SIDES, help="ways to run PyTorch (default: all that the device has)"
+    )
+    parser.add_argument(
         "--clock", choices=CLOCKS, default="wall", help="seconds of the wall, or of the processor (default: wall)"
     )
     parser.add_argument(
@@ -213,8 +218,6 @@ def main(args: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     _print(rows)
-    if options.json:
-        write_whole(options.json, (json.dumps(rows, indent=2) + "\n").encode())
     return 0
 
 
@@ -231,14 +234,19 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _measure_all(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """A row for each name and dtype."""
+    """Return a row for each name and dtype."""
     keep_freed_memory()  # as the command does
     jax.config.update("jax_enable_compilation_cache", False)  # or compile_s would be the time of reading a file
     if not options.alone and not reference_dcgan.available():
         print("PyTorch is not installed: the reference side is skipped (pip install '.[benchmark]')")
     dtypes = options.dtype or (DTYPES[:1] if jax.default_backend() == "cpu" else DTYPES)
-    how = {"clock": options.clock, "alone": options.alone}
-    return [measure(name, dtype, options.rounds, **how) for name in options.names for dtype in dtypes]
+    how = {"clock": options.clock, "chosen": () if options.alone else options.sides or PYTORCH_SIDES}
+    rows = []
+    for name, dtype in itertools.product(options.names, dtypes):
+        rows.append(measure(name, dtype, options.rounds, **how))
+        if options.json:  # after every row, because the next one takes minutes and may be interrupted
+            write_whole(options.json, (json.dumps(rows, indent=2) + "\n").encode())
+    return rows
 
 
 def _print(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -281,6 +289,7 @@ SIDES = {
     "default_kept": "memory kept",
     "channels_last_kept": "channels last, memory kept",
 }
+PYTORCH_SIDES = tuple(side for side in SIDES if side not in ("ours", "without"))
 LINES: Sequence[tuple[str, Callable[[Mapping[str, Any]], float | None], int]] = [
     ("images/s", lambda row: row["images_per_s"], 1),
     ("PyTorch images/s", lambda row: row["reference_images_per_s"].get("default"), 1),
