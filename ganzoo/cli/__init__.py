@@ -32,6 +32,7 @@ TOOLS = {
     "edit MODEL [--direction 0]": "Write images moved along a direction of the styles.",
     "spectrum MODEL [--real PATH]": "Write average power spectra.",
     "export MODEL [--out FILE]": "Write the generator for JAX or ONNX.",
+    "explore MODEL [--export DIR]": "Show the generator on a local web page.",
 }
 NOTES = (
     "NAME is a model, a model with its preset, or path/to/file.py:VARIABLE for a model of your own.",
@@ -104,6 +105,10 @@ def _find(name: str) -> Callable[[list[str]], None]:
         from ganzoo.cli.pack import pack_data
 
         return pack_data
+    if name == "explore":
+        from ganzoo.cli.explore import explore
+
+        return explore
     if name in runs:
         from ganzoo.cli import train
 

@@ -83,12 +83,17 @@ def save_film(
     if path.suffix.lower() == ".mp4":
         _save_mp4(path, frames, fps)
         return
-    is_gif = path.suffix.lower() == ".gif"
-    film, content = Film(iter(frames), int(total or 0)), io.BytesIO()
+    write_file(path, encoded(frames, int(total or 0), path.suffix, fps))
+
+
+def encoded(frames: Iterable[UInt8[np.ndarray, "h w c"]], count: int, kind: str, fps: float = 30) -> bytes:
+    """Return an endlessly looping film of ``count`` frames [H, W, C]; ``kind`` is ".webp" or ".gif"."""
+    is_gif = kind.lower() == ".gif"
+    film, content = Film(iter(frames), count), io.BytesIO()
     duration = round(1000 / min(fps, FASTEST_GIF if is_gif else fps))
     options = {} if is_gif else {"quality": 90, "method": 2}
-    film.save(content, format=path.suffix[1:], save_all=True, duration=duration, loop=0, **options)
-    write_file(path, content.getvalue())
+    film.save(content, format=kind[1:], save_all=True, duration=duration, loop=0, **options)
+    return content.getvalue()
 
 
 def _ffmpeg(path: Path) -> Any:

@@ -37,6 +37,24 @@ def segments(points: np.ndarray, frames: int, way: Way = "linear", *, closed: bo
         yield _segment(points, segment, t, way, closed=closed).astype(np.float32)
 
 
+def place_on(points: np.ndarray, at: float, way: Way = "linear", *, closed: bool = True) -> np.ndarray:
+    """Return the point [...] at one place of the path through points [N, ...]: 1.5 is halfway from point 1 to 2.
+
+    Args:
+      points: as for ``interpolate``, as are the next but one.
+      at: from 0; a closed path begins again at N, an open one ends at N - 1.
+      way: as for ``interpolate``.
+      closed: see ``points``.
+    """
+    points = np.asarray(points)
+    count = len(points) if closed else len(points) - 1
+    if count < 1 or len(points) < 2:
+        raise UserError(f"a path through {len(points)} points: there must be 2 or more")
+    at = at % count if closed else min(max(at, 0.0), float(count))
+    segment = min(int(at), count - 1)
+    return _segment(points, segment, np.asarray(at - segment), way, closed=closed).astype(np.float32)
+
+
 def noise_segments(maps: np.ndarray, frames: int) -> Iterator[np.ndarray]:
     """Yield noise maps [frames, h, w] from each of the maps [N, h, w] to the next, on the sphere: always as strong."""
     flat = maps.reshape(len(maps), -1)

@@ -90,6 +90,7 @@ def project(
     labels: Labels | None = None,
     distance: Distance | Prepared | None = None,
     log: Callable[[int, float], None] = lambda step, distance: None,
+    every: int = 50,
 ) -> Projection:
     """Find the styles whose images are nearest to the targets, each sought by itself, all of them at once.
 
@@ -104,7 +105,8 @@ def project(
       config: the schedule; the default one when absent.
       labels: [N, k], whose styles are the start; only for a conditional model.
       distance: what is minimised, ``Prepared`` or not; ``pixel_distance`` when absent.
-      log: called as ``log(step, mean distance)`` every 50 steps.
+      log: called as ``log(step, mean distance)``; what it raises ends the search.
+      every: steps between two such calls.
 
     Raises:
       UserError: the model has no styles, or the targets are of another size.
@@ -129,7 +131,7 @@ def project(
     for i in range(cfg.steps):
         found, memory, apart = step(given, found, memory, jnp.int32(i), key)
         distances.append(apart)
-        if (i + 1) % 50 == 0 or i + 1 == cfg.steps:
+        if (i + 1) % every == 0 or i + 1 == cfg.steps:
             log(i + 1, float(apart.mean()))
     images = np.clip(np.asarray(jax.jit(search.images)(sampler.state, found)), -1, 1)
     return Projection(np.asarray(search.whole(found.ws)), jax.device_get(found.noise), images, np.asarray(distances))

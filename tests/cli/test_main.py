@@ -44,7 +44,7 @@ def test_help_fits_100_columns(capsys: pytest.CaptureFixture) -> None:
 
 def test_help_names_every_command() -> None:
     assert {typed.split()[0] for typed in RUNS} == {"evaluate", "pack", "plan", *train.COMMANDS}
-    assert {typed.split()[0] for typed in TOOLS} == set(COMMANDS)
+    assert {typed.split()[0] for typed in TOOLS} == {"explore", *COMMANDS}
 
 
 def test_exit_codes(capsys: pytest.CaptureFixture) -> None:

@@ -1,0 +1,207 @@
+"""The page in a real browser: what a person does there. Needs playwright and a Chromium; skips without them."""
+
+import base64
+import io
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.slow
+MODEL = Path(__file__).parent.parent.parent / "notebooks" / "digits16.safetensors"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def served(*args: str) -> tuple[subprocess.Popen[str], str]:
+    """Start a server on a free port; return it and its address."""
+    command = [sys.executable, "-m", "ganzoo.cli", "explore", *args, "--port", "0"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    for line in server.stdout:
+        if found := re.search(r"http://\S+", line):
+            return server, found[0]
+    raise AssertionError(f"no server: {server.wait()}")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright, which drives a browser")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    server, address = served(str(MODEL))
+    yield address
+    server.terminate()
+    server.wait(20)
+
+
+@pytest.fixture
+def visit(chromium: Any) -> Iterator[Any]:
+    """Opens addresses, each as another visitor; in the end no page may have complained in its console."""
+    complaints: list[str] = []
+    contexts = []
+
+    def visit(address: str, width: int = 1280, complains: bool = False) -> Any:
+        context = chromium.new_context(viewport={"width": width, "height": 900})
+        contexts.append(context)
+        page = context.new_page()
+        if not complains:
+            page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(address)
+        page.wait_for_selector("body[data-ready=yes]", timeout=60_000)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def shown(page: Any) -> np.ndarray:
+    """The pixels [H, W, 4] of the image."""
+    text = page.evaluate("document.getElementById('image').toDataURL().split(',')[1]")
+    with Image.open(io.BytesIO(base64.b64decode(text))) as image:
+        return np.asarray(image.convert("RGBA"))
+
+
+def move(page: Any, label: str, value: float) -> None:
+    """Move a slider, and wait for the image."""
+    page.evaluate(NEXT)
+    page.get_by_label(label, exact=True).first.evaluate(
+        "(range, value) => { range.value = value; range.dispatchEvent(new Event('input')); }", value
+    )
+    page.evaluate("window.drawn.then(() => true)")
+
+
+def opened(page: Any, title: str) -> Any:
+    """Open a panel."""
+    panel = page.locator("details.panel", has=page.locator("summary", has_text=re.compile(f"^{title}$"))).first
+    if panel.get_attribute("open") is None:
+        panel.locator("summary").first.click()
+    return panel
+
+
+NEXT = "window.drawn = new Promise((done) => document.addEventListener('drawn', done, { once: true })); true"
+PSI = "psi: 0 is the mean image, 1 does not truncate"
+
+
+def test_sliders_change_the_image_and_a_link_brings_it_back(visit: Any, address: str) -> None:
+    page = visit(address)
+    before = shown(page)
+    move(page, PSI, 0.3)
+    truncated = shown(page)
+    assert not np.array_equal(before, truncated)
+    move(page, "Component 0", 2)
+    moved = shown(page)
+    assert not np.array_equal(truncated, moved)
+    page.wait_for_function("location.search.includes('pca=0:2')")
+    again = visit(page.url)
+    assert np.array_equal(shown(again), moved)
+    page.get_by_role("button", name="Reset all").click()
+    page.wait_for_function("location.search === ''")
+    page.wait_for_timeout(300)
+    assert np.array_equal(shown(page), before)
+
+
+def test_two_visitors_do_not_disturb_each_other(visit: Any, address: str) -> None:
+    first, second = visit(f"{address}/?seed=1"), visit(f"{address}/?seed=2")
+    ones, twos = shown(first), shown(second)
+    for i in range(5):
+        move(first, PSI, i / 10)
+        move(second, PSI, 1 - i / 10)
+    move(first, PSI, 1)
+    move(second, PSI, 1)
+    assert np.array_equal(shown(first), ones)
+    assert np.array_equal(shown(second), twos)
+
+
+def test_one_s_own_image(visit: Any, address: str, tmp_path: Path) -> None:
+    page = visit(address)
+    picture = tmp_path / "mine.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40), np.uint8)).save(picture)
+    panel = opened(page, "Your own image")
+    panel.locator("input[type=file]").set_input_files(picture)
+    panel.get_by_label("Steps").fill("20")
+    panel.get_by_role("button", name="Find it").click()
+    page.wait_for_function("location.search.includes('styles=')", timeout=120_000)
+    page.wait_for_timeout(300)
+    assert panel.locator("img").count() == 2
+    again = visit(page.url)
+    assert np.array_equal(shown(again), shown(page))
+
+
+def test_a_broken_upload_is_one_message(visit: Any, address: str, tmp_path: Path) -> None:
+    page = visit(address, complains=True)  # the browser itself notes every answer of 400
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"\x89PNG\r\n\x1a\n and nothing else")
+    panel = opened(page, "Your own image")
+    panel.locator("input[type=file]").set_input_files(broken)
+    panel.get_by_role("button", name="Find it").click()
+    panel.locator(".error").wait_for()
+    assert "cannot be read" in panel.locator(".error").inner_text()
+    move(page, PSI, 0.5)  # the page goes on
+
+
+def test_bookmarks_a_way_and_a_film(visit: Any, address: str) -> None:
+    page = visit(f"{address}/?seed=1")
+    page.get_by_role("button", name="Bookmark", exact=True).click()
+    page.get_by_role("button", name="Next seed").click()
+    page.get_by_role("button", name="Bookmark", exact=True).click()
+    panel = opened(page, "Bookmarks and film")
+    first = shown(page)
+    move(page, "Place on the way", 0.5)
+    assert not np.array_equal(shown(page), first)
+    panel.get_by_label("Frames between two").fill("4")
+    panel.get_by_role("button", name="Make a film").click()
+    panel.locator("img.film").wait_for(timeout=60_000)
+    page.wait_for_function("location.hash.includes('marks=')")
+    assert visit(page.url).locator("#marks li").count() == 2
+
+
+def test_the_keyboard_reaches_everything(visit: Any, address: str) -> None:
+    page = visit(address)
+    before = shown(page)
+    page.get_by_label(PSI, exact=True).focus()
+    for _ in range(30):
+        page.keyboard.press("ArrowLeft")
+    page.wait_for_function("location.search.includes('psi=0.7')")
+    page.wait_for_timeout(300)
+    assert not np.array_equal(shown(page), before)
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_nothing_is_wider_than_the_page(visit: Any, address: str, width: int) -> None:
+    page = visit(address, width=width)
+    for title in ("Walk", "Noise", "Your own image"):
+        opened(page, title)
+    page.wait_for_timeout(500)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_an_image_comes_quickly(visit: Any, address: str) -> None:
+    page = visit(address)
+    times = []
+    for i in range(40):
+        page.evaluate(NEXT)
+        page.get_by_label(PSI, exact=True).first.evaluate(
+            "(range, value) => { range.value = value; range.dispatchEvent(new Event('input')); }", i / 40
+        )
+        times.append(page.evaluate("window.drawn.then(({ detail }) => detail.took)"))
+    print(f"slider to image: median {statistics.median(times):.0f} ms, slowest {max(times):.0f} ms")
+    assert statistics.median(times) < 250  # on a busy machine
