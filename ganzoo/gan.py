@@ -331,6 +331,8 @@ class Model:
     fill_defaults: Callable[[Any, int, int], tuple[Any, int]] | None = None
     """``(config, batch_size, devices) -> (config, batch_size)`` with a number for every field that is None, and for a
     batch size of 0; None where a config leaves nothing open."""
+    transferred: Mapping[str, Any] = field(default_factory=dict)
+    """Values of the config's fields in a run that starts with other weights, for fields that are not given."""
 
 
 def parameter_count(params: Params) -> int:

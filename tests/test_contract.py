@@ -39,6 +39,12 @@ VARIANTS = [
         {**WIDE, **ADAPTIVE, "kernel_size": 1, "radial_filters": True, "style_mixing": 0.9, "micro_batch": 8,
          "r1_interval": 0, "minibatch_std_group": 0},
     ),
+    (
+        "stylegan3",
+        {"image_size": (12, 8), "remat": True, "augment": "bgc", "augment_p": "cosine(0, 0.5, 64)", "r2_gamma": 0.5,
+         "generator_learning_rate": "linear(1e-3, 2e-3, 64)", "r1_gamma": "linear(1, 0.5, 64)", "ema_ramp": 0.05,
+         "discriminator_learning_rate": "cosine(2e-3, 1e-3, 64)", "ema_half_life": "linear(10, 100, 64)"},
+    ),
     ("r3gan", {**WIDE, "micro_batch": 8, "augment": "bgc-cutout", "augment_p": "cosine(0, 0.5, 64)"}),
     ("r3gan", {"r1_interval": 2, "gradient_penalty": 1.0, "loss": "hinge"}),
 ]  # fmt: skip

@@ -45,8 +45,8 @@ class Convert:
     model: ModelArgument
     """A run folder, a file that `ganzoo inspect` can read, or hf:owner/name."""
     out: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="FILE")]
-    """The file to write: .safetensors; hf:owner/name to upload it; with original names also .npz, or .pkl of StyleGAN2,
-    which opens where the repository stylegan2-ada-pytorch is on Python's path (without its CUDA extensions)."""
+    """The file to write: .safetensors; hf:owner/name to upload it; with original names also .npz, or .pkl, which opens
+    where the original repository is on Python's path: stylegan2-ada-pytorch for StyleGAN2, stylegan3 for StyleGAN3."""
     names: Literal["ganzoo", "original", "rosinality"] = "ganzoo"
     """Names of the arrays: this library's; those of the original code, such as G.mapping.fc0.weight (a DCGAN also as
     .pth of netG, or of netD by its name); or those of rosinality/stylegan2-pytorch, in a .pt."""

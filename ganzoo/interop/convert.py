@@ -87,6 +87,7 @@ FAMILIES: Mapping[str, Family] = {
         stylegan3.discriminator,
         stylegan3.originals,
         stylegan3.SHARED,
+        stylegan3.ARGUMENTS,
         critic="stylegan2",
     ),
     "r3gan": Family(

@@ -105,8 +105,8 @@ def save_originals(path: Path, converted: Converted) -> tuple[str, ...]:
     """Write a model under its original names; the file appears only when complete.
 
     A ``.safetensors`` or ``.npz`` file has the arrays of ``originals``, and beside them the config and the arguments of
-    the constructors as a JSON text. A ``.pkl`` file of StyleGAN2 is a dictionary of networks that
-    NVlabs/stylegan2-ada-pytorch opens; see ``nvidia_pickle``.
+    the constructors as a JSON text. A ``.pkl`` file, of a StyleGAN2 or StyleGAN3, is a dictionary of networks that the
+    original repository opens; see ``nvidia_pickle``.
 
     Args:
       path: file name with one of the three suffixes.
@@ -118,7 +118,7 @@ def save_originals(path: Path, converted: Converted) -> tuple[str, ...]:
     Raises:
       UserError: the original code has no such network, the suffix is another one, or the file cannot be written.
     """
-    if path.suffix == ".pkl" and converted.model != "stylegan2":
+    if path.suffix == ".pkl" and converted.model not in nvidia_pickle.MODELS:
         raise UserError(f"{path}: pickles of original {converted.model} are not written; write .safetensors or .npz")
     if path.suffix == ".pkl":  # the loader there wants both generators
         converted = replace(converted, weights=mirror_generator(converted.weights))
@@ -126,7 +126,7 @@ def save_originals(path: Path, converted: Converted) -> tuple[str, ...]:
     names = tuple(name for name in ("G", "D", "G_ema") if any(key.startswith(f"{name}.") for key in arrays))
     settings = settings_of(converted, names)
     if path.suffix not in (".pkl", ".safetensors", ".npz"):
-        raise UserError(f"{path}: the name must end in .safetensors or .npz, or in .pkl for a StyleGAN2")
+        raise UserError(f"{path}: the name must end in .safetensors or .npz, or in .pkl for a StyleGAN2 or 3")
     if path.suffix != ".pkl":
         write_arrays(path, arrays, {SETTINGS: json.dumps(settings)})
         return ()

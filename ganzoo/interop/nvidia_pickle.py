@@ -1,8 +1,10 @@
-"""Pickles of StyleGAN2 that the tools of NVlabs/stylegan2-ada-pytorch open: ``legacy.load_network_pkl`` there.
+"""Pickles that the tools of the original repositories open, by ``legacy.load_network_pkl`` there.
 
-Their own pickles carry source text. A pickle of this module names the classes instead: it calls
-``training.networks.Generator`` with its arguments, then ``load_state_dict``, ``requires_grad_(False)`` and ``eval`` of
-the module, so their repository must be on the path. The opcodes are written here, without PyTorch.
+Those of StyleGAN2 are for NVlabs/stylegan2-ada-pytorch, those of StyleGAN3 for NVlabs/stylegan3.
+
+Their own pickles carry source text. A pickle of this module names the classes instead: it calls one such as
+``training.networks.Generator`` with its arguments by name, then ``load_state_dict``, ``requires_grad_(False)`` and
+``eval`` of the module, so their repository must be on the path. The opcodes are written here, without PyTorch.
 """
 
 import pickle
@@ -17,9 +19,10 @@ from ganzoo.errors import UserError
 from ganzoo.interop import opcodes
 from ganzoo.interop.convert import SETTINGS
 from ganzoo.interop.families.shapes import Weights
-from ganzoo.interop.families.stylegan2_settings import POSITIONS
 from ganzoo.nn.pyramid import size_of
 
+MODELS = ("stylegan2", "stylegan3")
+"""Models that such pickles are written of."""
 MODULE = "torch.nn"
 
 
@@ -28,7 +31,7 @@ class Module:
     """A network: the name of its class there, its arguments, and its state dict."""
 
     class_name: str
-    """``training.networks.Generator`` or ``training.networks.Discriminator``."""
+    """Such as ``training.networks.Generator``."""
     arguments: Mapping[str, Any]
     arrays: Weights
     """Arrays [...] by their names in the state dict."""
@@ -44,7 +47,7 @@ class _Call:
 
 
 def snapshot(arrays: Weights, settings: Mapping[str, Any]) -> bytes:
-    """Return the pickle of a StyleGAN2, a dictionary such as NVlabs/stylegan2-ada-pytorch writes in training.
+    """Return the pickle of one of the ``MODELS``, a dictionary such as the original repository writes in training.
 
     Args:
       arrays: arrays [...] by their original names, prefixed by ``G.``, ``D.`` or ``G_ema.``.
@@ -77,17 +80,18 @@ def dumps(content: Mapping[str, Any]) -> bytes:
 
 
 def _network(module: Module, number: int) -> bytes:
-    """Return the program that builds a module, keeps it under a number in the memo, and leaves it on the stack."""
+    """Return the program that builds a module, keeps it under a number in the memo, and leaves it on the stack.
+
+    A pickle calls by positions only. ``functools.partial``, whose state holds arguments by name, is called by none.
+    """
     home, _, name = module.class_name.rpartition(".")
-    arguments = dict(module.arguments)
-    positions = tuple(arguments[key] for key in POSITIONS[name])
-    own = pickle.BINGET + bytes([number])
+    kind, own = _name(home, name), pickle.BINGET + bytes([number])
     tensors = {key: _Call("torch", "from_numpy", (array,)) for key, array in module.arrays.items()}
     return b"".join([
-        _value(_Call(home, name, positions)),
+        _name("functools", "partial") + kind + pickle.TUPLE1 + pickle.REDUCE,
+        opcodes.group((kind, pickle.EMPTY_TUPLE, _value(module.arguments), pickle.NONE)) + pickle.BUILD,
+        pickle.EMPTY_TUPLE + pickle.REDUCE,
         pickle.BINPUT + bytes([number]),
-        _value({"_init_args": (), "_init_kwargs": arguments}),  # as where their training loop builds the module
-        pickle.BUILD,
         _method("load_state_dict", own + _value(tensors) + pickle.TUPLE2),
         _method("requires_grad_", own + pickle.NEWFALSE + pickle.TUPLE2),
         _method("eval", own + pickle.TUPLE1),

@@ -84,10 +84,16 @@ class Experiment(Generic[M]):
     training: TrainingConfig = field(default_factory=TrainingConfig)
     from_data: tuple[str, ...] = ()
     """Fields of the model's config that are read from the data, as in ``ganzoo.Preset``."""
+    transferred: Mapping[str, Any] = field(default_factory=dict)
+    """Values of fields of the model's config where the run starts with other weights, as in ``ganzoo.Model``."""
 
     def given(self, names: Collection[str]) -> "Experiment[M]":
-        """Return the experiment for a user who gives the fields ``names``, which are then not read from the data."""
-        return replace(self, from_data=tuple(name for name in self.from_data if name not in names))
+        """Return the experiment for a user who gives the fields ``names``, which then have the values given."""
+        return replace(
+            self,
+            from_data=tuple(name for name in self.from_data if name not in names),
+            transferred={name: value for name, value in self.transferred.items() if name not in names},
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as plain dicts, lists and numbers, the model by its name."""
@@ -100,7 +106,7 @@ def experiment_of(model: Model, preset: str | None = None, *, name: str | None =
     found = find_preset(model, preset)
     data, training = replaced(DataConfig(data=""), found.data), replaced(TrainingConfig(), found.training)
     name = name or f"{model.name}-{preset or model.default}"
-    return Experiment(name, model, found.config, data, training, found.from_data)
+    return Experiment(name, model, found.config, data, training, found.from_data, model.transferred)
 
 
 def experiments() -> Mapping[str, Experiment[Any]]:
@@ -151,14 +157,16 @@ def resolve(
       UserError: the model has no rule for the batch size, or the data, where they are asked, cannot be read.
     """
     config, training = experiment.gan, experiment.training
+    transferred = experiment.transferred if training.init_from else {}
     if recorded:
         old, open_fields = recorded.get("gan", {}), [name for name, value in to_json(config).items() if value is None]
-        known = {name: old[name] for name in (*experiment.from_data, *open_fields) if name in old}
+        known = {name: old[name] for name in (*experiment.from_data, *open_fields, *transferred) if name in old}
         config = replaced(config, {k: tuple(v) if isinstance(v, list) else v for k, v in known.items()})
         batch_size = training.batch_size or recorded.get("training", {}).get("batch_size", 0)
         training = replace(training, batch_size=batch_size)
     elif experiment.from_data and experiment.data.data:
         config = replaced(config, _of_data(experiment))
+    config = config if recorded else replaced(config, transferred)
     if experiment.model.fill_defaults:
         config, batch_size = experiment.model.fill_defaults(config, training.batch_size, devices)
         training = replace(training, batch_size=batch_size)

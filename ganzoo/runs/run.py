@@ -31,7 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from ganzoo.config import require, to_json
+from ganzoo.config import Difference, require, to_json
 from ganzoo.data import Dataset, open_dataset
 from ganzoo.data.feed import Feed
 from ganzoo.errors import printable
@@ -214,7 +214,7 @@ def prepare(
     prepared = Run(experiment, gan, shapes, mesh, segments, dataset, feed, evaluator, weights, record, log)
     if settings.shard_state and mesh.size == 1:
         notes.append("note: shard_state changes nothing on one device")
-    choices = [f"auto: {each.field.split('.')[-1]} = {each.new!r}" for each in chosen]
+    choices = [_choice(each, experiment) for each in chosen]
     if old and changes != old.get("data_changes", []):
         notes.append(f"note: from image {changes[-1]['images']} on, the run has other data than before")
     told = [*notes, *choices, describe(prepared), *costs(prepared), *dataset.describe(gan.label_size).splitlines()]
@@ -302,6 +302,13 @@ def dispatches(run: Run, state: State) -> Generator[Dispatch]:
                 if i == 0:
                     report(run, segment, program, (like, payload, run.key(1)), count)
                 yield Dispatch(program, payload, count, count * segment.batch_size)
+
+
+def _choice(chosen: Difference, experiment: Experiment[Any]) -> str:
+    """Return a line about a setting that the config left open, with the reason where the weights are one."""
+    name = chosen.field.split(".")[-1]
+    is_transferred = experiment.training.init_from and chosen.field == f"gan.{name}" and name in experiment.transferred
+    return f"auto: {name} = {chosen.new!r}{', as the run starts with other weights' if is_transferred else ''}"
 
 
 # The parts of a run -------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import numpy as np
 
 CANARY = "canary"
 SOURCE = f"open({CANARY!r}, 'w').close()"
+GENERATOR = b"ctraining.networks_stylegan3\nGenerator\n"
 
 
 class Call:
@@ -67,6 +68,11 @@ def persistent(state: bytes, kind: str = "class", name: str = "Generator") -> by
         type=text(kind), version=number(6), module_src=text(SOURCE), class_name=text(name), state=state
     )  # fmt: skip
     return call("torch_utils.persistence._reconstruct_persistent_obj", meta)
+
+
+def partial(positions: bytes, names: bytes, kind: bytes = GENERATOR) -> bytes:
+    """A ``functools.partial`` of a network's class, whose state has these arguments."""
+    return call("functools.partial", GENERATOR) + b"(" + kind + positions + names + b"Ntb"
 
 
 def shape(*sizes: int) -> bytes:
@@ -229,6 +235,12 @@ def files() -> dict[str, tuple[bytes, str]]:
         ),
         "default-of-text": (program(call("collections.defaultdict", text("os.system"))), "os.system"),
         "partial": (program(call("functools.partial", b"cos\nsystem\n", text("x"))), "functools.partial"),
+        "partial-of-a-name": (program(call("functools.partial", b"cos\nsystem\n")), "os.system"),
+        "partial-by-position": (program(partial(text("x") + b"\x85", b"}")), "a functools.partial of"),
+        "partial-of-another": (program(partial(b")", b"}", b"cos\nsystem\n")), "os.system"),
+        "partial-of-a-list": (program(partial(b")", b"]")), "a functools.partial of"),
+        "partial-called-with-more": (program(partial(b")", b"}") + text("x") + b"\x85R"), "unusual arguments"),
+        "partial-of-itself": (program(partial(b")", b"}") + b"\x94" + call("functools.partial", b"h\x00")), "partial"),
         "deep-modules": (program(dictionary(G=deep_modules)), "deep"),
         "shared-modules": (program(dictionary(G=shared)), "larger than the file"),
         "cyclic-foreign": (

@@ -3,14 +3,12 @@
 The modules are built from recorded arrays, without PyTorch: classes of the same names stand in while they are pickled.
 """
 
-import contextlib
 import pickle
-import sys
-import types
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from stand_ins import stand_ins
 
 CLASSES = {
     "training.networks": ("Generator", "Discriminator"),
@@ -33,27 +31,6 @@ class DType:
         return self.name
 
 
-@contextlib.contextmanager
-def stand_ins() -> Generator[dict[str, Any]]:
-    """Modules with empty classes of their names, and torch with its types; what was there before comes back."""
-    before, made = dict(sys.modules), {}
-    try:
-        for name, classes in CLASSES.items():
-            parts = name.split(".")
-            for i in range(1, len(parts) + 1):
-                made.setdefault(".".join(parts[:i]), types.ModuleType(".".join(parts[:i])))
-            for each in classes:
-                setattr(made[name], each, type(each, (), {"__module__": name}))
-        for name in DTYPES:
-            setattr(made["torch"], name, DType(name))
-        sys.modules.update(made)
-        yield made
-    finally:
-        for name in made:
-            sys.modules.pop(name)
-        sys.modules.update({name: module for name, module in before.items() if name in made})
-
-
 def snapshot(networks: Mapping[str, Mapping[str, np.ndarray]], low: str = "bfloat16", **more: Any) -> bytes:
     """The pickle of a snapshot.
 
@@ -62,7 +39,9 @@ def snapshot(networks: Mapping[str, Mapping[str, np.ndarray]], low: str = "bfloa
       low: type of the activations of the largest stage.
       more: what is beside the networks.
     """
-    with stand_ins() as made:
+    with stand_ins(CLASSES) as made:
+        for name in DTYPES:
+            setattr(made["torch"], name, DType(name))
         content: dict[str, Any] = {
             name: _network(made, "Discriminator" if name == "D" else "Generator", arrays, low)
             for name, arrays in networks.items()

@@ -8,12 +8,15 @@ from typing import Any
 import golden_cases
 import jax.numpy as jnp
 import numpy as np
+import persistent_pickles
 import pickles
 import pytest
+from drawn import assert_same, converted_of, weights_of
 from golden_cases import nchw, nhwc
 
 import ganzoo
 from ganzoo import interop
+from ganzoo.cli import main
 from ganzoo.errors import UserError
 from ganzoo.interop.reading.contents import Contents
 
@@ -94,3 +97,51 @@ def test_what_is_no_stylegan3(contents: Contents, arguments: dict, arrays: dict,
     changed = replace(old, arrays=new, settings={**old.settings, **arguments})
     with pytest.raises(UserError, match=words):
         interop.convert(Contents("", {"G_ema": changed}))
+
+
+def test_a_state_dict_of_a_discriminator_has_the_clamp_of_the_repository(contents: Contents) -> None:
+    bare = {"D": replace(contents.networks["D"], kind="", settings={}, attributes={})}
+    found = interop.convert(Contents("", {"G_ema": contents.networks["G_ema"], **bare}))
+    assert found.fields["discriminator_conv_clamp"] == 256
+    assert "discriminator_conv_clamp is not in the file: 256.0 is assumed" in found.notes
+
+
+# StyleGAN2 of the same repository -----------------------------------------------------------------------------------
+
+
+def test_the_repository_s_stylegan2(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """Its constructors have other arguments and defaults than those of stylegan2-ada-pytorch (train.py:233-241)."""
+    gan = ganzoo.create(
+        "stylegan2", "tiny", label_size=3, mapping_layers=8, style_average_decay=0.998, minibatch_std_group=2
+    )
+    converted = converted_of(gan)
+    arrays = interop.originals(converted)
+    shared = {"c_dim": 3, "img_resolution": 8, "img_channels": 3, "channel_base": 48, "channel_max": 8}
+    of_g = {
+        **shared, "z_dim": 8, "w_dim": 8, "mapping_kwargs": {"num_layers": 8}, "fused_modconv_default": "inference_only"
+    }  # fmt: skip
+    of_d = {**shared, "block_kwargs": {"freeze_layers": 0}, "mapping_kwargs": {"num_layers": 2},
+            "epilogue_kwargs": {"mbstd_group_size": 2}}  # fmt: skip
+    kept = {"mapping.w_avg_beta": 0.998, "synthesis.b4.conv1.conv_clamp": 256}
+
+    def module(name: str) -> persistent_pickles.Module:
+        own = {key.removeprefix(f"{name}."): array for key, array in arrays.items() if key.startswith(f"{name}.")}
+        if name == "D":
+            return persistent_pickles.Module("Discriminator", of_d, own, {"b4.conv.conv_clamp": 256})
+        return persistent_pickles.Module("Generator", of_g, own, kept)
+
+    path = tmp_path / "sg2.pkl"
+    path.write_bytes(persistent_pickles.snapshot({name: module(name) for name in ("G", "D", "G_ema")}))
+    found = interop.convert(interop.read(path))
+    assert_same(dict(found.weights), weights_of(gan))
+    expected = {**converted.fields, "discriminator_conv_clamp": 256}
+    told = {name: value for name, value in found.fields.items() if value is not None}
+    assert told == {name: expected[name] for name in told}
+    assert {"conv_clamp", "discriminator_conv_clamp", "style_average_decay", "minibatch_std_group"} <= set(told)
+    assert main(["inspect", str(path)]) == 0
+    assert "stylegan2" in capsys.readouterr().out
+    assert main(["convert", str(path), str(tmp_path / "m.safetensors")]) == 0
+    assert main(["sample", str(path), "--out", str(tmp_path / "m.png"), "--seeds", "0-1"]) == 0
+    assert (tmp_path / "m.png").stat().st_size
+    notes = [line for line in capsys.readouterr().out.splitlines() if "note" in line]
+    assert all("fused_modconv_default = inference_only is unused" in note for note in notes)

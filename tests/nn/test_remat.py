@@ -13,9 +13,10 @@ SECOND_ORDER = {
     "dcgan": {"gradient_penalty": 10.0, "loss": "wasserstein"},
     "stylegan": {"progressive": False},
     "stylegan2": {"path_length_interval": 0, "r1_interval": 0},
+    "stylegan3": {"r1_interval": 0, "style_mixing": 0.9},
 }
 """Settings with which every step has penalties of gradients."""
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("stylegan", "stylegan2")]
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("stylegan", "stylegan2", "stylegan3")]
 
 
 def both(name: str, **fields: Any) -> list[ganzoo.GAN]:
@@ -32,7 +33,11 @@ def test_a_step_is_the_same_but_for_rounding(name: str) -> None:
     assert_near(results[1], results[0], 1e-5)
 
 
-@pytest.mark.parametrize("name", ["dcgan", "stylegan", "stylegan2"])
+BLOCKS = {"dcgan": (1, 2), "stylegan": (3, 2), "stylegan2": (3, 2), "stylegan3": (4, 2)}
+"""Blocks of G and D at 16 pixels; StyleGAN3's generator has layers, of which the preset has three and the colours."""
+
+
+@pytest.mark.parametrize("name", ["dcgan", "stylegan", "stylegan2", pytest.param("stylegan3", marks=pytest.mark.slow)])
 def test_each_block_is_rematerialised_under_the_same_names(name: str) -> None:
     """In both networks, whose states are the same."""
     plain, remat = both(name, image_size=16)
@@ -40,7 +45,7 @@ def test_each_block_is_rematerialised_under_the_same_names(name: str) -> None:
     assert jax.eval_shape(remat.init, jax.random.key(0)) == state
     images = jax.ShapeDtypeStruct((4, *plain.image_shape), np.float32)
     latents = jax.ShapeDtypeStruct((4, plain.config.latent_size), np.float32)
-    for gan, blocks in ((plain, (0, 0)), (remat, {"dcgan": (1, 2)}.get(name, (3, 2)))):
+    for gan, blocks in ((plain, (0, 0)), (remat, BLOCKS[name])):
         for module, variables, inputs, count in (
             (gan.generator, state.generator.variables, latents, blocks[0]),
             (gan.discriminator, state.discriminator.variables, images, blocks[1]),

@@ -12,7 +12,7 @@ from golden_cases import Case, draw, hwio, hwoi, nchw, nhwc, run
 from jax import lax
 
 from ganzoo.ops import fir
-from ganzoo.ops.modulation import modulated_conv
+from ganzoo.ops.modulation import modulated_conv, unit_power
 
 FILTER = fir.setup_filter([1, 3, 3, 1])
 
@@ -49,6 +49,26 @@ def test_records(case: Case) -> None:
     for x64, dtype in ((False, np.float32), (True, np.float64)):
         with jax.enable_x64(x64):
             golden_cases.assert_recorded(case, run(partial(value_and_gradients, case), case.inputs(dtype)))
+
+
+def stylegan3_value_and_gradients(case: Case, arrays: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """As a layer of StyleGAN3 has it: unit power before demodulation, and a gain of the input."""
+    rows, columns = np.broadcast_to(case.options["padding"], 2).tolist()
+    gain = jnp.broadcast_to(arrays.get("input_gain", 1), arrays["s"].shape)[:, None, None]
+
+    def convolved(x: jax.Array, kernel: jax.Array, styles: jax.Array) -> jax.Array:
+        kernel, demodulates = hwio(kernel), case.options["demodulate"]
+        kernel, styles = unit_power(kernel, styles) if demodulates else (kernel, styles)
+        padding = ((rows, rows), (columns, columns))
+        return nchw(modulated_conv(nhwc(x) * gain, kernel, styles, padding=padding, demodulate=demodulates))
+
+    y, back = jax.vjp(convolved, *(arrays[name] for name in ("x", "w", "s")))
+    return {"y": y} | dict(zip(("dx", "dw", "ds"), back(arrays["cot"]), strict=True))
+
+
+@golden_cases.over(golden_cases.cases("ops/modulated_conv2d_sg3"))
+def test_records_of_stylegan3(case: Case) -> None:
+    golden_cases.assert_recorded(case, run(partial(stylegan3_value_and_gradients, case), case.inputs()))
 
 
 # Truths -------------------------------------------------------------------------------------------------------------

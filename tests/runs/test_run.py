@@ -243,6 +243,27 @@ def test_a_run_that_stopped_before_its_first_checkpoint_starts_from_the_same_wei
     assert f"start: the weights of {source}/checkpoints/64" in lines
 
 
+def test_a_run_from_other_weights_has_neither_blur_nor_ramp_unless_given(tmp_path) -> None:
+    """And a run that is resumed has what it began with; NVlabs/stylegan3, train.py:263-266."""
+    base = find_experiment("stylegan3-r")
+    began = replace(base, training=replace(base.training, init_from="other.safetensors"))
+
+    def chosen(experiment: Experiment, recorded: dict | None = None) -> tuple[float, float | None]:
+        config = resolve(experiment, 1, recorded)[0].gan
+        return config.blur_sigma, config.ema_ramp
+
+    assert chosen(base) == (10, 0.05)
+    assert chosen(began) == (0, None)
+    assert {"gan.blur_sigma", "gan.ema_ramp"} <= {each.field for each in resolve(began, 1)[1]}
+    given = replace(began.given({"blur_sigma"}), gan=replace(began.gan, blur_sigma=3.0))
+    assert chosen(given) == (3, None)
+    recorded = resolve(given, 1)[0].to_json()
+    assert chosen(began, recorded) == (3, None)
+    other = find_experiment("stylegan2-auto")
+    assert resolve(other, 1)[0].gan.ema_ramp == 0.05
+    assert resolve(replace(other, training=began.training), 1)[0].gan.ema_ramp is None
+
+
 # ganzoo.train -------------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ganzoo.errors import UserError
 from ganzoo.interop.families import stylegan2_settings as settings
-from ganzoo.interop.families.settings import Rules, assumed, flat, interpret
+from ganzoo.interop.families.settings import Becomes, Rules, assumed, clamp, flat, interpret
 from ganzoo.interop.families.shapes import (
     Fields,
     Found,
@@ -77,8 +77,11 @@ def generator(network: Network) -> Found:
     return _found(network, rules, {**mapping_fields(weights), **_synthesis_fields(weights)}, weights)
 
 
-def discriminator(network: Network, generator: Fields) -> Found:
-    """Return what a discriminator is in this library, beside a generator that implies some config fields."""
+def discriminator(network: Network, generator: Fields, *, default_clamp: float | None = None) -> Found:
+    """Return what a discriminator is in this library, beside a generator that implies some config fields.
+
+    ``default_clamp`` is the original's default of ``conv_clamp``, for a file that does not tell it.
+    """
     kind, size = recognise(network), (4, 4)
     if kind not in ("D", "TensorFlow D"):
         raise UserError("not a StyleGAN2 discriminator")
@@ -87,6 +90,7 @@ def discriminator(network: Network, generator: Fields) -> Found:
     weights = (discriminator_table if kind == "D" else tensorflow_table)(*size).to_ours(network.arrays)
     fields = _discriminator_fields(weights, size)
     rules = settings.DISCRIMINATOR if fields["label_size"] else settings.UNLABELLED
+    rules = {**rules, "conv_clamp": Becomes("discriminator_conv_clamp", default_clamp, clamp)}
     if kind == "TensorFlow D":
         _check_tensorflow(network, fields)
         is_older = network.kind.startswith("D_stylegan2")

@@ -15,9 +15,11 @@ from ganzoo.interop.families import stylegan2
 from ganzoo.interop.families.settings import Becomes, Must, Rules, assumed, clamp, flat, interpret, number, shown, told
 from ganzoo.interop.families.shapes import Fields, Found, Weights, count, needed
 from ganzoo.interop.families.stylegan2_settings import PRECISION
+from ganzoo.interop.families.stylegan2_settings import discriminator_arguments as stylegan2_arguments
 from ganzoo.interop.families.stylegan3_names import GENERATOR
 from ganzoo.interop.reading.contents import Network
 from ganzoo.interop.reading.machine import named
+from ganzoo.nn.pyramid import size_of
 from ganzoo.nn.schedule import Schedule, schedule_of
 
 SIGN = re.compile(r"synthesis\.L\d+_\d+_\d+\.magnitude_ema")
@@ -28,8 +30,13 @@ LAYER = re.compile(r"params\.synthesis\.(L(\d+)_(\d+)_(\d+))\.kernel")
 FIXED = {"discriminator_architecture": "resnet", "activation": "lrelu", "resample_filter": (1, 3, 3, 1)}
 """What a discriminator may have in StyleGAN2, and must have here."""
 
+DEFAULT_CLAMP = 256.0
+"""Of a discriminator there."""
+DEFAULT_DECAY = 0.999
+"""Of the mean squares of layers there."""
+
 # fmt: off
-ARGUMENTS: Rules = {
+RULES: Rules = {
     **told("class_name", "z_dim", "c_dim", "w_dim", "img_resolution", "img_channels", "channel_base", "channel_max",
            "num_layers", "conv_kernel", "mapping_kwargs.num_layers"),
     "mapping_kwargs.activation":    Must(("lrelu",)),
@@ -46,10 +53,10 @@ ARGUMENTS: Rules = {
     "lrelu_upsampling":             Becomes("activation_upsampling", 2),
     "use_radial_filters":           Becomes("radial_filters", False),
     "conv_clamp":                   Becomes("conv_clamp", 256, clamp),
-    "magnitude_ema_beta":           Becomes("magnitude_decay", 0.999, number),
+    "magnitude_ema_beta":           Becomes("magnitude_decay", DEFAULT_DECAY, number),
 }
 # fmt: on
-"""Of the class Generator."""
+"""Of the arguments of the class Generator."""
 
 
 def recognise(network: Network) -> str | None:
@@ -60,10 +67,10 @@ def recognise(network: Network) -> str | None:
 def generator(network: Network) -> Found:
     """Return what a generator is in this library."""
     weights = GENERATOR.to_ours(network.arrays)
-    given = flat(ARGUMENTS, network.settings)
-    fields, notes = interpret(ARGUMENTS, given)
+    given = flat(RULES, network.settings)
+    fields, notes = interpret(RULES, given)
     if not network.settings:
-        notes += assumed(ARGUMENTS, fields, given, known=("radial_filters",))
+        notes += assumed(RULES, fields, given, known=("radial_filters",))
         filters = (array for name, array in network.arrays.items() if name.endswith(".down_filter"))
         fields["radial_filters"] = any(np.ndim(array) == 2 for array in filters)
     fields |= {**stylegan2.mapping_fields(weights), **_layer_fields(weights)}
@@ -74,7 +81,8 @@ def generator(network: Network) -> Found:
 
 def discriminator(network: Network, generator: Fields) -> Found:
     """Return what a discriminator is in this library; the generator's fields say nothing about it."""
-    found = stylegan2.discriminator(network, {"image_size": generator["image_size"]} if generator else {})
+    known = {"image_size": generator["image_size"]} if generator else {}
+    found = stylegan2.discriminator(network, known, default_clamp=DEFAULT_CLAMP)
     for name, value in FIXED.items():
         if found.fields[name] != value:
             raise UserError(f"{name} = {shown(found.fields[name])}: must be {shown(value)} in a StyleGAN3")
@@ -92,8 +100,57 @@ def originals(kind: str, weights: Weights, fields: Fields) -> Weights:
       fields: fields of the config.
     """
     if kind == "discriminator":
-        return stylegan2.originals(kind, weights, {**fields, **FIXED, "smallest_size": None})
+        return stylegan2.originals(kind, weights, _of_critic(fields))
     return {**GENERATOR.to_theirs(weights), **_constants(schedule_of(fields))}
+
+
+def _of_critic(fields: Fields) -> Fields:
+    """Return the fields of a config by which StyleGAN2 has the same discriminator."""
+    base, most = (fields[f"discriminator_{name}"] or fields[name] for name in ("channel_base", "channel_max"))
+    return {**fields, **FIXED, "smallest_size": None, "channel_base": base, "channel_max": most}
+
+
+def generator_arguments(fields: Fields) -> dict[str, Any]:
+    """Return the arguments with which NVlabs/stylegan3 builds the generator of a config."""
+    decay = fields["magnitude_decay"]
+    return {
+        "class_name": "training.networks_stylegan3.Generator",
+        "z_dim": fields["latent_size"],
+        "c_dim": fields["label_size"],
+        "w_dim": fields["style_size"],
+        "img_resolution": size_of(fields["image_size"])[0],
+        "img_channels": fields["channels"],
+        "mapping_kwargs": {
+            "num_layers": fields["mapping_layers"],
+            "lr_multiplier": fields["mapping_lr_multiplier"],
+            "w_avg_beta": fields["style_average_decay"],
+        },
+        "channel_base": fields["channel_base"],
+        "channel_max": fields["channel_max"],
+        "num_layers": fields["layers"],
+        "num_critical": fields["critical_layers"],
+        "first_cutoff": fields["first_cutoff"],
+        "first_stopband": fields["first_stopband"],
+        "last_stopband_rel": fields["last_stopband"],
+        "margin_size": fields["margin"],
+        "output_scale": fields["output_scale"],
+        "num_fp16_res": 0,
+        "conv_kernel": fields["kernel_size"],
+        "filter_size": fields["filter_taps"],
+        "lrelu_upsampling": fields["activation_upsampling"],
+        "use_radial_filters": fields["radial_filters"],
+        "conv_clamp": fields["conv_clamp"] or None,
+        "magnitude_ema_beta": DEFAULT_DECAY if decay is None else decay,
+    }
+
+
+def discriminator_arguments(fields: Fields) -> dict[str, Any]:
+    """Return the arguments with which NVlabs/stylegan3 builds the discriminator of a config."""
+    return {**stylegan2_arguments(_of_critic(fields)), "class_name": "training.networks_stylegan2.Discriminator"}
+
+
+ARGUMENTS = {"generator": generator_arguments, "discriminator": discriminator_arguments}
+"""Functions of a config that return the arguments of the original constructors, by kind."""
 
 
 def _constants(schedule: Schedule) -> Weights:

@@ -9,7 +9,6 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,11 +22,11 @@ from ganzoo.interop.reading.machine import (
     Meter,
     checked_key,
     foreign,
-    is_module,
     named,
     put,
     refusal,
 )
+from ganzoo.interop.reading.modules import PersistentObject, module_calls, persistent_object
 
 NUMPY_TYPE = re.compile(r"(?:[fiu][1248]|b1)$")
 MAX_DIMENSIONS = 32
@@ -169,30 +168,6 @@ class Parameter(Built):
         return self.tensor.array()
 
 
-@dataclass(frozen=True)
-class PersistentObject:
-    """Object of ``torch_utils.persistence``: the name of its class and its attributes."""
-
-    class_name: str
-    state: Mapping[str, Any]
-
-
-class BuiltModule(PersistentObject, Built):
-    """Module of a class that several repositories have: of ``nvidia_pickle``, or of R3GAN as plain attributes.
-
-    The first is called with its arguments and gets a state dict; the second is created empty and gets its attributes.
-    """
-
-    def build(self, state: Any) -> None:
-        """Add the attributes of a plain module, or the arguments under which NVIDIA's training loop records them."""
-        if is_module(state) and self.state == {"_init_args": ()}:
-            dict.update(self.state, state)
-            return
-        if type(state) is not dict or not set(state) <= {"_init_args", "_init_kwargs"}:
-            raise UserError(f"refused: a {named(self.class_name)} with {named(state)}")
-        dict.update(self.state, state)
-
-
 @dataclass
 class TensorFlowNetwork(Built):
     """A ``dnnlib.tflib.network.Network``, or the ``tfutil.Network`` of 2017."""
@@ -284,11 +259,11 @@ def constructors(meter: Meter, load_storage: Callable[[Any], Storage] | None = N
         "torch._utils._rebuild_tensor": _tensor(meter),
         "torch.nn.parameter.Parameter": lambda: Parameter(),
         "torch.Size": _size,
-        "torch_utils.persistence._reconstruct_persistent_obj": _persistent_object,
+        "torch_utils.persistence._reconstruct_persistent_obj": persistent_object,
         "dnnlib.tflib.network.Network": lambda: TensorFlowNetwork(),
         "tfutil.Network": lambda: TensorFlowNetwork(class_name="tfutil.Network"),
     }
-    calls.update(_module_calls())
+    calls.update(module_calls(meter))
     for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
         calls[f"{module}.scalar"] = _scalar
         calls[f"{module}._reconstruct"] = _numpy_array(meter)
@@ -383,38 +358,6 @@ def _tensor(meter: Meter) -> Callable[..., Tensor]:
         return Tensor(storage, offset, shape, strides, meter)
 
     return rebuild
-
-
-def _persistent_object(meta: Any) -> PersistentObject:
-    if type(meta) is not dict or meta.get("type") != "class" or not isinstance(meta.get("class_name"), str):
-        raise UserError(f"refused: a persistent object of {named(meta)}")
-    state = meta.get("state")
-    if type(state) is not dict:
-        raise UserError(f"refused: a {named(meta['class_name'])} whose state is {named(state)}")
-    return PersistentObject(meta["class_name"], state)
-
-
-def _module_calls() -> dict[str, Callable[..., Any]]:
-    """Return what a pickle of ``nvidia_pickle`` calls: two classes, a conversion, and three methods of a module."""
-    calls: dict[str, Callable[..., Any]] = {
-        f"training.networks.{name}": partial(_built_module, name) for name in ("Generator", "Discriminator")
-    }
-    return calls | {
-        "torch.from_numpy": lambda array: array,
-        "torch.nn.Module.load_state_dict": _load_state_dict,
-        "torch.nn.Module.requires_grad_": lambda module, requires_grad: module,
-        "torch.nn.Module.eval": lambda module: module,
-    }
-
-
-def _built_module(name: str, *arguments: Any) -> BuiltModule:
-    return BuiltModule(name, {"_init_args": arguments})
-
-
-def _load_state_dict(module: Any, arrays: Any) -> None:
-    if not isinstance(module, BuiltModule) or type(arrays) is not dict:
-        raise UserError(f"refused: a state dict in {named(arrays)} for {named(module)}")
-    dict.update(module.state, {"_buffers": arrays})
 
 
 def _dtype(kind: str) -> np.dtype:

@@ -21,12 +21,12 @@ from ganzoo.interop.reading.array_files import read_npz, read_safetensors
 from ganzoo.interop.reading.constructors import (
     MODULES,
     Namespace,
-    PersistentObject,
     Storage,
     TensorFlowNetwork,
     constructors,
 )
 from ganzoo.interop.reading.machine import Constructor, Foreign, Machine, Meter, Source, named, put
+from ganzoo.interop.reading.modules import PersistentObject
 from ganzoo.interop.reading.torch_files import nested_storage, read_legacy, read_zip
 
 LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo.interop.reading.constructors import ARRAYS, MODULES, PersistentObject, as_array
+from ganzoo.interop.reading.constructors import ARRAYS, MODULES, as_array
 from ganzoo.interop.reading.machine import Foreign, Meter, is_optimizer, named, put
+from ganzoo.interop.reading.modules import PersistentObject
 
 PREFIXES = ("G", "D", "G_ema", "g_ema", "netG", "netD", "generator", "discriminator", "ema")
 """How the names of arrays of several networks begin, at the originals and here."""

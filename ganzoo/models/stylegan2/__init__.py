@@ -44,7 +44,7 @@ from ganzoo.models.config import (
     finite,
     init_networks,
 )
-from ganzoo.models.stylegan2.config import PRESETS, StyleGAN2Config, fill_defaults
+from ganzoo.models.stylegan2.config import PRESETS, TRANSFERRED, StyleGAN2Config, fill_defaults
 from ganzoo.models.stylegan2.networks import Generator, discriminator, modulation_kernels
 from ganzoo.nn.residual import ResidualDiscriminator, frozen
 from ganzoo.nn.styles import mix_styles, style_space
@@ -187,4 +187,12 @@ def stylegan2(config: StyleGAN2Config) -> GAN:
     )
 
 
-MODEL = Model("stylegan2", StyleGAN2Config, stylegan2, PRESETS, default="auto", fill_defaults=fill_defaults)
+MODEL = Model(
+    "stylegan2",
+    StyleGAN2Config,
+    stylegan2,
+    PRESETS,
+    default="auto",
+    fill_defaults=fill_defaults,
+    transferred=TRANSFERRED,
+)

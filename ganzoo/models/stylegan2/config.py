@@ -105,7 +105,8 @@ class StyleGAN2Config(AugmentConfig, AdamConfig, ObjectiveConfig, StyleGAN2Netwo
     ema_half_life: ScheduledNonNegative | None = 10_000
     """Half-life in images of the generator's moving average (EMA). None: 312.5 times the batch size."""
     ema_ramp: NonNegative | None = None
-    """Upper limit of the half-life as a share of the images seen; None does not limit it."""
+    """Upper limit of the half-life as a share of the images seen; None does not limit it. A run with init_from has None
+    unless this is given."""
     freeze_discriminator_layers: CountOrZero = 0
     """Number of D's first layers that keep their weights, counted from from_rgb of the full size (for transfer;
     FreezeD, Mo et al. 2020)."""
@@ -151,6 +152,9 @@ def fill_defaults(config: StyleGAN2Config, batch_size: int, devices: int) -> tup
     missing = {name: value for name, value in chosen.items() if getattr(config, name) is None}
     return replace(config, **missing), batch_size
 
+
+TRANSFERRED = {"ema_ramp": None}
+"""Settings of a run that starts with other weights (NVlabs/stylegan2-ada-pytorch, train.py:313-315)."""
 
 # Presets ------------------------------------------------------------------------------------------------------------
 

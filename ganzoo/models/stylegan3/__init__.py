@@ -41,13 +41,14 @@ from ganzoo.models.config import (
     finite,
     init_networks,
 )
-from ganzoo.models.stylegan3.config import PRESETS, StyleGAN3Config, fill_defaults
+from ganzoo.models.stylegan3.config import PRESETS, TRANSFERRED, StyleGAN3Config, fill_defaults
 from ganzoo.models.stylegan3.networks import Generator, discriminator, modulation_kernels
 from ganzoo.nn.residual import ResidualDiscriminator, frozen, last_bias
 from ganzoo.nn.styles import style_space
 from ganzoo.objectives import Networks, Objective
 from ganzoo.ops.lowpass import gaussian_blur
 from ganzoo.phases import checked, every, minimize, train_step
+from ganzoo.schedules import Scheduled
 from ganzoo.typing import Images, Key, Labels, Logits, Params, State, Step
 
 
@@ -122,7 +123,7 @@ def step(config: StyleGAN3Config, generator: Generator, discriminator: ResidualD
         descend("generator", objectives.generator(plain, LOSSES[config.loss], labels="resampled")),
         descend("discriminator", main),
         *([every(config.r1_interval, descend("discriminator", lazy, is_lazy=True))] if lazy else []),
-        averages(config, cast("float", config.ema_half_life), ramp=config.ema_ramp, collections="copy"),
+        averages(config, cast("Scheduled", config.ema_half_life), ramp=config.ema_ramp, collections="copy"),
     ]
     shape, labels = config.image_shape, config.label_size
     return checked(train_step(*steps), image_shape=shape, label_size=labels, check_size=_check_size(config))
@@ -157,4 +158,6 @@ def stylegan3(config: StyleGAN3Config) -> GAN:
     )
 
 
-MODEL = Model("stylegan3", StyleGAN3Config, stylegan3, PRESETS, default="t", fill_defaults=fill_defaults)
+MODEL = Model(
+    "stylegan3", StyleGAN3Config, stylegan3, PRESETS, default="t", fill_defaults=fill_defaults, transferred=TRANSFERRED
+)

@@ -19,6 +19,7 @@ from ganzoo.models.config import (
 )
 from ganzoo.nn.pyramid import Level, pyramid, size_of
 from ganzoo.nn.schedule import Schedule, schedule_of
+from ganzoo.schedules import ScheduledNonNegative, ScheduledPositive
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,9 @@ class StyleGAN3Networks(PyramidConfig):
     """Type of the activations in the highest rates; parameters, statistics and losses are always float32."""
     low_precision_levels: CountOrZero = 0
     """Number of the highest rates and sizes computed in low_precision; 0 computes everything in float32."""
+    remat: bool = False
+    """Whether activations within a layer of G or size of D are computed again for the gradient rather than kept: takes
+    more time and less memory."""
     conv_clamp: NonNegative = 256.0
     """Limit of the magnitude of the generator's activations; 0 does not limit them."""
     discriminator_conv_clamp: NonNegative | None = None
@@ -101,24 +105,26 @@ class StyleGAN3Config(AugmentConfig, AdamConfig, ObjectiveConfig, StyleGAN3Netwo
     """The networks and their training."""
 
     # objective
-    r1_gamma: NonNegative | None = None
+    r1_gamma: ScheduledNonNegative | None = None
     """Weight of R1: gamma / 2 times the squared gradient of D with respect to real images. None: 2 at 256 x 256 and a
     batch of 32, in proportion to pixels / batch size."""
     r1_interval: CountOrZero = 16
     blur_sigma: NonNegative = 0.0
-    """Width of the Gaussian that blurs what the discriminator sees at first, in pixels; 0 does not blur."""
+    """Width of the Gaussian that blurs what the discriminator sees at first, in pixels; 0 does not blur. A run with
+    init_from has 0 unless this is given."""
     blur_images: NonNegative | None = None
     """Images over which the blur fades to nothing. None: 6250 times the batch size."""
 
     # optimizers
-    generator_learning_rate: Positive = 2.5e-3
+    generator_learning_rate: ScheduledPositive = 2.5e-3
     """Adam's step size for the generator."""
-    discriminator_learning_rate: Positive = 2e-3
+    discriminator_learning_rate: ScheduledPositive = 2e-3
     """Adam's step size for the discriminator, before the correction for lazy phases."""
-    ema_half_life: NonNegative | None = None
+    ema_half_life: ScheduledNonNegative | None = None
     """Half-life in images of the generator's moving average (EMA). None: 312.5 times the batch size."""
     ema_ramp: NonNegative | None = 0.05
-    """Upper limit of the half-life as a share of the images seen; None does not limit it."""
+    """Upper limit of the half-life as a share of the images seen; None does not limit it. A run with init_from has None
+    unless this is given."""
     freeze_discriminator_layers: CountOrZero = 0
     """Number of D's first layers that keep their weights, counted from from_rgb of the full size (for transfer;
     FreezeD, Mo et al. 2020)."""
@@ -168,6 +174,10 @@ def fill_defaults(config: StyleGAN3Config, batch_size: int, devices: int) -> tup
     missing = {name: value for name, value in chosen.items() if getattr(config, name) is None}
     return replace(config, **missing), batch_size
 
+
+TRANSFERRED = {"ema_ramp": None, "blur_sigma": 0.0}
+"""Settings of a run that starts with other weights, whose discriminator is past its blur (NVlabs/stylegan3,
+train.py:263-266)."""
 
 # Presets ------------------------------------------------------------------------------------------------------------
 

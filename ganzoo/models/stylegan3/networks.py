@@ -16,6 +16,7 @@ from ganzoo.gan import NoiseInput
 from ganzoo.models.stylegan3.config import StyleGAN3Config
 from ganzoo.nn.equalized import EqualizedDense, normal_init
 from ganzoo.nn.mapping import MappingNetwork
+from ganzoo.nn.remat import apply_block
 from ganzoo.nn.residual import ResidualDiscriminator
 from ganzoo.nn.schedule import Layer, Schedule, Signal
 from ganzoo.nn.styles import StyleGenerator, check_styles, mix_styles
@@ -89,7 +90,7 @@ class SynthesisLayer(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "n h w c"], w: Float[Array, "n w_dim"], *, update: bool = False
+        self, x: Float[Array, "n h w c"], w: Float[Array, "n w_dim"], update: bool
     ) -> Float[Array, "n h2 w2 c2"]:
         """Apply to features one style for each image; ``update`` moves the mean square towards that of ``x``."""
         layer, inputs, size = self.layer, x.shape[-1], self.layer.kernel_size
@@ -131,6 +132,8 @@ class Synthesis(nn.Module):
     low_precision: Any = jnp.float32
     """Type of the activations in the ``low_precision_levels`` highest sampling rates."""
     low_precision_levels: int = 0
+    remat: bool = False
+    """Whether activations within a layer are computed again for the gradient."""
 
     @nn.compact
     def __call__(
@@ -155,7 +158,8 @@ class Synthesis(nn.Module):
         for layer, w in zip(layers, jnp.moveaxis(ws[:, 1:], 1, 0), strict=True):
             is_low = layer.after.rate << self.low_precision_levels > self.schedule.resolution
             dtype = self.low_precision if is_low else ws.dtype
-            x = SynthesisLayer(layer, self.magnitude_decay, self.clamp, dtype, name=layer.name)(x, w, update=update)
+            block = SynthesisLayer(layer, self.magnitude_decay, self.clamp, dtype, name=layer.name)
+            x = apply_block(block, x, w, update, remat=self.remat)
         return at_least_float32(x) * self.output_scale
 
 
@@ -180,6 +184,7 @@ class Generator(StyleGenerator):
             output_scale=cfg.output_scale,
             low_precision=jnp.dtype(cfg.low_precision),
             low_precision_levels=cfg.low_precision_levels,
+            remat=cfg.remat,
         )
 
     def synthesise(
@@ -222,6 +227,7 @@ def discriminator(config: StyleGAN3Config) -> ResidualDiscriminator:
         clamp=(config.conv_clamp if own is None else own) or None,
         low_precision=jnp.dtype(config.low_precision),
         low_precision_levels=config.low_precision_levels,
+        remat=config.remat,
         group_size=config.minibatch_std_group or None,
         group_channels=config.minibatch_std_channels,
         mapping_layers=config.discriminator_mapping_layers,
