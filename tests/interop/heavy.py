@@ -104,6 +104,11 @@ def files() -> dict[str, tuple[bytes, str]]:
                     + b"cdnnlib.tflib.network\nNetwork\n)\x81j\x01\x00\x00\x00b" * MANY + b"e"),
             much,
         ),
+        "arguments": (
+            program(b"](" + hostile.partial(b")", dictionary(**attributes)) + kept(1)
+                    + (again(1) + b")R") * MANY + b"e"),
+            much,
+        ),
         # what is shared, walked
         "facts": (program(fact + items(("w", ARRAY), *((f"{i}", again(3)) for i in range(1_500)))), much),
         "modules": (program(dictionary(G=module(modules=everywhere(module(parameters=dictionary(**views)))))), much),

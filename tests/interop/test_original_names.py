@@ -123,9 +123,15 @@ def test_a_stylegan_survives(changes: dict, suffix: str, tmp_path: Path) -> None
 
 
 def test_other_sizes_survive(tmp_path: Path) -> None:
-    for i, changes in enumerate(({"image_size": (16, 8), "smallest_size": (4, 2), "label_size": 2},
-                                 {"image_size": (8, 12)}, {"image_size": 12})):  # fmt: skip
-        gan, path = ganzoo.create("stylegan2", "tiny", **changes), tmp_path / f"{i}.npz"
+    cases = (
+        ("stylegan2", {"image_size": (16, 8), "smallest_size": (4, 2), "label_size": 2}),
+        ("stylegan2", {"image_size": (8, 12)}),
+        ("stylegan2", {"image_size": 12}),
+        ("stylegan3", {"image_size": (12, 8)}),
+        ("stylegan3", {"image_size": 12, "kernel_size": 1, "radial_filters": True}),
+    )
+    for i, (model, changes) in enumerate(cases):
+        gan, path = ganzoo.create(model, "tiny", **changes), tmp_path / f"{i}.npz"
         interop.save_originals(path, converted_of(gan))
         back = pretrained.read_model(path)
         assert pretrained.build(back).config == gan.config

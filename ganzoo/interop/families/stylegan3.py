@@ -73,7 +73,7 @@ def generator(network: Network) -> Found:
         notes += assumed(RULES, fields, given, known=("radial_filters",))
         filters = (array for name, array in network.arrays.items() if name.endswith(".down_filter"))
         fields["radial_filters"] = any(np.ndim(array) == 2 for array in filters)
-    fields |= {**stylegan2.mapping_fields(weights), **_layer_fields(weights)}
+    fields |= {**stylegan2.mapping_fields(weights), **_layer_fields(weights, given)}
     fields |= _widths(fields, weights, given)
     _require_filters(network, schedule_of(fields))
     return Found(fields, weights, tuple(notes))
@@ -111,14 +111,17 @@ def _of_critic(fields: Fields) -> Fields:
 
 
 def generator_arguments(fields: Fields) -> dict[str, Any]:
-    """Return the arguments with which NVlabs/stylegan3 builds the generator of a config."""
-    decay = fields["magnitude_decay"]
+    """Return the arguments with which NVlabs/stylegan3 builds the generator of a config.
+
+    There, images are square; of others ``img_resolution`` is (height, width).
+    """
+    (height, width), decay = size_of(fields["image_size"]), fields["magnitude_decay"]
     return {
         "class_name": "training.networks_stylegan3.Generator",
         "z_dim": fields["latent_size"],
         "c_dim": fields["label_size"],
         "w_dim": fields["style_size"],
-        "img_resolution": size_of(fields["image_size"])[0],
+        "img_resolution": height if height == width else (height, width),
         "img_channels": fields["channels"],
         "mapping_kwargs": {
             "num_layers": fields["mapping_layers"],
@@ -171,14 +174,21 @@ def _require_filters(network: Network, schedule: Schedule) -> None:
             raise UserError(f"{named(name)}: must be what follows from the arguments of the network")
 
 
-def _layer_fields(weights: Weights) -> Fields:
-    """Return what the names and shapes of the layers say."""
+def _layer_fields(weights: Weights, given: Mapping[str, Any]) -> Fields:
+    """Return what the names and shapes of the layers say; the width of an image that is not square is an argument."""
     found = sorted((int(match[2]), match[1]) for name in weights if (match := LAYER.fullmatch(name)))
     if [place for place, _ in found] != list(range(len(found))) or len(found) < 3:
         raise UserError(f"layers {[name for _, name in found][:20]}: must be L0, L1 and so on")
     first, last = (needed(weights, f"params.synthesis.{found[i][1]}.kernel") for i in (0, -1))
-    size = int(found[-1][1].split("_")[1])
-    return {"layers": len(found) - 1, "image_size": size, "channels": last.shape[-1], "kernel_size": first.shape[0]}
+    height, size = int(found[-1][1].split("_")[1]), given.get("img_resolution")
+    is_wide = isinstance(size, list | tuple) and len(size) == 2 and size[0] == height
+    image_size = tuple(size) if is_wide else height
+    return {
+        "layers": len(found) - 1,
+        "image_size": image_size,
+        "channels": last.shape[-1],
+        "kernel_size": first.shape[0],
+    }
 
 
 def _widths(fields: Fields, weights: Weights, given: Mapping[str, Any]) -> Fields:
