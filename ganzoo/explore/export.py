@@ -27,9 +27,9 @@ STYLE = Path(__file__).parent / "static" / "page.css"
 PACKAGE, VERSION = "onnxruntime-web", "1.23.2"
 SCRIPT, MODULE, BINARY = "ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"
 CHECKSUMS = {
-    SCRIPT: "",
-    MODULE: "",
-    BINARY: "",
+    SCRIPT: "c6bc9f8e1d0ecc3983a57910e6a30b2230a512bcd2e0207cd64306459c3de7b4",
+    MODULE: "90a557d15c02bac4504d95b67f431d8594635ed2a0a62a7f2cd83d090ff91d3e",
+    BINARY: "45eaee27761ad883742a8d4b8fce1538d60ce43b51adf1726fafccc59b8c1a15",
 }
 """SHA-256 of the files of the package's folder ``dist`` that a page needs."""
 MOST_BYTES = 2**26

@@ -15,6 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import ganzoo
+from ganzoo.latent import Sampler
+from ganzoo.ops.pixels import to_uint8
+
 pytestmark = pytest.mark.slow
 MODEL = Path(__file__).parent.parent.parent / "notebooks" / "digits16.safetensors"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -205,3 +209,31 @@ def test_an_image_comes_quickly(visit: Any, address: str) -> None:
         times.append(page.evaluate("window.drawn.then(({ detail }) => detail.took)"))
     print(f"slider to image: median {statistics.median(times):.0f} ms, slowest {max(times):.0f} ms")
     assert statistics.median(times) < 250  # on a busy machine
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of the digits; the runtime is that of npm."""
+    if shutil.which("npm") is None:
+        pytest.skip("no npm, which fetches the runtime")
+    folder = tmp_path_factory.mktemp("page") / "digits"
+    command = [sys.executable, "-m", "ganzoo.cli", "explore", str(MODEL), "--export", str(folder)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "npm cannot fetch" in ended.stderr:
+        pytest.skip(ended.stderr)
+    assert ended.returncode == 0, ended.stderr
+    return folder
+
+
+def test_an_exported_page_needs_no_server(visit: Any, exported: Path) -> None:
+    page = visit(f"{(exported / 'index.html').as_uri()}#seed=7&class=3&psi=0.8")
+    found = shown(page)[..., :1].astype(int)
+    sampler = Sampler(*ganzoo.load(MODEL))
+    latents, labels = sampler.latents([7]), sampler.labels(1, 3)
+    wanted = to_uint8(sampler.images(latents, labels, psi=0.8))[0]
+    assert np.abs(found - wanted).max() <= 1
+    page.get_by_label("Place on the way").evaluate(
+        "range => { range.value = 0.5; range.dispatchEvent(new Event('input')); }"
+    )
+    page.wait_for_timeout(2000)
+    assert not np.array_equal(shown(page)[..., :1], found)

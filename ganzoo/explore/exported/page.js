@@ -121,9 +121,10 @@
       byId("save").href = byId("image").toDataURL("image/png");
       byId("save").download = `${about.model}-seed${seedOf(values.seed)}.png`;
     });
+    ort.env.logLevel = "error";
     ort.env.wasm.numThreads = 1;
-    ort.env.wasm.wasmBinary = bytes(wasm).buffer;
-    ort.env.wasm.wasmPaths = { mjs: URL.createObjectURL(new Blob([mjs], { type: "text/javascript" })) };
+    const part = (content, type) => URL.createObjectURL(new Blob([content], { type }));
+    ort.env.wasm.wasmPaths = { mjs: part(mjs, "text/javascript"), wasm: part(bytes(wasm), "application/wasm") };
     session = await ort.InferenceSession.create(bytes(onnx), { executionProviders: ["wasm"] });
     set("seed", values.seed);
   }
