@@ -15,6 +15,7 @@ A state too large for one device is divided over all of them, and stays so; batc
 
 import hashlib
 import math
+import re
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -25,6 +26,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ganzoo.errors import UserError
+from ganzoo.gan import named_leaves
 from ganzoo.ops import collective
 from ganzoo.ops.collective import AXIS, explicit_axes
 from ganzoo.phases import scanned
@@ -35,6 +37,8 @@ STACKED = PartitionSpec(None, AXIS)
 WHOLE = PartitionSpec()
 LEAST = 4096
 """Numbers in the smallest array of a state that is worth dividing."""
+MISPLACED = re.compile("does not match the sharding|incompatible devices")
+"""What JAX says of arrays that lie otherwise on devices than a compiled step takes them."""
 
 
 def data_mesh(count: int = 0) -> Mesh:
@@ -152,13 +156,50 @@ def jit_step(
         with jax.sharding.use_abstract_mesh(mesh.abstract_mesh), _dividing(state, layout):  # for ``ops.collective``
             return step(state, batch, key)
 
-    return jax.jit(
+    jitted = jax.jit(
         over_mesh,
         in_shardings=(placed, split, whole),
         out_shardings=(placed, whole),
         donate_argnums=0,
         compiler_options=compiler_options(mesh) if options is None else dict(options),
     )
+    return MeshStep(jitted, placed)
+
+
+class MeshStep:
+    """A compiled step that says in one line where a state does not lie on devices as the step takes it."""
+
+    def __init__(self, compiled: Any, placed: PyTree) -> None:
+        """Take a jitted or mapped step, and how its state lies: one sharding for all of it or a tree of them."""
+        self._compiled, self._placed = compiled, placed
+
+    def __call__(self, state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
+        try:
+            return self._compiled(state, batch, key)
+        except ValueError as error:
+            if MISPLACED.search(str(error)) and (text := self._misplaced(state)):
+                raise UserError(text) from error
+            raise
+
+    def __getattr__(self, name: str) -> Any:  # such as ``lower`` and ``trace``
+        return getattr(self._compiled, name)
+
+    def _misplaced(self, state: State) -> str:
+        """Return what lies otherwise, and the remedy; empty where nothing does."""
+        is_whole = isinstance(self._placed, NamedSharding)
+        leaves = named_leaves(state)
+        wanted = [self._placed] * len(leaves) if is_whole else jax.tree.leaves(self._placed)
+        for (name, leaf), sharding in zip(leaves, wanted, strict=False):
+            if not getattr(leaf, "committed", False) or leaf.sharding.is_equivalent_to(sharding, leaf.ndim):
+                continue
+            where = f"the state lies otherwise on devices than this step takes it, such as {name}"
+            if not is_whole:
+                return f"{where}: parallel.place(state, mesh, layout) puts it as the layout of the step says"
+            return (
+                f"{where}: parallel.place(state, mesh) makes it whole on each, and the step that takes a divided one is"
+                " parallel.jit_step(step, mesh, layout=parallel.divided_layout(state, mesh))"
+            )
+        return ""
 
 
 def _dividing(state: State, layout: PyTree) -> AbstractContextManager[None]:
@@ -206,6 +247,8 @@ def pmap_step(step: Step, mesh: Mesh | None = None, *, batch: PyTree = SPLIT) ->
         step, axis_name=AXIS, in_axes=(None, axes, None), out_axes=None, devices=devices, donate_argnums=0
     )
 
+    placed = MeshStep(mapped, NamedSharding(mesh, WHOLE))
+
     def split(state: State, whole: Batch, key: Key) -> tuple[State, Metrics]:
         state, whole, key = _on_auto_axes((state, whole, key), shardings)
 
@@ -215,7 +258,7 @@ def pmap_step(step: Step, mesh: Mesh | None = None, *, batch: PyTree = SPLIT) ->
                 return tree
             return jax.tree.map(lambda x: x.reshape(*x.shape[:axis], len(devices), -1, *x.shape[axis + 1 :]), tree)
 
-        return mapped(state, jax.tree.map(parts, batch, whole, is_leaf=_is_spec), key)
+        return placed(state, jax.tree.map(parts, batch, whole, is_leaf=_is_spec), key)
 
     return split
 

@@ -109,5 +109,26 @@ def test_steps_of_a_whole_state_refuse_a_divided_one(compiled) -> None:
     mesh = parallel.data_mesh(8)
     state = {"w": jnp.ones((8, 8))}
     divided = parallel.place(state, mesh, parallel.divided_layout(state, mesh, least=1))
-    with pytest.raises(ValueError, match="does not match the sharding"):
+    with pytest.raises(
+        UserError, match=r"such as w: .*place\(state, mesh\) .*layout=parallel.divided_layout"
+    ) as raised:
         compiled(step, mesh)(divided, {"image": np.ones((8, 8), np.float32)}, jax.random.key(0))
+    assert "\n" not in str(raised.value)
+
+
+def test_steps_of_a_divided_state_refuse_a_whole_one() -> None:
+    mesh = parallel.data_mesh(8)
+    state = {"w": jnp.ones((8, 8))}
+    batch, layout = {"image": np.ones((8, 8), np.float32)}, parallel.divided_layout(state, mesh, least=1)
+    compiled = parallel.jit_step(step, mesh, layout=layout)
+    with pytest.raises(UserError, match=r"such as w: parallel.place\(state, mesh, layout\)"):
+        compiled(parallel.replicate(state, mesh), batch, jax.random.key(0))
+
+
+def test_an_error_of_the_step_is_not_taken_for_one_of_the_layout() -> None:
+    def failing(state, batch, key):
+        raise ValueError("a fault of one's own")
+
+    state = jax.device_put({"w": jnp.ones((8, 8))}, jax.devices()[0])
+    with pytest.raises(ValueError, match="a fault of one's own"):
+        parallel.pmap_step(failing, parallel.data_mesh(8))(state, {"image": np.ones((8, 8))}, jax.random.key(0))
