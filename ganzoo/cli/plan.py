@@ -38,7 +38,7 @@ class Plan:
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="FIELD=VALUE")] = ()
     """Any other option of ganzoo train NAME, such as image_size=128 or micro_batch=32; may be given several times."""
     stage: str | None = None
-    """Only this stage of a GAN that grows, such as 64x64; None: all of them."""
+    """Only this stage of a GAN that has several, such as 64x64 or sharp; None: all of them."""
     programs: Path | None = None
     """Folder to which the text of every compiled program is written; None: nowhere."""
     json: bool = False

@@ -156,9 +156,10 @@ def phases_of(stage: Stage) -> dict[str, tuple[Step, int]]:
 def arguments(gan: GAN, batch_size: int) -> tuple[PyTree, PyTree, PyTree]:
     """Return the shapes of a state, a batch and a key, with which a step can be compiled."""
     key = jax.eval_shape(lambda: jax.random.key(0))
-    batch = {"image": jax.ShapeDtypeStruct((batch_size, *gan.image_shape), "uint8")}
+    reals = {"image": jax.ShapeDtypeStruct((batch_size, *gan.image_shape), "uint8")}
     if gan.label_size:
-        batch["label"] = jax.ShapeDtypeStruct((batch_size, gan.label_size), "float32")
+        reals["label"] = jax.ShapeDtypeStruct((batch_size, gan.label_size), "float32")
+    batch = {**reals, **{network: dict(reals) for network in gan.own_reals}}
     return jax.eval_shape(gan.init, key), batch, key
 
 

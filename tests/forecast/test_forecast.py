@@ -23,6 +23,7 @@ GANS = {
     "dcgan alternate": lambda: ganzoo.create("dcgan", "paper", **SMALL),
     "stylegan": lambda: ganzoo.create("stylegan", "tiny"),
     "stylegan2": lambda: ganzoo.create("stylegan2", "tiny"),
+    "stylegan3": lambda: ganzoo.create("stylegan3", "tiny"),
     "r3gan": lambda: ganzoo.create("r3gan", "tiny"),
 }
 
@@ -39,6 +40,12 @@ def test_phases_make_up_a_step(name: str) -> None:
         parts = [(flops(jax.make_jaxpr(step)(*args).jaxpr).most, n) for step, n in phases_of(stage).values()]
         assert whole.least == sum(count for count, interval in parts if interval == 1)
         assert whole.most == sum(count for count, _ in parts)
+
+
+def test_networks_with_real_images_of_their_own_get_them() -> None:
+    _, batch, _ = arguments(ganzoo.create("r3gan", "tiny", label_size=3), 8)
+    assert batch["generator"] == {name: batch[name] for name in ("image", "label")}
+    assert "generator" not in arguments(ganzoo.create("dcgan", "tiny"), 8)[1]
 
 
 def test_a_stage_that_tells_no_phases_is_one() -> None:

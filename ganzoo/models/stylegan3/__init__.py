@@ -22,6 +22,7 @@ Where this differs from the code:
 from collections.abc import Callable, Hashable
 from dataclasses import replace
 from functools import partial
+from math import ceil
 from typing import Any, cast
 
 import jax
@@ -30,7 +31,7 @@ import optax
 
 from ganzoo import objectives
 from ganzoo.draws import Draws, FakeDraws, StyleDraws, normal_latents
-from ganzoo.gan import GAN, Model, TrainState
+from ganzoo.gan import GAN, Model, Stage, TrainState
 from ganzoo.losses import LOSSES
 from ganzoo.models.config import (
     adam,
@@ -53,9 +54,22 @@ from ganzoo.typing import Images, Key, Labels, Logits, Params, State, Step
 
 
 def networks(
-    config: StyleGAN3Config, generator: Generator, discriminator: ResidualDiscriminator, *, track: bool = False
+    config: StyleGAN3Config,
+    generator: Generator,
+    discriminator: ResidualDiscriminator,
+    *,
+    track: bool = False,
+    blurs: bool = True,
 ) -> Networks:
-    """Return what the objectives need of the two modules; with ``track``, fakes move the generator's statistics."""
+    """Return what the objectives need of the two modules.
+
+    Args:
+      config: of both.
+      generator: of the config.
+      discriminator: of the config.
+      track: whether fakes move the generator's statistics.
+      blurs: whether the blur of the first images is computed; without it, images are as they are after its fade.
+    """
 
     def fake(params: Params, state: State, draws: Draws) -> tuple[Images, State]:
         network = state.generator
@@ -71,7 +85,7 @@ def networks(
         return cast("Any", discriminator.apply({"params": params}, images, labels)), state
 
     def blurred(state: State, images: Images) -> Images:
-        if not (config.blur_sigma and config.blur_images):
+        if not (blurs and config.blur_sigma and config.blur_images):
             return images
         left = jnp.maximum(1 - state.images.astype(jnp.float32) / config.blur_images, 0)
         return gaussian_blur(images, left * config.blur_sigma, config.blur_sigma)
@@ -106,12 +120,14 @@ def _paused(inner: optax.GradientTransformation) -> optax.GradientTransformation
     )
 
 
-def step(config: StyleGAN3Config, generator: Generator, discriminator: ResidualDiscriminator) -> Step:
-    """Return a whole step: G, D, R1, then the EMA and the strength of the augmentation.
+def phases(
+    config: StyleGAN3Config, generator: Generator, discriminator: ResidualDiscriminator, *, blurs: bool = True
+) -> dict[str, tuple[Step, int]]:
+    """Return the phases of a step in their order, by name, each with the number of steps between two of its kind.
 
-    NVlabs/stylegan3, training/training_loop.py and training/loss.py.
+    NVlabs/stylegan3, training/training_loop.py and training/loss.py. ``blurs`` is that of ``networks``.
     """
-    plain, tracking = (networks(config, generator, discriminator, track=track) for track in (False, True))
+    plain, tracking = (networks(config, generator, discriminator, track=track, blurs=blurs) for track in (False, True))
 
     def descend(network: str, objective: Objective, *, is_lazy: bool = False) -> Step:
         adam = optimizer(config, network, is_lazy=is_lazy)
@@ -119,14 +135,40 @@ def step(config: StyleGAN3Config, generator: Generator, discriminator: ResidualD
 
     main, penalty = discriminator_objectives(config, tracking, labels="resampled")
     main, lazy = add_penalty(main, penalty, config.r1_interval)
-    steps = [
-        descend("generator", objectives.generator(plain, LOSSES[config.loss], labels="resampled")),
-        descend("discriminator", main),
-        *([every(config.r1_interval, descend("discriminator", lazy, is_lazy=True))] if lazy else []),
-        averages(config, cast("Scheduled", config.ema_half_life), ramp=config.ema_ramp, collections="copy"),
-    ]
+    half_life = cast("Scheduled", config.ema_half_life)
+    return {
+        "generator": (descend("generator", objectives.generator(plain, LOSSES[config.loss], labels="resampled")), 1),
+        "discriminator": (descend("discriminator", main), 1),
+        **(
+            {"discriminator penalty": (descend("discriminator", lazy, is_lazy=True), config.r1_interval)}
+            if lazy
+            else {}
+        ),
+        "averages": (averages(config, half_life, ramp=config.ema_ramp, collections="copy"), 1),
+    }
+
+
+def step(
+    config: StyleGAN3Config, generator: Generator, discriminator: ResidualDiscriminator, *, blurs: bool = True
+) -> Step:
+    """Return a whole step: ``phases`` in turn."""
+    parts = phases(config, generator, discriminator, blurs=blurs).values()
+    whole = train_step(*(every(interval, phase) for phase, interval in parts))
     shape, labels = config.image_shape, config.label_size
-    return checked(train_step(*steps), image_shape=shape, label_size=labels, check_size=_check_size(config))
+    return checked(whole, image_shape=shape, label_size=labels, check_size=_check_size(config))
+
+
+def stages(config: StyleGAN3Config, generator: Generator, discriminator: ResidualDiscriminator) -> tuple[Stage, ...]:
+    """Return the parts of a run: while the discriminator's images are blurred, and from then on, without a branch."""
+
+    def stage(name: str, *, blurs: bool, last_image: int | None = None) -> Stage:
+        parts = (config, generator, discriminator)
+        return Stage(name, step(*parts, blurs=blurs), last_image=last_image, phases=phases(*parts, blurs=blurs))
+
+    if not (config.blur_sigma and config.blur_images):
+        return (stage("stylegan3", blurs=False),)
+    last = ceil(config.blur_images) - 1
+    return stage("blurred", blurs=True, last_image=last), stage("sharp", blurs=False)
 
 
 def _check_size(config: StyleGAN3Config) -> Callable[[int], None]:
@@ -155,6 +197,7 @@ def stylegan3(config: StyleGAN3Config) -> GAN:
         check_batch_size=_check_size(config),
         latents=partial(normal_latents, size=config.latent_size),
         styles=styles,
+        stages=stages(config, generator, critic),
     )
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -19,6 +20,7 @@ from ganzoo.runs.run import run
 from ganzoo.testing import assert_near, quick_jit
 from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints
+from ganzoo.training.plan import plan
 
 PHASES = {"Gboth": "generator", "Dmain": "discriminator"}
 """Phases of the records with draws, by the names of their objectives."""
@@ -82,7 +84,7 @@ def assert_recorded(config: Any, golden: Any, state: Any, iterations: int) -> No
 
 @pytest.mark.slow
 def test_a_run_that_is_resumed_amid_the_fade_is_the_undisturbed_one(tmp_path: Path) -> None:
-    """The tiny preset blurs its first 64 images."""
+    """The tiny preset blurs its first 64 images; the program of the others is compiled after them."""
     base = experiments()["stylegan3-tiny"]
 
     def train(out: Path, images: int, *, resume: bool = False) -> dict[str, np.ndarray]:
@@ -93,11 +95,27 @@ def test_a_run_that_is_resumed_amid_the_fade_is_the_undisturbed_one(tmp_path: Pa
             state = checkpoints.restore(jax.eval_shape(gan.init, jax.random.key(0)), parallel.data_mesh(1))
         return dict(named_leaves(jax.device_get(state)))
 
-    whole = train(tmp_path / "whole", 48)
+    whole = train(tmp_path / "whole", 96)
     train(tmp_path / "parts", 32)
-    parts = train(tmp_path / "parts", 48, resume=True)
+    parts = train(tmp_path / "parts", 96, resume=True)
     assert whole.keys() == parts.keys()
     assert [name for name, leaf in whole.items() if not np.array_equal(leaf, parts[name])] == []
+
+
+@pytest.mark.parametrize("fade", [64.0, 63.5])
+def test_the_stage_without_a_blur_begins_when_the_blur_has_faded(fade: float) -> None:
+    config = replace(experiments()["stylegan3-tiny"].gan, blur_images=fade)
+    blurred, sharp = plan(stylegan3.stylegan3(config).stages, 1, 640)
+    assert (blurred.stage.name, blurred.last_image, sharp.first_image) == ("blurred", 64, 64)
+    image = jnp.asarray(np.random.default_rng(0).normal(size=(1, *config.image_shape)), jnp.float32)
+    blur = stylegan3.networks(config, *modules_of(config)).filtered
+    assert not np.array_equal(blur(SimpleNamespace(images=jnp.uint32(0)), image), image)
+    np.testing.assert_array_equal(blur(SimpleNamespace(images=jnp.uint32(sharp.first_image)), image), image)
+
+
+def test_a_run_without_a_blur_is_one_stage() -> None:
+    (stage,) = stylegan3.stylegan3(experiments()["stylegan3-faces64"].gan).stages
+    assert list(stage.phases) == ["generator", "discriminator", "discriminator penalty", "averages"]
 
 
 def test_a_blur_that_fades_is_a_gaussian_until_it_is_nothing() -> None:
