@@ -3,7 +3,7 @@
 A GAN is a record of pure functions. Everything that changes is in the state, everything in the state is an array, and
 every random number is derived from a key and a position. A model that fills this record gets the command line, the
 parallel modes, checkpoints, sampling, metrics and the contract tests without another line. A model with styles fills
-``GAN.styles`` as well, and gets truncation, style mixing, interpolation in W, projection and editing.
+``GAN.styles`` as well, and gets truncation, style mixing, interpolation in W, projection, editing and dragging.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 
 from ganzoo.augment import AugmentState
 from ganzoo.errors import UserError
-from ganzoo.typing import AnyArray, Images, Key, Labels, Latents, Params, PyTree, Step, Styles
+from ganzoo.typing import AnyArray, Features, Images, Key, Labels, Latents, Params, PyTree, Step, Styles
 
 T = TypeVar("T")
 
@@ -162,6 +162,11 @@ class Stage:
     can then be told by itself. Empty: only the whole step is known."""
 
 
+def no_features(*_: Any, **__: Any) -> tuple[Images, Features]:
+    """Raise the ``UserError`` of a model that gives no feature maps."""
+    raise UserError("this model gives no feature maps; use a StyleGAN")
+
+
 @dataclass(frozen=True)
 class StyleSpace:
     """What tools may ask of a style-based generator. Each function takes the train state, so it knows all that decides
@@ -184,6 +189,11 @@ class StyleSpace:
     """``noise_maps(state, *, ema=True)``: the network's own noise maps, a tree of [h, w]; empty without noise."""
     takes_transform: bool = False
     """Whether ``synthesise`` takes a ``transform``: whether the generator can move its whole image."""
+    feature_sizes: tuple[tuple[int, int], ...] = ()
+    """(height, width) of the feature maps of each level, the smallest first; empty where a model gives none."""
+    features: Callable[..., tuple[Images, Features]] = no_features
+    """``features(state, ws, level, *, noise="const", ema=True) -> (images [N, H, W, C], features [N, h, w, c])``: what
+    ``synthesise`` returns, and the feature maps of a level, which cover the image and nothing around it."""
 
     def generate(
         self,

@@ -17,6 +17,8 @@ Images: TypeAlias = Float[AnyArray, "n h w c"]
 """Images in [-1, 1]."""
 ImagesUint8: TypeAlias = UInt8[AnyArray, "n h w c"]
 """Images as they are stored, 0..255."""
+Features: TypeAlias = Float[AnyArray, "n _h _w _c"]
+"""Feature maps of a level of a network."""
 Latents: TypeAlias = Float[AnyArray, "n z"]
 Styles: TypeAlias = Float[AnyArray, "n l w_dim"]
 """One style vector w for every style input of a synthesis network."""

@@ -1,4 +1,4 @@
-"""What one does with a trained generator: sampling, mixing, interpolation, projection and editing.
+"""What one does with a trained generator: sampling, mixing, interpolation, projection, editing and dragging.
 
 >>> sampler = Sampler(*ganzoo.load("ffhq.pkl"))
 >>> images = sampler.images(sampler.latents(range(16)), psi=0.7)
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ganzoo.latent.directions import edit, factorise, principal_components
+    from ganzoo.latent.dragging import DragConfig, Dragged, drag
     from ganzoo.latent.mixing import mix
     from ganzoo.latent.paths import interpolate
     from ganzoo.latent.projection import Projection, ProjectionConfig, pixel_distance, project
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     **dict.fromkeys(("edit", "factorise", "principal_components"), "ganzoo.latent.directions"),
+    **dict.fromkeys(("DragConfig", "Dragged", "drag"), "ganzoo.latent.dragging"),
     "mix": "ganzoo.latent.mixing",
     "interpolate": "ganzoo.latent.paths",
     **dict.fromkeys(("Projection", "ProjectionConfig", "pixel_distance", "project"), "ganzoo.latent.projection"),
@@ -33,9 +35,9 @@ _HOMES = {
 """The module of each public name."""
 
 __all__ = [
-    "Projection", "ProjectionConfig", "Sampler", "SavedProjection", "edit", "factorise", "interpolate",
-    "load_projection", "mix", "motion", "pixel_distance", "principal_components", "project", "save_projection",
-    "transform", "truncate",
+    "DragConfig", "Dragged", "Projection", "ProjectionConfig", "Sampler", "SavedProjection", "drag", "edit",
+    "factorise", "interpolate", "load_projection", "mix", "motion", "pixel_distance", "principal_components",
+    "project", "save_projection", "transform", "truncate",
 ]  # fmt: skip
 
 

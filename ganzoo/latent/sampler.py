@@ -11,7 +11,7 @@ import numpy as np
 
 from ganzoo.config import require
 from ganzoo.errors import UserError
-from ganzoo.gan import GAN, NoiseInput, StyleSpace, TransformInput
+from ganzoo.gan import GAN, NoiseInput, StyleSpace, TransformInput, named_leaves
 from ganzoo.typing import Images, Labels, Latents, PyTree, State, Styles
 
 Draws = Literal["jax", "numpy"]
@@ -40,6 +40,21 @@ class Sampler:
         if self.gan.styles is None:
             raise UserError(f"{what}: {self.gan.name} has no styles; use a model with styles")
         return self.gan.styles
+
+    def require_points(self, what: str, ws: Styles, noise: PyTree, count: int) -> tuple[jax.Array, PyTree]:
+        """Return styles [count, L, w] and noise maps [count, h, w] as arrays of JAX; ``{}`` for those of the network.
+
+        Raises:
+          UserError: the model has no styles for ``what``, or these are of other shapes or numbers.
+        """
+        space = self.require_styles(what)
+        wanted = (count, space.count, *space.mean(self.state, ema=self.ema).shape)
+        require(np.shape(ws) == wanted, "ws", np.shape(ws), f"be of the shape {wanted}")
+        maps = named_leaves(space.noise_maps(self.state, ema=self.ema))
+        known = {name: (count, *leaf.shape) for name, leaf in maps}
+        given = {name: np.shape(leaf) for name, leaf in named_leaves(noise or {})}
+        require(given in ({}, known), "noise", given, f"be maps of the shapes {known}, or absent")
+        return jnp.asarray(ws, jnp.float32), jax.tree.map(jnp.asarray, noise or {})
 
     # inputs
 

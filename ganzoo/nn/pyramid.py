@@ -21,6 +21,11 @@ class Level:
     features: int
     """Channels of the feature maps."""
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.height, self.width
+
 
 def pyramid(
     image_size: int | tuple[int, int],

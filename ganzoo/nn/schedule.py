@@ -160,6 +160,11 @@ class Schedule:
             for i in range(self.layers + 1)
         )
 
+    def area(self, signal: Signal) -> Pair:
+        """Return (height, width) of the middle of a signal's feature maps, which is the image without its margin."""
+        height, width = (side * signal.rate // self.resolution for side in self.image_size)
+        return height, width
+
     def _signal(self, i: int) -> Signal:
         """Return the result of layer ``i``: cutoff and stopband grow geometrically until the critical layers."""
         nyquist = self.resolution / 2

@@ -4,7 +4,7 @@ Karras et al. 2018, arXiv:1812.04948, section 3.1 and appendix B.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -16,9 +16,9 @@ from jaxtyping import Array, Float, Int
 
 from ganzoo.config import require
 from ganzoo.errors import UserError
-from ganzoo.gan import NoiseInput, StyleSpace, generator_variables
+from ganzoo.gan import NoiseInput, StyleSpace, generator_variables, no_features
 from ganzoo.ops import random
-from ganzoo.typing import AnyArray, Images, Key, Labels, Latents, PyTree, State, Styles
+from ganzoo.typing import AnyArray, Features, Images, Key, Labels, Latents, PyTree, State, Styles
 
 LARGEST_PSI = 100
 """Largest size of a truncation psi: what is farther from the average overflows."""
@@ -108,11 +108,27 @@ def layer_noises(noise: NoiseInput, sizes: list[tuple[int, int]]) -> list[Any]:
     return drawn
 
 
+# Features -----------------------------------------------------------------------------------------------------------
+
+FEATURES = "features"
+"""The collection in which a synthesis network keeps its feature maps, where that collection is mutable."""
+
+
+def keep_features(synthesis: nn.Module, x: Float[Array, "n _h _w _c"], size: tuple[int, int]) -> None:
+    """Keep feature maps [N, H, W, C] for tools: the middle of them, of ``size`` (height, width), which is the image."""
+    if synthesis.is_mutable_collection(FEATURES) and not synthesis.is_initializing():
+        top, left = ((there - wanted) // 2 for there, wanted in zip(x.shape[1:3], size, strict=True))
+        synthesis.sow(FEATURES, "maps", x[:, top : top + size[0], left : left + size[1]])
+
+
 # Generators ---------------------------------------------------------------------------------------------------------
 
 
 class StyleGenerator(nn.Module):
-    """Base of generators z, c -> w -> image. A subclass sets up ``mapping`` and ``synthesis``."""
+    """Base of generators z, c -> w -> image. A subclass sets up ``mapping`` and ``synthesis``.
+
+    ``synthesis`` calls ``keep_features`` for each of the levels that ``style_space`` is told of, the smallest first.
+    """
 
     config: Any
 
@@ -166,6 +182,7 @@ def style_space(
     *,
     modulations: Callable[[PyTree], list[Array]],
     detail: Callable[[State], Mapping[str, Any]] = lambda state: {},
+    feature_sizes: Sequence[tuple[int, int]] = (),
     takes_transform: bool = False,
 ) -> StyleSpace:
     """Return the style space of a generator; its functions are compiled, and inlined where they are traced.
@@ -175,6 +192,7 @@ def style_space(
       count: L, the number of style inputs.
       modulations: the kernels [w, C] of the generator's variables, in the order of the style inputs.
       detail: what ``synthesise`` of the module takes besides from the train state, such as a level of detail.
+      feature_sizes: (height, width) of the feature maps that ``synthesis`` keeps; empty where it keeps none.
       takes_transform: whether ``synthesise`` of the module takes a ``transform``.
     """
 
@@ -186,6 +204,22 @@ def style_space(
     @partial(jax.jit, static_argnames="kind")
     def to_images(variables: PyTree, ws: Styles, keys: Key | None, extra: PyTree, *, kind: str) -> Any:
         return generator.apply(variables, ws, noise=kind if keys is None else keys, method="synthesise", **extra)
+
+    @partial(jax.jit, static_argnames=("kind", "level"))
+    def to_features(variables: PyTree, ws: Styles, keys: Key | None, extra: PyTree, *, kind: str, level: int) -> Any:
+        noise = kind if keys is None else keys
+        kept = partial(generator.apply, method="synthesise", mutable=[FEATURES])
+        images, collections = cast("Any", kept(variables, ws, noise=noise, **extra))
+        return images, collections[FEATURES]["synthesis"]["maps"][level]
+
+    def inputs(state: State, noise: NoiseInput, ema: bool) -> tuple[PyTree, Key | None, dict[str, Any], str]:
+        """Return the variables, the keys of noise, what else the module takes, and the kind of noise without keys."""
+        variables, extra = generator_variables(state, ema=ema), dict(detail(state))
+        if isinstance(noise, str):
+            return variables, None, extra, noise
+        if isinstance(noise, Mapping):
+            return {**variables, "noise": noise} if noise else variables, None, extra, "const"
+        return variables, noise, extra, "const"
 
     def map(
         state: State,
@@ -203,19 +237,19 @@ def style_space(
     def synthesise(
         state: State, ws: Styles, *, noise: NoiseInput = "const", transform: Any = None, ema: bool = True
     ) -> Images:
-        variables, kind, keys = generator_variables(state, ema=ema), "const", None
-        extra = dict(detail(state))
+        variables, keys, extra, kind = inputs(state, noise, ema)
         if transform is not None:
             if not takes_transform:
                 raise UserError("transform: the input of this generator cannot be moved; use a StyleGAN3")
             extra["transform"] = jnp.asarray(transform, jnp.float32)
-        if isinstance(noise, str):
-            kind = noise
-        elif isinstance(noise, Mapping):
-            variables = {**variables, "noise": noise} if noise else variables
-        else:
-            keys = noise
         return to_images(variables, ws, keys, extra, kind=kind)
+
+    def features(
+        state: State, ws: Styles, level: int, *, noise: NoiseInput = "const", ema: bool = True
+    ) -> tuple[Images, Features]:
+        require(0 <= level < len(feature_sizes), "level", level, f"be 0 to {len(feature_sizes) - 1}")
+        variables, keys, extra, kind = inputs(state, noise, ema)
+        return to_features(variables, ws, keys, extra, kind=kind, level=level)
 
     def mean(state: State, *, ema: bool = True) -> Float[Array, " w_dim"]:
         return cast("Array", generator.apply(generator_variables(state, ema=ema), method="mean_style"))
@@ -228,4 +262,6 @@ def style_space(
         modulations=lambda state, *, ema=True: modulations(generator_variables(state, ema=ema)),
         noise_maps=lambda state, *, ema=True: generator_variables(state, ema=ema).get("noise", {}),
         takes_transform=takes_transform,
+        feature_sizes=tuple(feature_sizes),
+        features=features if feature_sizes else no_features,
     )

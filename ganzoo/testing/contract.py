@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -183,6 +183,18 @@ def tools_give_what_generate_gives(contract: Contract) -> None:
                 assert_near(jnp.clip(images, -1, 1), expected, absolute=ROUNDING)
 
 
+def feature_maps_have_their_sizes(contract: Contract) -> None:
+    """Check that every level of feature maps that the style space names is there, beside the images."""
+    gan, space = contract.gan, contract.gan.styles
+    if space is None:
+        return
+    ws = jnp.zeros((2, space.count, *space.mean(contract.start).shape))
+    for level, size in enumerate(space.feature_sizes):
+        images, maps = jax.eval_shape(partial(space.features, contract.start, level=level), ws)
+        assert images.shape == (2, *gan.image_shape)
+        assert maps.shape[:3] == (2, *size)
+
+
 # One step, compiled in every way ------------------------------------------------------------------------------------
 
 
@@ -296,6 +308,7 @@ CHECKS: Mapping[str, Callable[[Contract], None]] = {
         samples_depend_on_their_number_alone,
         generator_applies_to_the_ema,
         tools_give_what_generate_gives,
+        feature_maps_have_their_sizes,
         jit_over_devices_equals_one,
         shard_map_equals_one,
         unchecked_shard_map_equals_one,

@@ -207,6 +207,7 @@ def stylegan(config: StyleGANConfig, name: str = "stylegan") -> GAN:
         config.style_count,
         modulations=lambda variables: [],
         detail=lambda state: {"lod": state.level_of_detail},
+        feature_sizes=[level.size for level in config.levels],
     )
 
     def init(key: Key) -> StyleGANState:

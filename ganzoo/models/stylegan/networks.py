@@ -18,7 +18,7 @@ from ganzoo.nn.equalized import EqualizedConv, EqualizedDense, normal_init
 from ganzoo.nn.mapping import track_average
 from ganzoo.nn.pyramid import Level
 from ganzoo.nn.remat import apply_block
-from ganzoo.nn.styles import StyleGenerator, check_styles, layer_noises
+from ganzoo.nn.styles import StyleGenerator, check_styles, keep_features, layer_noises
 from ganzoo.ops import fir
 from ganzoo.ops.pixels import at_least_float32
 from ganzoo.ops.resample import avg_pool, upsample_nearest
@@ -202,6 +202,7 @@ class Synthesis(nn.Module):
             is_low = i > 0 and i > top - cfg.low_precision_levels
             block = GrowingBlock(cfg, level, i == 0, LOW_PRECISION if is_low else ws.dtype, name=f"b{level.resolution}")
             x = apply_block(block, x, ws[:, two], added[two], remat=cfg.remat)
+            keep_features(self, x, level.size)
             shown_from = 0 if halvings is None else len(levels) - 2  # coarser colours have no weight
             if i >= shown_from if cfg.progressive else i == top:
                 colours = at_least_float32(EqualizedConv(cfg.channels, 1, name=f"to_rgb{level.resolution}")(x))

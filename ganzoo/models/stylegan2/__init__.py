@@ -162,7 +162,12 @@ def stylegan2(config: StyleGAN2Config) -> GAN:
     """Return the StyleGAN2 of a config; what the config leaves open is chosen as for one device."""
     config, _ = fill_defaults(config, 0, 1)
     generator, critic = Generator(config), discriminator(config)
-    styles = style_space(generator, config.style_count, modulations=modulation_kernels)
+    styles = style_space(
+        generator,
+        config.style_count,
+        modulations=modulation_kernels,
+        feature_sizes=[level.size for level in config.levels],
+    )
     parts = networks(config, generator, critic)
     whole, lazily = step(config, parts), phases(config, parts)
 

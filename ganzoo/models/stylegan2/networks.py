@@ -18,7 +18,7 @@ from ganzoo.nn.mapping import MappingNetwork
 from ganzoo.nn.pyramid import Level
 from ganzoo.nn.remat import apply_block
 from ganzoo.nn.residual import ResidualDiscriminator
-from ganzoo.nn.styles import StyleGenerator, check_styles, layer_noises
+from ganzoo.nn.styles import StyleGenerator, check_styles, keep_features, layer_noises
 from ganzoo.ops import fir
 from ganzoo.ops.activations import ACTIVATIONS, bias_act
 from ganzoo.ops.modulation import modulated_conv
@@ -189,6 +189,7 @@ class Synthesis(nn.Module):
             )
             styles, noises = ws[:, first : first + convolutions + 1], added[first : first + convolutions]
             x, images = apply_block(block, x, images, styles, noises, remat=self.remat)
+            keep_features(self, x, level.size)
             first += convolutions
         return cast("Array", images)  # there is at least one size
 

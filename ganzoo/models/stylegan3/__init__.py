@@ -179,7 +179,13 @@ def stylegan3(config: StyleGAN3Config) -> GAN:
     """Return the StyleGAN3 of a config; what the config leaves open is chosen as for one device."""
     config, _ = fill_defaults(config, 0, 1)
     generator, critic = Generator(config), discriminator(config)
-    styles = style_space(generator, config.style_count, modulations=modulation_kernels, takes_transform=True)
+    styles = style_space(
+        generator,
+        config.style_count,
+        modulations=modulation_kernels,
+        feature_sizes=[config.schedule.area(layer.after) for layer in config.schedule.all_layers],
+        takes_transform=True,
+    )
 
     def init(key: Key) -> TrainState:
         return TrainState(**init_networks(config, generator, critic, partial(optimizer, config), key))

@@ -19,7 +19,7 @@ from ganzoo.nn.mapping import MappingNetwork
 from ganzoo.nn.remat import apply_block
 from ganzoo.nn.residual import ResidualDiscriminator
 from ganzoo.nn.schedule import Layer, Schedule, Signal
-from ganzoo.nn.styles import StyleGenerator, check_styles, mix_styles
+from ganzoo.nn.styles import StyleGenerator, check_styles, keep_features, mix_styles
 from ganzoo.ops import affine, collective, random
 from ganzoo.ops.lowpass import filtered_lrelu
 from ganzoo.ops.modulation import modulated_conv, unit_power
@@ -160,6 +160,7 @@ class Synthesis(nn.Module):
             dtype = self.low_precision if is_low else ws.dtype
             block = SynthesisLayer(layer, self.magnitude_decay, self.clamp, dtype, name=layer.name)
             x = apply_block(block, x, w, update, remat=self.remat)
+            keep_features(self, x, self.schedule.area(layer.after))
         return at_least_float32(x) * self.output_scale
 
 
