@@ -50,8 +50,8 @@ def chromium() -> Iterator[Any]:
 def address() -> Iterator[str]:
     server, address = served(str(MODEL))
     yield address
-    server.terminate()
-    server.wait(20)
+    with server:  # closes its pipe
+        server.terminate()
 
 
 @pytest.fixture
@@ -93,6 +93,15 @@ def move(page: Any, label: str, value: float) -> None:
     page.evaluate("window.drawn.then(() => true)")
 
 
+def until(page: Any, condition: str, seconds: int = 30) -> None:
+    """Wait for a condition, which the page's own policy does not let Playwright look at again and again."""
+    for _ in range(10 * seconds):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"{condition}: {page.url}")
+
+
 def opened(page: Any, title: str) -> Any:
     """Open a panel."""
     panel = page.locator("details.panel", has=page.locator("summary", has_text=re.compile(f"^{title}$"))).first
@@ -114,11 +123,11 @@ def test_sliders_change_the_image_and_a_link_brings_it_back(visit: Any, address:
     move(page, "Component 0", 2)
     moved = shown(page)
     assert not np.array_equal(truncated, moved)
-    page.wait_for_function("location.search.includes('pca=0:2')")
+    until(page, "location.search.includes('pca=0:2')")
     again = visit(page.url)
     assert np.array_equal(shown(again), moved)
     page.get_by_role("button", name="Reset all").click()
-    page.wait_for_function("location.search === ''")
+    until(page, "location.search === ''")
     page.wait_for_timeout(300)
     assert np.array_equal(shown(page), before)
 
@@ -143,7 +152,7 @@ def test_one_s_own_image(visit: Any, address: str, tmp_path: Path) -> None:
     panel.locator("input[type=file]").set_input_files(picture)
     panel.get_by_label("Steps").fill("20")
     panel.get_by_role("button", name="Find it").click()
-    page.wait_for_function("location.search.includes('styles=')", timeout=120_000)
+    until(page, "location.search.includes('styles=')", seconds=120)
     page.wait_for_timeout(300)
     assert panel.locator("img").count() == 2
     again = visit(page.url)
@@ -174,7 +183,7 @@ def test_bookmarks_a_way_and_a_film(visit: Any, address: str) -> None:
     panel.get_by_label("Frames between two").fill("4")
     panel.get_by_role("button", name="Make a film").click()
     panel.locator("img.film").wait_for(timeout=60_000)
-    page.wait_for_function("location.hash.includes('marks=')")
+    until(page, "location.hash.includes('marks=')")
     assert visit(page.url).locator("#marks li").count() == 2
 
 
@@ -184,7 +193,7 @@ def test_the_keyboard_reaches_everything(visit: Any, address: str) -> None:
     page.get_by_label(PSI, exact=True).focus()
     for _ in range(30):
         page.keyboard.press("ArrowLeft")
-    page.wait_for_function("location.search.includes('psi=0.7')")
+    until(page, "location.search.includes('psi=0.7')")
     page.wait_for_timeout(300)
     assert not np.array_equal(shown(page), before)
 
