@@ -19,7 +19,7 @@ from ganzoo.data import DataConfig, open_dataset
 from ganzoo.data.feed import Feed
 from ganzoo.errors import UserError
 from ganzoo.metrics import inception
-from ganzoo.models import stylegan2
+from ganzoo.models import r3gan, stylegan2
 from ganzoo.training import parallel, report
 from ganzoo.typing import Batch, State, Step
 
@@ -146,6 +146,19 @@ def stylegan_levels(image_size: int, channel_base: int, batch_size: int, dtype: 
     return {stage.name: _training(stage.step, [init(jax.random.key(0))], batch) for stage in gan.stages}
 
 
+def r3gan_phases(batch_size: int, dtype: str) -> Mapping[str, Ours]:
+    """D with R1 and R2, and G, each a program of its own, of the CIFAR-10 preset on images that are not augmented."""
+    low = {} if dtype == "bfloat16" else {"low_precision_levels": 0}
+    gan = ganzoo.create("r3gan", "cifar10", **low, augment="none", augment_p=None)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (batch_size, *gan.image_shape), dtype=np.uint8)
+    batch = {"image": jnp.asarray(images), "label": jax.nn.one_hot(np.arange(batch_size) % 10, 10)}
+    states = [jax.jit(gan.init)(jax.random.key(0))]
+    networks = r3gan.networks(gan.config, cast("Any", gan.generator), cast("Any", gan.discriminator))
+    phases = r3gan.phases(gan.config, networks)
+    return {name: _training(step, states, batch) for name, (step, _) in phases.items()}
+
+
 def _training(step: Step, states: list[State], batch: Batch, flops: float | None = None) -> Ours:
     """A step or phase from ``states[0]`` on, which several of them may hand on."""
     key, batch_size = jax.random.key(1), len(batch["image"])
@@ -258,6 +271,16 @@ def stylegan_training(size: int, base: int, batch_size: int) -> Benchmark:
     return Benchmark(summary, partial(stylegan_levels, size, base, batch_size), None, batch_size, shares, {})
 
 
+def r3gan_training(batch_size: int) -> Benchmark:
+    """A whole step of R3GAN: both phases."""
+    summary = f"R3GAN (CIFAR-10 preset, not augmented) 32x32, batch {batch_size}: D with R1 and R2, and G"
+    reference = Reference("reference_r3gan", "phases", {"batch_size": batch_size})
+    theirs = {"discriminator": "D", "generator": "G"}
+    return Benchmark(
+        summary, partial(r3gan_phases, batch_size), reference, batch_size, dict.fromkeys(theirs, 1.0), theirs
+    )
+
+
 def stylegan2_images(size: int, base: int, batch_size: int) -> Benchmark:
     """Sampling from StyleGAN2."""
     shape = {"image_size": size, "channel_base": base, "batch_size": batch_size}
@@ -289,6 +312,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "augment-64": augmentation_cost(64, 16384, 32),
     "augment-64-narrow": augmentation_cost(64, 4096, 32),
     "augment-256": augmentation_cost(256, 16384, 64),
+    "r3gan-32": r3gan_training(16),
+    "r3gan-32-batch4": r3gan_training(4),
     "stylegan-64": stylegan_training(64, 8192, 8),
     "inception": inception_images(16),
 }

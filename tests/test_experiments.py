@@ -71,6 +71,8 @@ def test_modes_are_counted_and_drawn_in_parts(tmp_path: Path) -> None:
     for name in ("dcgan-hinge", "dcgan-wgan-gp"):
         ended = script("count_modes.py", *short, "--runs", name)
         assert ended.returncode == 0, ended.stderr
+    again = script("count_modes.py", *short, "--runs", "dcgan-hinge")
+    assert "dcgan-hinge: has 128 images already" in again.stdout
     curves = json.loads((tmp_path / "count_modes.json").read_text())
     assert list(curves) == ["dcgan-hinge", "dcgan-wgan-gp"]
     assert all(curve["images"][-1] == 128 and 1 <= curve["modes"][-1] <= 100 for curve in curves.values())
