@@ -59,7 +59,9 @@ class Setting:
 class Conv(nn.Conv2d):
     """A convolution of the same size in the type of its input; weights N(0, gain^2 / fan-in), biases 0."""
 
-    def __init__(self, before: int, after: int, size: int = 1, *, gain: float = 1.0, groups: int = 1, bias: bool = False):
+    def __init__(
+        self, before: int, after: int, size: int = 1, *, gain: float = 1.0, groups: int = 1, bias: bool = False
+    ):
         super().__init__(before, after, size, padding=size // 2, groups=groups, bias=bias)
         initialise(self.weight, gain)
         if bias:

@@ -312,8 +312,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "augment-64": augmentation_cost(64, 16384, 32),
     "augment-64-narrow": augmentation_cost(64, 4096, 32),
     "augment-256": augmentation_cost(256, 16384, 64),
-    "r3gan-32": r3gan_training(16),
-    "r3gan-32-batch4": r3gan_training(4),
+    **{f"r3gan-32-batch{n}" if n != 8 else "r3gan-32": r3gan_training(n) for n in (8, 4, 16)},
     "stylegan-64": stylegan_training(64, 8192, 8),
     "inception": inception_images(16),
 }
