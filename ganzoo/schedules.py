@@ -126,18 +126,18 @@ def _number(shown: str, text: str) -> float:
 
 
 def _check_order(shown: str, schedule: Schedule, *, has_initial: bool) -> None:
-    """Raise ``UserError`` unless 0 <= warmup <= begin < end."""
+    """Raise ``UserError`` unless 0 <= warmup <= begin <= end - 1."""
     if schedule.kind == "constant":
         return
     begin, end, warmup = schedule.begin, schedule.end, schedule.warmup
     if min(begin, end, warmup) < 0:
         raise UserError(f"{shown}: images seen must not be negative")
-    if end == 0:
-        raise UserError(f"{shown}: must take at least 1 image; give a number for a value that does not change")
     if begin < warmup:
         raise UserError(f"{shown}: begins at {begin:,.0f} images, before its warmup ends at {warmup:,.0f}")
-    if end <= begin:
+    if end < begin:
         raise UserError(f"{shown}: ends at {end:,.0f} images, before it begins at {begin:,.0f}")
+    if end - begin < 1:  # which may be 0 in float32
+        raise UserError(f"{shown}: must take at least 1 image; give a number for a value that does not change")
     if has_initial and not warmup:
         raise UserError(f"{shown}: initial is where a warmup starts; give warmup=IMAGES, too")
 

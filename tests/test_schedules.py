@@ -72,6 +72,7 @@ def test_a_schedule_is_read_as_it_is_written(text: str) -> None:
 BAD = {
     "cosine(1, 0, 100, begin=200)": "ends at 100 images, before it begins at 200",
     "cosine(1, 0, 0)": "must take at least 1 image",
+    "cosine(1, 0, 1e-50)": "must take at least 1 image",
     "linear(1, 0, -5)": "must not be negative",
     "linear(1, 0, 50, begin=10, warmup=20)": "before its warmup ends at 20",
     "linear(1, 0, 50, initial=3)": "give warmup=IMAGES",
