@@ -9,7 +9,8 @@ runs. It is measured as it comes, in both memory layouts, and, on a CPU, also wi
 memory, which the ``ganzoo`` command does for itself. The speed of the machine is that of the faster of two products of
 2048 x 2048 matrices (8192 on an accelerator), by JAX and by PyTorch. Close other programs: on a busy machine neither
 the ratio nor the images per second mean much; ``--clock cpu`` counts the seconds of the processor, summed over its
-threads, and is disturbed less. Price: from one minute (DCGAN) to five (StyleGAN2) per name on two CPU cores.
+threads, and is disturbed less. Price on two CPU cores: from one minute (DCGAN) to five (StyleGAN2) per name, and an
+hour (R3GAN), which fewer ``--rounds`` shorten.
 """
 
 import argparse

@@ -8,9 +8,9 @@ five times in 25,000 samples. Written are a run folder for each, `count_modes.js
 `count_modes.png` (these curves, and samples). Runs that are finished are not repeated, and those that were interrupted
 go on, so the sweep can be done in parts; a model that this ganzoo does not have is named and left out.
 
-Price: matplotlib, which comes with the extra "notebooks", and at most four minutes a run on two CPU cores. The result is
-whatever it is: one seed of small networks is no ranking of methods. On Stacked MNIST, R3GAN's paper (arXiv:2501.05441,
-table 9) finds all 1,000 modes with a KL of 0.029 for the whole method, after 10 million images.
+Price: matplotlib, which comes with the extra "notebooks", and at most four minutes a run on two CPU cores. The result
+is whatever it is: one seed of small networks is no ranking of methods. On Stacked MNIST, R3GAN's paper
+(arXiv:2501.05441, table 9) finds all 1,000 modes with a KL of 0.029 for the whole method, after 10 million images.
 """
 
 import argparse
