@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from ganzoo.models.stylegan2 import StyleGAN2Config
     from ganzoo.pretrained import load, save
     from ganzoo.runs import TrainingConfig, train
+    from ganzoo.training.loop import Hook
 
 _HOMES = {
     "DataConfig": "ganzoo.data",
@@ -54,6 +55,7 @@ _HOMES = {
     **dict.fromkeys(("load", "save"), "ganzoo.pretrained"),
     "TrainingConfig": "ganzoo.runs",
     "train": "ganzoo.runs",
+    "Hook": "ganzoo.training.loop",
 }
 """Where each public name is defined."""
 _MODULES = (
@@ -62,10 +64,10 @@ _MODULES = (
 )  # fmt: skip
 
 __all__ = [
-    "GAN", "MODELS", "Average", "DCGANConfig", "DataConfig", "MetricsConfig", "Model", "Network", "Preset",
-    "StyleGAN2Config", "StyleGANConfig", "StyleSpace", "TrainState", "TrainingConfig", "UserError", "augment", "create",
-    "data", "draws", "gan", "interop", "latent", "load", "losses", "metrics", "models", "nn", "objectives", "ops",
-    "penalties", "phases", "runs", "save", "show", "testing", "train", "training",
+    "GAN", "MODELS", "Average", "DCGANConfig", "DataConfig", "Hook", "MetricsConfig", "Model", "Network",
+    "Preset", "StyleGAN2Config", "StyleGANConfig", "StyleSpace", "TrainState", "TrainingConfig", "UserError", "augment",
+    "create", "data", "draws", "gan", "interop", "latent", "load", "losses", "metrics", "models", "nn", "objectives",
+    "ops", "penalties", "phases", "runs", "save", "show", "testing", "train", "training",
 ]  # fmt: skip
 
 

@@ -215,7 +215,10 @@ def _shown(value: Any) -> str:
 
 
 def _guess(value: Any, hint: Any) -> str:
-    hint = guess(str(value), map(str, typing.get_args(hint))) if _is_choice(hint) else ""
+    choices = _choices(hint)
+    given = value if isinstance(value, tuple) else (value,)
+    wrong = next((each for each in given if each not in choices), None)
+    hint = guess(str(wrong), map(str, choices)) if choices and wrong is not None else ""
     return f";{hint}" if hint else ""
 
 
@@ -223,9 +226,16 @@ def _is_choice(hint: Any) -> bool:
     return typing.get_origin(hint) is Literal
 
 
+def _choices(hint: Any) -> tuple[Any, ...]:
+    """Return the values that a choice, or a tuple of choices of any length, allows; none for other types."""
+    args = typing.get_args(hint)
+    is_tuple = typing.get_origin(hint) is tuple and args[1:] == (...,)
+    return typing.get_args(args[0]) if is_tuple and _is_choice(args[0]) else args if _is_choice(hint) else ()
+
+
 def _spoken(hint: Any) -> str:
-    if _is_choice(hint):
-        return "one of " + ", ".join(repr(choice) for choice in typing.get_args(hint))
+    if choices := _choices(hint):
+        return ("one of " if _is_choice(hint) else "some of ") + ", ".join(map(repr, choices))
     names = {int: "a whole number", float: "a number", str: "a string", bool: "True or False", type(None): "None"}
     parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     kinds = ["".join(limits.kind for limits in ranges(part)) for part in parts]

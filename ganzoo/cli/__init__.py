@@ -20,6 +20,7 @@ RUNS = {
     "plan NAME --topology v5e:2x4": "Show what a run takes on a TPU or GPU elsewhere.",
     "list [--model NAME]": "Show the models and presets that NAME can be.",
     "evaluate MODEL [--data SET]": "Measure FID and others of a model, or of images.",
+    "report RUN [RUN ...]": "Write one HTML page that shows runs side by side.",
     "pack DATA OUT.pack": "Write the decoded images of a data set to one file.",
 }
 TOOLS = {
@@ -101,6 +102,10 @@ def _find(name: str) -> Callable[[list[str]], None]:
         from ganzoo.cli.plan import plan
 
         return plan
+    if name == "report":
+        from ganzoo.cli.report import report
+
+        return report
     if name == "pack":
         from ganzoo.cli.pack import pack_data
 

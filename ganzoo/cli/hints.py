@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = {
     **dict.fromkeys(("info", "show", "summary"), "inspect"),
     **dict.fromkeys(("closed-form-factorization", "apply-factor", "sefa", "ganspace"), "edit"),
     **dict.fromkeys(("fit", "finetune", "run"), "train"),
+    **dict.fromkeys(("dashboard", "plot", "curves", "compare", "tensorboard"), "report"),
     "resume": "train NAME --resume",
     **dict.fromkeys(("dataset-tool", "dataset", "prepare-data"), "train NAME --data PATH, for images as they are"),
 }  # fmt: skip
@@ -35,6 +36,7 @@ OPTIONS: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(("epochs", "niter", "iter", "num-train-steps"), ("images", "counted in images shown")),
     "snap": ("checkpoint-every", "counted in images; --sample-every is for the sample grids"),
     "tick": ("log-every", "counted in images"),
+    **dict.fromkeys(("logger", "report-to", "wandb", "use-wandb", "tensorboard"), ("log", "such as --log wandb")),
     **dict.fromkeys(("batch", "batchsize", "batch-gpu"), ("batch-size", "images of one step over all devices")),
     **dict.fromkeys(("size", "resolution", "imagesize", "res"), ("image-size", "")),
     **dict.fromkeys(("cond", "num-classes", "n-classes"), ("label-size", "the number of classes")),

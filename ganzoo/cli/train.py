@@ -32,7 +32,11 @@ MODEL_PARTS = {
     "augmentation": AugmentConfig,
 }
 """Titles of the groups of fields that a model's config has from these bases."""
-FLAGS = {"training.metrics.samples": "metric_samples", "training.metrics.reals": "metric_reals"}
+FLAGS = {
+    "training.metrics.samples": "metric_samples",
+    "training.metrics.reals": "metric_reals",
+    "training.log_to": "log",
+}
 
 
 @dataclass(frozen=True)

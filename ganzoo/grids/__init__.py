@@ -80,7 +80,7 @@ def save_slides(path: Path, frames: Sequence[Path], *, longest: int = 120, large
     """
     if len(frames) > longest:
         frames = [frames[round(i * (len(frames) - 1) / (longest - 1))] for i in range(longest)]
-    read = {frame: _png(frame, largest) for frame in frames}
+    read = {frame: read_png(frame, largest) for frame in frames}
     found = [picture for picture in read.values() if picture is not None]
     pictures = [picture for picture in found if picture.shape == found[-1].shape]
     if pictures:
@@ -89,8 +89,8 @@ def save_slides(path: Path, frames: Sequence[Path], *, longest: int = 120, large
     return [frame for frame, picture in read.items() if picture is None or picture.shape != found[-1].shape]
 
 
-def _png(path: Path, largest: int) -> UInt8[np.ndarray, "h w c"] | None:
-    """Return a PNG file as an array [H, W, 3 or 4] of at most ``largest`` pixels a side; None where that fails.
+def read_png(path: Path, largest: int) -> UInt8[np.ndarray, "h w c"] | None:
+    """Return a PNG file as an array [H, W, 3 or 4], shrunk to at most ``largest`` pixels a side; None where that fails.
 
     No other format is tried, whatever the name of the file: some are read by programs that Pillow would start.
     """

@@ -68,6 +68,11 @@ class Classifier:
         np.savez_compressed(content, accuracy=self.accuracy, held_out=self.held_out, **arrays)
         return content.getvalue()
 
+    @property
+    def hidden_extractor(self) -> Extractor:
+        """Extractor of the hidden layer for each channel, [N, C * HIDDEN] of images [N, H, W, C]."""
+        return Extractor("digit-classifier", channel_features, dict(self.params), about={"of": self.name})
+
     @classmethod
     def from_bytes(cls, content: bytes, name: str) -> "Classifier":
         """Return what ``to_bytes`` wrote, as the classifier of the set ``name``."""
@@ -103,6 +108,11 @@ def init(key: Key, classes: int) -> Params:
 
 def logits(params: Params, images: Float[Array, "n h w 1"]) -> Float[Array, "n k"]:
     """Return the logits of K classes of grey images [N, SIZE, SIZE, 1] in 0..1."""
+    return hidden(params, images) @ params["dense1.kernel"] + jnp.expand_dims(params["dense1.bias"], 0)
+
+
+def hidden(params: Params, images: Float[Array, "n h w 1"]) -> Float[Array, "n d"]:
+    """Return the hidden layer [N, HIDDEN] of grey images [N, SIZE, SIZE, 1] in 0..1."""
     x = images - 0.5
     for name in ("conv0", "conv1"):
         x = jax.nn.relu(
@@ -110,15 +120,25 @@ def logits(params: Params, images: Float[Array, "n h w 1"]) -> Float[Array, "n k
         )
         x = x.reshape(len(x), x.shape[1] // 2, 2, x.shape[2] // 2, 2, -1).max((2, 4))
     x = x.reshape(len(x), -1) @ params["dense0.kernel"] + jnp.expand_dims(params["dense0.bias"], 0)
-    return jax.nn.relu(x) @ params["dense1.kernel"] + jnp.expand_dims(params["dense1.bias"], 0)
+    return jax.nn.relu(x)
 
 
 def channel_classes(params: Params, images: Float[Array, "n h w c"]) -> Float[Array, "n c"]:
     """Return the most likely class of each channel of images [N, H, W, C] in 0..255, as whole numbers."""
     n, _, _, channels = images.shape
-    grey = jnp.moveaxis(_resized(images), -1, 1).reshape(n * channels, SIZE, SIZE, 1)
     with jax.default_matmul_precision("highest"):
-        return logits(params, grey).argmax(-1).reshape(n, channels).astype(jnp.float32)
+        return logits(params, _channels(images)).argmax(-1).reshape(n, channels).astype(jnp.float32)
+
+
+def channel_features(params: Params, images: Float[Array, "n h w c"]) -> Float[Array, "n d"]:
+    """Return the hidden layers [N, C * HIDDEN] of the channels of images [N, H, W, C] in 0..255."""
+    with jax.default_matmul_precision("highest"):
+        return hidden(params, _channels(images)).reshape(len(images), -1)
+
+
+def _channels(images: Float[Array, "n h w c"]) -> Float[Array, "m h2 w2 1"]:
+    """Return each channel of images in 0..255 as the network takes it: [N * C, SIZE, SIZE, 1]."""
+    return jnp.moveaxis(_resized(images), -1, 1).reshape(-1, SIZE, SIZE, 1)
 
 
 def _resized(images: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:

@@ -79,6 +79,31 @@ def squared_radii(features: Features, ks: Sequence[int], *, block: int = BLOCK) 
     return np.concatenate(found)[:, list(ks)].T
 
 
+def closest(
+    queries: Features, others: Features, count: int, *, block: int = 4 * BLOCK
+) -> tuple[Float[np.ndarray, "q c"], Int[np.ndarray, "q c"]]:
+    """Return the distances [Q, C] of queries to their nearest others, in order, and the numbers [Q, C] of these.
+
+    Args:
+      queries: features [Q, d].
+      others: features [N, d].
+      count: C, at most N.
+      block: others that are compared at once; does not change the result.
+    """
+    mean = others.mean(0, dtype=np.float64)
+    rows = queries - mean
+    norms = np.square(rows).sum(1, keepdims=True)
+    squares, numbers = np.empty((len(rows), 0)), np.empty((len(rows), 0), np.int64)
+    for start, part in _blocks(others, block):
+        columns = part - mean
+        found = norms + np.square(columns).sum(1) - 2 * rows @ columns.T
+        squares = np.concatenate([squares, np.maximum(found, 0)], axis=1)
+        numbers = np.concatenate([numbers, np.broadcast_to(np.arange(start, start + len(part)), found.shape)], axis=1)
+        order = np.argsort(squares, axis=1, kind="stable")[:, :count]
+        squares, numbers = (np.take_along_axis(each, order, axis=1) for each in (squares, numbers))
+    return np.sqrt(squares), numbers
+
+
 def _centred(real: Features, fake: Features) -> tuple[Features, Features]:
     """Subtract the mean of the reals from both sets: smaller norms leave more digits for the distances."""
     mean = np.mean(real, axis=0, dtype=np.float64).astype(real.dtype)

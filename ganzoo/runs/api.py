@@ -39,7 +39,7 @@ def train(
       out: the run folder; ``runs/<name>`` when absent.
       resume: continue the run in the folder from its newest checkpoint.
       allow_new_data: resume also where the data set has other images than before, such as more of them.
-      hooks: called while the run goes on, after its own hooks.
+      hooks: instances of subclasses of ``ganzoo.Hook``, called while the run goes on, after its own hooks.
       log: receives lines that say what is about to happen.
       fields: fields of the model's config, of ``TrainingConfig``, ``DataConfig`` or ``MetricsConfig`` that differ from
         the preset.
@@ -48,7 +48,8 @@ def train(
       The last train state, and the run folder.
 
     Raises:
-      UserError: bad input; one line names the thing and the remedy.
+      UserError: bad input; one line names the thing and the remedy. Or an error in a hook, which the line names; a
+        checkpoint was saved before.
       KeyboardInterrupt: stopped by a signal, after a checkpoint was saved.
     """
     experiment = name if isinstance(name, Experiment) else find_experiment(name)

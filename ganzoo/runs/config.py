@@ -12,6 +12,7 @@ from ganzoo.errors import UserError, nearest
 from ganzoo.gan import Model
 from ganzoo.metrics.config import MetricsConfig
 from ganzoo.models import find_model, find_preset, installed_models
+from ganzoo.training.trackers import TrackerName
 
 M = TypeVar("M")
 
@@ -33,6 +34,8 @@ class TrainingConfig:
     # what is written
     log_every: Count = 20_000
     """Images between two rows of scalars."""
+    log_to: tuple[TrackerName, ...] = ("tensorboard",)
+    """Where scalars and sample grids go besides the run folder: tensorboard, wandb (Weights & Biases), trackio."""
     sample_every: CountOrZero = 100_000
     """Images between two sample grids; 0 writes only the last one."""
     checkpoint_every: CountOrZero = 100_000
@@ -62,6 +65,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         check_fields(self)
         measures = bool(self.metrics.metrics)
+        require(len(set(self.log_to)) == len(self.log_to), "log_to", self.log_to, "name each once")
         require(measures or not self.keep_best, "keep_best", self.keep_best, "be 0, or metrics be given")
         require(self.batch_size <= self.images, "batch_size", self.batch_size, f"be at most images = {self.images}")
         require(self.seed < 2**32, "seed", self.seed, "be in 0 .. 2^32 - 1")

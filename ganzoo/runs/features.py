@@ -79,13 +79,13 @@ class DatasetFeatures:
         return found
 
     @cached_property
-    def _indices(self) -> np.ndarray:
+    def indices(self) -> np.ndarray:
         """Indices of the images, sorted so that files are read one after the other."""
         return np.sort(positions(0, len(self.dataset), 0, self.count))
 
     def _images(self) -> Iterator[np.ndarray]:
         """Yield the images in batches."""
-        batches = (self._indices[places] for places in index_batches(self.count, self.batch_size))
+        batches = (self.indices[places] for places in index_batches(self.count, self.batch_size))
         return (batch["image"] for batch in self.dataset.prefetch(batches))
 
 

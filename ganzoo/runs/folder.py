@@ -22,7 +22,14 @@ from ganzoo.errors import UserError, printable
 from ganzoo.pretrained import RUN_FORMAT, read_record
 
 FREE_ON_RESUME = (
-    *("name", "training.images", "training.log_every", "training.sample_every", "training.checkpoint_every"),
+    *(
+        "name",
+        "training.images",
+        "training.log_every",
+        "training.log_to",
+        "training.sample_every",
+        "training.checkpoint_every",
+    ),
     *("training.keep_last", "training.keep_every", "training.devices", "training.shard_state", "gan.remat"),
     *("training.init_from",),  # which decides on the start only
     *("training.metrics", "training.metric_every", "training.keep_best"),

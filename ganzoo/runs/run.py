@@ -5,7 +5,7 @@ A run folder holds::
     config.json       everything that the run was made with, also versions and command lines
     log.txt           the lines that were printed
     metrics.jsonl     a row of scalars every ``log_every`` images
-    tensorboard/      the same as TensorBoard events
+    tensorboard/      scalars and sample grids as TensorBoard events
     samples/          grids of the same latents over time, named by the images seen
     reals.png         real images in the same arrangement
     samples.png       the last grid, enlarged
@@ -43,10 +43,12 @@ from ganzoo.runs.folder import RunLog, begin_folder, check_folder, circumstances
 from ganzoo.runs.transfer import matches, other_settings, table, transfer, unused
 from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints, require_space, size_of, unchecked
+from ganzoo.training.guarded import Opening, Outside, check_hooks
 from ganzoo.training.hooks import PATIENCE, FiniteGuard, Hook, LeakWarning, Log, Progress, Samples, Save
 from ganzoo.training.loop import Dispatch, train
 from ganzoo.training.plan import Segment, plan
 from ganzoo.training.report import program_report
+from ganzoo.training.trackers import trackers
 from ganzoo.typing import Key, PyTree, State, Step
 
 LogLine = Callable[[str], None]
@@ -73,6 +75,8 @@ class Run:
     record: dict[str, Any]
     """The content of config.json."""
     log: LogLine
+    trackers: Sequence[Hook] = ()
+    """Hooks of the trackers that the settings name."""
 
     @property
     def settings(self) -> TrainingConfig:
@@ -127,14 +131,16 @@ def run(
       allow_new_data: resume also where the data set has other images than before, such as more of them, which is
         recorded in config.json under "data_changes".
       dry_run: do all checks, say what the run would do and cost, and write nothing; the state is then one of shapes.
-      hooks: called besides those of the run, after them.
+      hooks: called besides those of the run, after them. An error in one of them ends the run after a checkpoint.
       log: receives lines that say what is about to happen.
       reading: called with (images read, images in all) while the data set is opened.
 
     Raises:
-      UserError: bad input, a folder that holds another run, no room on the disk, or training that diverged.
+      UserError: bad input, a folder that holds another run, no room on the disk, or training that diverged; or, as its
+        ``HookFailed``, an error in a hook.
       KeyboardInterrupt: stopped by a signal, after a checkpoint was saved.
     """
+    check_hooks(hooks)
     log = RunLog(log)
     if dry_run and experiment.data.cache:
         log(f"dry run: the cache in {printable(experiment.data.cache, 200)} is neither read nor written")
@@ -166,8 +172,10 @@ def run(
         if int(state.step) >= prepared.segments[-1].last_step:
             log(f"nothing to do: the run has {int(state.images)} of {settings.images} images; raise --images to go on")
             return state
-        with writing(out), measuring(prepared, out, run_hooks(prepared, out, checkpoints)) as every_hook:
-            return advance(prepared, state, [*every_hook, *hooks])
+        outside = Outside([*prepared.trackers, *hooks])
+        own = run_hooks(prepared, out, checkpoints, outside)
+        with writing(out), measuring(prepared, out, own) as every_hook:
+            return advance(prepared, state, every_hook, outside)
 
 
 def prepare(
@@ -202,6 +210,7 @@ def prepare(
         dataset.check_labels(gan.label_size)
         measures = bool(settings.metrics.metrics)
         evaluator = Evaluator(gan, dataset, settings.metrics, mesh, log) if measures else None
+        tracking = trackers(settings.log_to, log) if jax.process_index() == 0 else []
         record |= circumstances(old)
         record |= {"fingerprint": dataset.fingerprint} | ({"start": started} if started else {})
         changes = data_changes(out, record, old, allow_new=allow_new_data)
@@ -211,7 +220,7 @@ def prepare(
         require_space(out, size_of(shapes))
     parallel.require_same(json.dumps([record["fingerprint"], to_json(gan.config), to_json(settings)]), "config or data")
     feed = Feed(dataset, seed=settings.seed, mesh=mesh, own_reals=gan.own_reals)
-    prepared = Run(experiment, gan, shapes, mesh, segments, dataset, feed, evaluator, weights, record, log)
+    prepared = Run(experiment, gan, shapes, mesh, segments, dataset, feed, evaluator, weights, record, log, tracking)
     if settings.shard_state and mesh.size == 1:
         notes.append("note: shard_state changes nothing on one device")
     choices = [_choice(each, experiment) for each in chosen]
@@ -272,14 +281,25 @@ def start_weights(
     return start.weights, lines
 
 
-def advance(run: Run, state: State, hooks: Sequence[Hook]) -> State:
-    """Train from ``state`` to the end of the run, or until a signal comes; return the last state."""
+def advance(run: Run, state: State, hooks: Sequence[Hook], outside: Outside) -> State:
+    """Train from ``state`` to the end of the run, until a signal comes or a hook fails; return the last state.
+
+    Args:
+      run: what is trained.
+      state: is donated.
+      hooks: of the run itself.
+      outside: hooks that come after them, whose errors are raised when all is saved.
+    """
     last_step = run.segments[-1].last_step
     compared_every = max(1, COMPARED_EVERY // run.steps_per_dispatch)
     with interruption() as interrupted, contextlib.closing(dispatches(run, state)) as calls:
-        stop = parallel.agreed(interrupted, every=compared_every)
-        state = train(calls, state, run.key(1), last_step=last_step, hooks=hooks, stop=stop)
-    if int(state.step) < last_step:
+        stop = parallel.agreed(lambda: interrupted() or outside.has_failed, every=compared_every)
+        every_hook = [*hooks, *outside.hooks]
+        state = train(calls, state, run.key(1), last_step=last_step, hooks=every_hook, stop=stop)
+    is_whole = int(state.step) >= last_step
+    rest = "the run is complete" if is_whole else "mend it and resume the run"
+    outside.complain(f"the checkpoint at {int(state.images)} images is saved: {rest}")
+    if not is_whole:
         raise KeyboardInterrupt("stopped; a checkpoint is saved: the same command with --resume goes on")
     return state
 
@@ -314,8 +334,11 @@ def _choice(chosen: Difference, experiment: Experiment[Any]) -> str:
 # The parts of a run -------------------------------------------------------------------------------------------------
 
 
-def run_hooks(run: Run, out: Path, checkpoints: Checkpoints) -> list[Hook]:
-    """Return what is done between calls of the device, in this order: nothing is saved that the guard has not seen."""
+def run_hooks(run: Run, out: Path, checkpoints: Checkpoints, outside: Outside) -> list[Hook]:
+    """Return what is done between calls of the device, in this order: nothing is saved that the guard has not seen.
+
+    What is written is told to the hooks from ``outside``, which are not among those returned.
+    """
     settings, total = run.settings, run.segments[-1].last_image
     columns, labels = shown_labels(run.gan, run.dataset)
     show, keep = (run.log.show, run.log.keep) if isinstance(run.log, RunLog) else (run.log, None)
@@ -323,13 +346,14 @@ def run_hooks(run: Run, out: Path, checkpoints: Checkpoints) -> list[Hook]:
     whole = partial(parallel.gathered, mesh=run.mesh)
     sample = jax.jit(lambda state: whole(run.gan.sample(whole(state), key, count, labels=labels)))
     reading = (settings.log_every, settings.sample_every, settings.checkpoint_every)
-    hooks: list[Hook] = [FiniteGuard(reading, checkpoints)]
+    told = outside.hooks
+    hooks: list[Hook] = [Opening(told, out, run.record), FiniteGuard(reading, checkpoints)]
     if jax.process_index() == 0:
-        hooks += [Log(reading, out), Progress(total, settings.log_every, show, keep)]
+        hooks += [Log(reading, out, told), Progress(total, settings.log_every, show, keep)]
         hooks += [LeakWarning(reading, min(PATIENCE, total // 10), run.log)]
     reals = partial(shown_reals, run.dataset, count, labels)
-    samples = Samples(settings.sample_every, out, sample, columns, reals=reals, log=run.log)
-    return [*hooks, samples, Save(settings.checkpoint_every, checkpoints)]
+    samples = Samples(settings.sample_every, out, sample, columns, reals=reals, log=run.log, told=told)
+    return [*hooks, samples, Save(settings.checkpoint_every, checkpoints, outside.waiting)]
 
 
 @contextmanager

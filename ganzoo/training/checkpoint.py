@@ -114,6 +114,10 @@ class Checkpoints:
         """The images of every checkpoint, from the oldest on."""
         return sorted(found.step for found in self._orbax.checkpoints)
 
+    def place(self, images: int) -> Path:
+        """Return the folder of the checkpoint of so many images."""
+        return self._folder / str(images)
+
     @property
     def values(self) -> dict[int, float]:
         """The values that checkpoints were saved with, by images."""
@@ -151,7 +155,7 @@ class Checkpoints:
         self.wait()
         there = self.all
         if images in there:
-            where = self._folder / str(images)
+            where = self.place(images)
             raise UserError(f"a checkpoint of {images} images is there already; remove {where} to save another")
         if not self._keep_best and there and images < max(there):
             raise UserError(

@@ -1,9 +1,9 @@
-"""Hooks of the loop: guard against NaN, scalars, sample grids, checkpoints, metrics, progress bar."""
+"""Hooks of a run: guard against NaN, scalars, sample grids, checkpoints, metrics, progress bar."""
 
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,25 +55,23 @@ class FiniteGuard(Hook):
 
 
 class Log(Hook):
-    """Scalars as JSON lines and, where tensorboardX is installed, TensorBoard events."""
+    """Scalars as JSON lines, of which other hooks are told."""
 
-    def __init__(self, every: tuple[int, ...], folder: Path) -> None:
+    def __init__(self, every: tuple[int, ...], folder: Path, told: Sequence[Hook] = ()) -> None:
+        """
+        Args:
+          every: images between two rows.
+          folder: the run's.
+          told: hooks that take the rows, too.
+        """
         self.every = every
-        self._folder = folder
-        self._file = folder / "metrics.jsonl"
+        self._file, self._told = folder / "metrics.jsonl", told
         self._start = time.perf_counter()
-        self._board: Any = None
 
     def start(self, context: HookContext) -> None:
         require_appendable(self._file)
         kept = keep_rows(self._file, context.images)
         self._start -= next((row["elapsed_s"] for row in reversed(kept) if "elapsed_s" in row), 0)
-        try:
-            from tensorboardX import SummaryWriter
-        except ImportError:
-            return
-        make_own_folder(self._folder / "tensorboard")
-        self._board = SummaryWriter(str(self._folder / "tensorboard"), purge_step=context.images + 1)
 
     def at(self, context: HookContext) -> None:
         scalars = {name: value for name, value in sorted(context.metrics.items()) if not name.endswith(DIVERGED)}
@@ -84,17 +82,10 @@ class Log(Hook):
 
     def write(self, context: HookContext, scalars: Mapping[str, float]) -> None:
         """Write a row of scalars, such as those of another hook, beside the rows of the training."""
-        row = {"images": context.images, "step": context.step, **scalars}
-        append_line(self._file, json.dumps(row))
-        for name, value in row.items() if self._board else ():
-            if name != "images":
-                self._board.add_scalar(name, value, context.images)
-        if self._board:
-            self._board.flush()  # a resumed run does not write these rows again
-
-    def end(self) -> None:
-        if self._board:
-            self._board.close()
+        row = {"step": context.step, **scalars}
+        append_line(self._file, json.dumps({"images": context.images, **row}))
+        for hook in self._told:
+            hook.on_metrics(context.images, dict(row))
 
 
 def keep_rows(file: Path, images: int) -> list[dict[str, float]]:
@@ -108,17 +99,29 @@ def keep_rows(file: Path, images: int) -> list[dict[str, float]]:
     """
     if not file.exists():
         return []
-    kept: list[tuple[str, dict[str, Any]]] = []
+    kept = [(line, row) for line, row in _rows(file) if row["images"] <= images]
+    write_whole(file, "".join(line + "\n" for line, _ in kept).encode())
+    return [row for _, row in kept]
+
+
+def read_rows(file: Path) -> list[dict[str, float]]:
+    """Return the numbers of the rows of a metrics file, without lines that are no rows.
+
+    Raises:
+      UserError: the file is no regular one, or a larger one than ``MOST_BYTES``.
+      OSError: it cannot be read.
+    """
+    return [row for _, row in _rows(file)]
+
+
+def _rows(file: Path) -> Iterator[tuple[str, dict[str, float]]]:
+    """Yield each line that is a row, and its numbers."""
     for line in read_regular(file, MOST_BYTES).decode(errors="replace").splitlines():
         try:
             row = require_fields(parse_json(line), {"images": (int, float)}, ("images",))
         except UserError:
             continue
-        if row["images"] <= images:
-            kept.append((line, row))
-    write_whole(file, "".join(line + "\n" for line, _ in kept).encode())
-    numbers = (int, float)
-    return [{name: value for name, value in row.items() if isinstance(value, numbers)} for _, row in kept]
+        yield line, {name: value for name, value in row.items() if isinstance(value, int | float)}
 
 
 class LeakWarning(Hook):
@@ -172,6 +175,7 @@ class Samples(Hook):
         *,
         reals: Callable[[], np.ndarray] | None = None,
         log: Callable[[str], None] = print,
+        told: Sequence[Hook] = (),
     ) -> None:
         """
         Args:
@@ -181,9 +185,10 @@ class Samples(Hook):
           columns: images in a row.
           reals: returns real images uint8 [N, H, W, C]; None where there are none to show.
           log: receives a line about grids of the same run that cannot be part of the film.
+          told: hooks that take the grids, too.
         """
         self.every = (every,)
-        self._folder, self._reals, self._log = folder, reals, log
+        self._folder, self._reals, self._log, self._told = folder, reals, log, told
         self._sample = sample
         self._columns = columns
 
@@ -213,19 +218,29 @@ class Samples(Hook):
                 names = ", ".join(file.name for file in left_out[:5])
                 what = "cannot be read as PNG, or are of another size"
                 self._log(f"note: {len(left_out)} grids in samples/ {what}: left out of samples.webp ({names})")
+        for hook in self._told:
+            hook.on_samples(context.images, picture)
 
 
 class Save(Hook):
     """A checkpoint every so many images, and at the end."""
 
-    def __init__(self, every: int, checkpoints: Checkpoints) -> None:
+    def __init__(self, every: int, checkpoints: Checkpoints, told: Sequence[Hook] = ()) -> None:
+        """
+        Args:
+          every: images between two checkpoints.
+          checkpoints: where they are saved.
+          told: hooks that take the folder of each checkpoint; with any, each save is waited for.
+        """
         self.every = (every,)
-        self._checkpoints = checkpoints
+        self._checkpoints, self._told = checkpoints, told
 
     def at(self, context: HookContext) -> None:
         self._checkpoints.save(context.images, context.state)
-        if context.last:
+        if context.last or self._told:
             self._checkpoints.wait()
+        for hook in self._told if jax.process_index() == 0 else ():
+            hook.on_checkpoint(context.images, self._checkpoints.place(context.images))
 
 
 class Evaluate(Hook):

@@ -2,11 +2,13 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from ganzoo.typing import Key, Metrics, State, Step
 
@@ -47,7 +49,12 @@ class HookContext:
 
 
 class Hook:
-    """Something done every so many images. Subclasses override what they need."""
+    """Something done while a run goes on. Subclasses override what they need.
+
+    The loop calls ``start``, ``dispatched``, ``at`` and ``end``. A run in a folder also tells the hooks that it was
+    given what it has written there, in the first process: ``on_begin``, ``on_metrics``, ``on_samples``,
+    ``on_checkpoint``.
+    """
 
     every: Sequence[int] = ()
     """Images between two calls of ``at``; of several numbers, each counts. 0 means never."""
@@ -63,6 +70,24 @@ class Hook:
 
     def end(self) -> None:
         """Clean up after the last ``at``, also when an error ended the loop."""
+
+    def on_begin(self, folder: Path, config: Mapping[str, Any], images: int) -> None:
+        """Do what comes before ``start``.
+
+        Args:
+          folder: of the run, with its ``config.json``.
+          config: the content of that file; the settings are in ``config["experiment"]``.
+          images: real images seen; more than 0 in a run that was resumed.
+        """
+
+    def on_metrics(self, images: int, metrics: Mapping[str, float]) -> None:
+        """Take a row of ``metrics.jsonl``, when it is written: scalars by name, or the results of an evaluation."""
+
+    def on_samples(self, images: int, picture: np.ndarray) -> None:
+        """Take a grid of samples, uint8 [H, W, C], when it is written to ``samples/``."""
+
+    def on_checkpoint(self, images: int, folder: Path) -> None:
+        """Take the folder of a checkpoint, when it is whole on the disk; for this the run waits for each save."""
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def test_help_fits_100_columns(capsys: pytest.CaptureFixture) -> None:
 
 
 def test_help_names_every_command() -> None:
-    assert {typed.split()[0] for typed in RUNS} == {"evaluate", "pack", "plan", *train.COMMANDS}
+    assert {typed.split()[0] for typed in RUNS} == {"evaluate", "pack", "plan", "report", *train.COMMANDS}
     assert {typed.split()[0] for typed in TOOLS} == {"explore", *COMMANDS}
 
 
