@@ -80,13 +80,12 @@ class Charts:
         places: list[float] = []
         for y, _ in wanted:
             places.append(max(y, places[-1] + LINE) if places else y)
-        excess = max(0.0, places[-1] - BOTTOM)
         for k in reversed(range(len(places))):  # pushed up from the bottom where there are many
             below = places[k + 1] - LINE if k + 1 < len(places) else BOTTOM
-            places[k] = min(places[k], below) if excess else places[k]
+            places[k] = min(places[k], below)
         return "".join(
-            f'<text class="letter {style(i)}" data-group="{i}" x="{RIGHT + 6}" y="{y + 4:.1f}">'
-            f"{escape(self._groups[i].letter)}</text>"
+            f'<text class="letter {style(i)}" data-group="{i}" x="{scale.x(float(curves[i].images[-1])) + 6:.1f}"'
+            f' y="{y + 4:.1f}">{escape(self._groups[i].letter)}</text>'
             for y, (_, i) in zip(places, wanted, strict=True)
         )
 

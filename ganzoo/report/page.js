@@ -3,6 +3,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const [LEFT, RIGHT, TOP, BOTTOM] = [50, 338, 10, 184];
 const SVG = "http://www.w3.org/2000/svg";
 const hidden = new Set();
+const NEAR = 0.02; // part of the axis within which a group has a value
 
 function shown(value) {
   const size = Math.abs(value);
@@ -10,6 +11,10 @@ function shown(value) {
   if (size >= 1e4) return +(value / 1e3).toPrecision(3) + "k";
   if (size !== 0 && size < 1e-4) return value.toExponential(2);
   return String(+value.toPrecision(size >= 1000 ? 4 : 3));
+}
+
+function nearest(places, images) {
+  return places.reduce((best, place, i) => (Math.abs(place - images) < Math.abs(places[best] - images) ? i : best), 0);
 }
 
 // Values under the pointer, or under the arrow keys.
@@ -51,11 +56,11 @@ for (const figure of document.querySelectorAll("[data-chart]")) {
     title.textContent = Math.round(images).toLocaleString("en") + " images";
     const lines = [title];
     for (const [group, curve] of Object.entries(curves)) {
-      const i = curve.x.indexOf(images);
-      if (i < 0 || hidden.has(group)) continue;
+      const i = nearest(curve.x, images);
+      if (hidden.has(group) || Math.abs(curve.x[i] - images) > NEAR * (x1 - x0)) continue;
       const style = figure.querySelector(`.letter[data-group="${group}"]`);
       const own = [...style.classList].filter((name) => /^g\d$/.test(name));
-      mark("circle", { class: "dot " + own, cx: x, cy: toY(curve.m[i]), r: 3.5 });
+      mark("circle", { class: "dot " + own, cx: toX(curve.x[i]), cy: toY(curve.m[i]), r: 3.5 });
       const line = document.createElement("div");
       const tag = document.createElement("span");
       tag.className = "tag " + own;
@@ -70,17 +75,13 @@ for (const figure of document.querySelectorAll("[data-chart]")) {
     const room = figure.clientWidth - tip.offsetWidth;
     const wanted = x * factor + (x > 190 ? -tip.offsetWidth - 10 : 10);
     tip.style.left = Math.max(0, Math.min(room, wanted)) + "px";
-    tip.style.top = svg.offsetTop + 12 + "px";
+    tip.style.top = figure.querySelector("figcaption").offsetHeight + 12 + "px";
   }
 
   svg.addEventListener("pointermove", (event) => {
     const box = svg.getBoundingClientRect();
     const images = x0 + ((((event.clientX - box.left) * 360) / box.width - LEFT) * (x1 - x0)) / (RIGHT - LEFT);
-    let best = 0;
-    places.forEach((place, i) => {
-      if (Math.abs(place - images) < Math.abs(places[best] - images)) best = i;
-    });
-    show(best);
+    show(nearest(places, images));
   });
   svg.addEventListener("pointerleave", leave);
   svg.addEventListener("blur", leave);

@@ -283,8 +283,8 @@ def _neighbours(groups: Sequence[Group], found: Mapping[str, Neighbours | str]) 
     text = (
         f"Does the generator copy? The samples of the last grid that are nearest to any training image, each beside its"
         f" {EACH} nearest. Distances are in the features named, as shares of the median distance from a training image"
-        f" to its own nearest neighbour (of {REFERENCE} of them): copies are near 0, new images near 1. A sample is close"
-        f" where it is nearer than {1 - CLOSE:.0%} of the training images are to each other."
+        f" to its own nearest neighbour (of {REFERENCE} of them): copies are near 0, new images near 1. A sample is"
+        f" close where it is nearer than {1 - CLOSE:.0%} of the training images are to each other."
     )
     return _section("Nearest training images", text, "".join(parts))
 

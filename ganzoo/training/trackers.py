@@ -21,6 +21,9 @@ TrackerName = Literal["tensorboard", "wandb", "trackio"]
 PROJECT = "ganzoo"
 """Project of the runs, where the environment names no other."""
 
+RESERVED = {"step": "steps"}
+"""Names of scalars that Trackio keeps for itself, and those in their place."""
+
 
 class TensorBoard(Hook):
     """Event files in ``tensorboard/`` of the run folder."""
@@ -110,7 +113,8 @@ class Trackio(Hook):
         )
 
     def on_metrics(self, images: int, metrics: Mapping[str, float]) -> None:
-        self._run.log({"images": images, **metrics}, step=images)
+        named = {RESERVED.get(name, name): value for name, value in metrics.items()}
+        self._run.log({"images": images, **named}, step=images)
 
     def on_samples(self, images: int, picture: np.ndarray) -> None:
         image = self._trackio.Image(coloured(picture), caption=f"{images} images")
@@ -118,7 +122,7 @@ class Trackio(Hook):
 
     def end(self) -> None:
         if self._run:
-            self._run.finish()
+            self._trackio.finish()
 
 
 TRACKERS: Mapping[TrackerName, tuple[type[Hook], str]] = {

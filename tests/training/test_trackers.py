@@ -1,8 +1,10 @@
 """Trackers: what they are sent, that a resumed run goes on, and what is said where a package is missing."""
 
+import contextlib
 import importlib.util
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -114,3 +116,12 @@ def test_trackio_goes_on_with_the_same_run(tmp_path: Path) -> None:
     pytest.importorskip("trackio", reason="the extra trackio is not installed")
     for first in (0, 64):
         tracked("trackio", tmp_path / "run", first, TRACKIO_DIR=str(tmp_path / "db"), HOME=str(tmp_path))
+    name = f"run-{json.loads((tmp_path / 'run' / 'trackio.json').read_text())['id']}"
+    with contextlib.closing(sqlite3.connect(tmp_path / "db" / "ganzoo.db")) as base:
+        found = base.execute("select run_name, step, metrics from metrics order by id").fetchall()
+    assert {run for run, _, _ in found} == {name}
+    assert sorted({step for _, step, _ in found}) == list(range(0, 128, 16))
+    rows = [json.loads(row) for _, _, row in found]
+    assert {"images": 16, "steps": 1, "generator/loss": 0.25} in rows
+    assert sum("samples" in row for row in rows) == 2
+    assert len(list((tmp_path / "db").rglob("*.png"))) == 2
