@@ -16,14 +16,11 @@ A run folder holds::
 
 import contextlib
 import json
-import signal
-import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import jax
@@ -40,6 +37,7 @@ from ganzoo.pretrained import PRESENT_CLASSES, read_record, read_start
 from ganzoo.runs.config import Experiment, TrainingConfig, resolve
 from ganzoo.runs.evaluate import Evaluator, evaluating
 from ganzoo.runs.folder import RunLog, begin_folder, check_folder, circumstances, data_changes, saved_images, writing
+from ganzoo.runs.stopping import interruption
 from ganzoo.runs.transfer import matches, other_settings, table, transfer, unused
 from ganzoo.training import parallel
 from ganzoo.training.checkpoint import Checkpoints, require_space, size_of, unchecked
@@ -427,28 +425,3 @@ def report(run: Run, segment: Segment, program: Step, args: tuple[PyTree, ...], 
     prefix = f"{segment.stage.name}: " if len(run.gan.stages) > 1 else ""
     for line in program_report(program, args, run.gan.config, segment.batch_size, run.mesh, steps=steps):
         run.log(f"{prefix}{line}")
-
-
-@contextmanager
-def interruption() -> Generator[Callable[[], bool]]:
-    """Within, the first Ctrl-C or SIGTERM only makes the yielded function true; the second acts as usual.
-
-    Off the main thread, where Python allows no signal handlers, signals act as usual.
-    """
-    asked = False
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        del frame
-        asked = True
-        signal.signal(number, previous[number])
-
-    previous: dict[int, Any] = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -74,7 +74,7 @@ def test_names_of_ours_are_never_taken_for_those_of_others() -> None:
 
 
 def test_every_hint_names_what_there_is() -> None:
-    commands = {*COMMANDS, *train.COMMANDS, "evaluate"}
+    commands = {*COMMANDS, *train.COMMANDS, "evaluate", "report"}
     assert {ours.split()[0] for ours in hints.COMMANDS.values()} <= commands
     groups = [group for model in installed_models() for group in train.groups_of(find_experiment(model))]
     flags = {option.flag for group in groups for option in group.options} | {"class"}
