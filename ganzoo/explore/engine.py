@@ -20,7 +20,7 @@ from ganzoo.latent.paths import place_on, slerp
 from ganzoo.latent.sampler import Sampler
 from ganzoo.latent.transforms import transform
 from ganzoo.nn.styles import truncate
-from ganzoo.typing import State
+from ganzoo.typing import PyTree, State
 
 MOST_DIRECTIONS = 12
 """Number of directions of each kind."""
@@ -106,7 +106,7 @@ class Engine:
             "styles": space.count if space else 0,
             "noise": [f"{height} x {width}" for height, width in self.levels],
             "moves": bool(space and space.takes_transform),
-            "drags": False,
+            "drags": bool(space and space.feature_sizes),
             "pca": count,
             "closed": count if self.modulates else 0,
             "images_seen": int(np.asarray(self.sampler.state.images)),
@@ -202,6 +202,11 @@ class Engine:
         """Return the styles [L, w] of settings."""
         self.sampler.require_styles("styles")
         return self.point(settings).content
+
+    def noise(self, point: Point) -> PyTree:
+        """Return the noise maps [1, h, w] of a point, a tree like ``StyleSpace.noise_maps``."""
+        scaled = [each * strength for each, strength in zip(point.maps, point.strengths, strict=True)]
+        return jax.tree.unflatten(self._structure, scaled)
 
     def labels(self, settings: Settings) -> np.ndarray | None:
         """Return the label vector [k] of settings; None in an unconditional model."""

@@ -7,10 +7,12 @@
 ``GET /near?of=SETTINGS``          3 x 3 images around one, as one PNG
 ``GET /run``                       grids of samples and curves of the run; ``/run/N.png`` is one grid
 ``POST /styles``                   keep the styles of a link
-``POST /jobs/film``, ``project``   begin a long work; ``/jobs/ID``, ``/jobs/ID/picture`` and ``/jobs/ID/stop`` go on
+``POST /jobs/film``, ``project``,  begin a long work; ``/jobs/ID``, ``/jobs/ID/picture`` and ``/jobs/ID/stop`` go on
+``drag``
 =================================  =================================================================================
 """
 
+import asyncio
 import contextlib
 import json
 import secrets
@@ -28,7 +30,7 @@ from starlette.routing import Route
 
 from ganzoo.disk.documents import parse_json, require_fields
 from ganzoo.errors import UserError, printable
-from ganzoo.explore import work
+from ganzoo.explore import moving, work
 from ganzoo.explore.engine import Engine, neighbours
 from ganzoo.explore.guard import POLICY, refusal
 from ganzoo.explore.history import History
@@ -69,6 +71,7 @@ class Site:
             ("POST", "/styles", self.styles),
             ("POST", "/jobs/film", self.film),
             ("POST", "/jobs/project", self.project),
+            ("POST", "/jobs/drag", self.drag),
             ("GET", "/jobs/{job}", self.job),
             ("GET", "/jobs/{job}/picture", self.picture),
             ("POST", "/jobs/{job}/stop", self.stop),
@@ -150,6 +153,12 @@ class Site:
         steps = whole(query, "steps", 300, work.MOST_STEPS)
         settings = parse(query.get("settings", ""))
         return self._begun(request, work.projection(self.engine, picture, settings, steps))
+
+    async def drag(self, request: Request) -> Response:
+        kinds = {"settings": str, "handles": list, "targets": list, "mask": str, "steps": int, "rate": (int, float)}
+        asked = require_fields(parse_json(await body(request, 2 * MOST_TEXT)), kinds, kinds)
+        wished = moving.wish(asked, self.engine.gan.image_shape)
+        return self._begun(request, await asyncio.to_thread(moving.dragging, self.engine, wished))
 
     def _begun(self, request: Request, begun: Callable[..., None]) -> Response:
         return as_json(self.jobs.start(visitor(request), begun).shown())

@@ -171,6 +171,27 @@ def test_a_broken_upload_is_one_message(visit: Any, address: str, tmp_path: Path
     move(page, PSI, 0.5)  # the page goes on
 
 
+def test_a_point_is_dragged_and_its_link_brings_the_image_back(visit: Any, address: str) -> None:
+    page = visit(f"{address}/?seed=7")
+    before = shown(page)
+    panel = opened(page, "Drag")
+    box = page.locator("#image").bounding_box()
+    for x, y in ((8, 3), (11, 6)):
+        page.mouse.click(box["x"] + box["width"] * (x + 0.5) / 16, box["y"] + box["height"] * (y + 0.5) / 16)
+    panel.get_by_text("How", exact=True).click()
+    panel.get_by_label("Most steps").fill("20")
+    panel.get_by_role("button", name="Start").click()
+    until(page, "location.search.includes('styles=')", seconds=120)
+    page.wait_for_timeout(500)
+    dragged = shown(page)
+    assert not np.array_equal(dragged, before)
+    assert np.array_equal(shown(visit(page.url)), dragged)
+    panel.get_by_role("button", name="Undo").click()
+    until(page, "!location.search.includes('styles=')")
+    page.wait_for_timeout(500)
+    assert np.array_equal(shown(page), before)
+
+
 def test_bookmarks_a_way_and_a_film(visit: Any, address: str) -> None:
     page = visit(f"{address}/?seed=1")
     page.get_by_role("button", name="Bookmark", exact=True).click()

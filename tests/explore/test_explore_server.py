@@ -1,6 +1,7 @@
 """The server without a browser: images, guards, uploads, works, and visitors who do not disturb each other."""
 
 import asyncio
+import base64
 import io
 import json
 import time
@@ -235,6 +236,42 @@ def test_a_work_can_be_stopped(browser: Browser) -> None:
 def test_a_film_needs_two_bookmarks(browser: Browser) -> None:
     asked = {"settings": "path=seed%253D1", "frames": 3, "fps": 12}
     assert "two or more" in browser.post("/jobs/film", json.dumps(asked).encode()).json["error"]
+
+
+def wish(**changes) -> bytes:
+    """What the page asks for when a point is dragged."""
+    plain = {"settings": "seed=3", "handles": [[2, 3]], "targets": [[6, 3]], "mask": "", "steps": 2, "rate": 1.0}
+    return json.dumps({**plain, **changes}).encode()
+
+
+def test_a_point_is_dragged_and_the_image_kept(browser: Browser, site: Site) -> None:
+    height, width, _ = site.engine.gan.image_shape
+    mask = base64.b64encode(np.packbits(np.arange(height * width) % width < width // 2).tobytes()).decode()
+    job = browser.post("/jobs/drag", wish(mask=mask)).json
+    found = finished(browser, job)
+    assert found["note"] == "done", found
+    assert np.shape(found["handles"]) == (1, 2)
+    with opened(browser.get(f"/image?styles={found['styles']}").content) as image:
+        before = np.asarray(opened(browser.get("/image?seed=3").content), int)
+        assert np.abs(np.asarray(image) - before).max() > 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"handles": []}, "handles must be points"),
+        ({"handles": [[1]]}, "handles must be points"),
+        ({"targets": [["a", 1]]}, "targets must be points"),
+        ({"handles": [[1, 1], [2, 2]]}, "be as many as the handles"),
+        ({"mask": "!!"}, "the mask is damaged"),
+        ({"mask": "AAAA"}, "bits"),
+        ({"steps": 0}, "steps = 0"),
+        ({"rate": -1}, "learning_rate"),
+    ],
+)
+def test_a_bad_wish_is_one_message(browser: Browser, changes: dict, told: str) -> None:
+    answer = browser.post("/jobs/drag", wish(**changes))
+    assert (answer.status, told in answer.json["error"]) == (400, True), answer.json
 
 
 # Visitors -----------------------------------------------------------------------------------------------------------

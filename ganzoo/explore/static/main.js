@@ -1,6 +1,7 @@
 // The page: which panels the model has, and the buttons below the image.
 
 import { randomSeed } from "./controls.js";
+import { dragPanel } from "./drag.js";
 import { marksPanel } from "./marks.js";
 import { ownPanel, restoreStyles } from "./own.js";
 import {
@@ -33,6 +34,7 @@ async function begin() {
     has ? mixingPanel(about) : null,
     about.noise.length ? noisePanel(about) : null,
     about.moves ? movePanel() : null,
+    about.drags ? dragPanel(about) : null,
     walkPanel(about),
     marksPanel(about),
     has && channels <= 4 ? ownPanel(about) : null,

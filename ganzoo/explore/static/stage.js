@@ -35,7 +35,7 @@ const newest = new Newest(async (query, since) => {
   await draw(await answer.blob());
   calm();
   const took = performance.now() - since;
-  say(`seed ${state.number("seed", 0)} · ${took.toFixed(0)} ms`);
+  say(`${state.get("styles") ? "styles of their own" : `seed ${state.number("seed", 0)}`} · ${took.toFixed(0)} ms`);
   document.dispatchEvent(new CustomEvent("drawn", { detail: { query, took } }));
 }, fail);
 
