@@ -3,7 +3,7 @@
 A GAN is a record of pure functions. Everything that changes is in the state, everything in the state is an array, and
 every random number is derived from a key and a position. A model that fills this record gets the command line, the
 parallel modes, checkpoints, sampling, metrics and the contract tests without another line. A model with styles fills
-``GAN.styles`` as well, and gets truncation, style mixing, interpolation in W, projection, editing and dragging.
+``GAN.styles`` as well, and gets truncation, style mixing, interpolation in W, projection, tuning, editing and dragging.
 """
 
 from collections.abc import Callable, Mapping

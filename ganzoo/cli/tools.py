@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Protocol
 import numpy as np
 import tyro
 
+from ganzoo import pretrained
 from ganzoo.cli.files import Convert, Export, Inspect
 from ganzoo.cli.interpolate import Interpolate
 from ganzoo.cli.options import (
@@ -34,9 +35,11 @@ from ganzoo.interop import write_arrays
 from ganzoo.latent import directions, mixing, projection, saved
 from ganzoo.latent.sampler import Sampler
 from ganzoo.latent.saved import SavedProjection, file_stems
+from ganzoo.latent.tuning import Tuned, TuningConfig, pivotal_tuning, psnr
 from ganzoo.metrics import spectrum
 from ganzoo.metrics.lpips import lpips
 from ganzoo.ops.pixels import to_uint8
+from ganzoo.typing import Labels
 
 MOST_REACH = 1000
 """Largest strength of an edit; more would overflow."""
@@ -157,7 +160,10 @@ class Mix:
 
 @dataclass(frozen=True)
 class Project:
-    """Find the styles of given images; write the images found beside them, and projection.npz for --styles."""
+    """Find the styles of given images; write the images found beside them, and projection.npz for --styles.
+
+    With --tune STEPS, also move the generator's weights until these styles give the images; write tuned.safetensors.
+    """
 
     source: ModelOptions
     images: str
@@ -168,38 +174,87 @@ class Project:
     lpips: tuple[str, ...] = ()
     """Weights of LPIPS, which then replaces the distance of pixels: vgg16-397923af.pth of torchvision and
     weights/v0.1/vgg.pth of the package lpips, or one file with the arrays of both."""
+    tune: int = 0
+    """Steps of pivotal tuning of the generator after the search, such as 350; 0: none."""
+    tune_locality: float = 0.0
+    """Weight of the loss by which tuning leaves images of other styles as they are, such as 0.1; 0: none."""
     out: Path = Path("projection")
     """The folder to write to."""
 
     def run(self) -> None:
         """Project, and write what was found."""
-        out = user_path(self.out)
+        out, tuning = user_path(self.out), self._tuning()
         require_folder(out)
-        distance = lpips(self.lpips) if self.lpips else projection.pixel_distance
+        distance = lpips(self.lpips) if self.lpips else None
         sampler = self.source.sampler()
         sampler.require_styles("project")
         sampler.labels(1, self.label)
         targets, names = read_named_images(Path(self.images), sampler.gan.image_shape)
         label = next(iter(sampler.gan.shown_classes.tolist()), None) if self.label is None else self.label
         labels = sampler.labels(len(targets), label)
-        columns = 2 * min(4, len(targets))
-        remedy = "project fewer images at once"
-        require_grid(out / "projection.png", 2 * len(targets), columns, sampler.gan.image_shape, remedy)
-
-        def tell(step: int, distance: float) -> None:
-            print(f"step {step:5} of {self.search.steps}   distance {distance:.4f}")
-
+        beside = 3 if tuning else 2
+        columns, remedy = beside * min(4, len(targets)), "project fewer images at once"
+        require_grid(out / "projection.png", beside * len(targets), columns, sampler.gan.image_shape, remedy)
         images = targets / np.float32(127.5) - 1
-        found = projection.project(sampler, images, self.search, labels=labels, distance=distance, log=tell)
+        nearness, tell = distance or projection.pixel_distance, _teller(self.search.steps)
+        found = projection.project(sampler, images, self.search, labels=labels, distance=nearness, log=tell)
+        made, tuned = {"": to_uint8(found.images)}, None
+        if tuning:
+            tuned = self._tuned(sampler, images, found, tuning, labels, distance)
+            made["-tuned"] = to_uint8(tuned.images)
         make_folder(out)
-        made = to_uint8(found.images)
-        pairs = (image for pair in zip(targets, made, strict=True) for image in pair)
-        save_picture(out / "projection.png", enlarged(grid_of(pairs, 2 * len(targets), columns)))
-        saved.save_projection(out / "projection.npz", sampler, found, names)
-        for stem, image in zip(file_stems(names), made, strict=True):
-            save_picture(out / f"{stem}.png", image)
+        rows = (image for row in zip(targets, *made.values(), strict=True) for image in row)
+        save_picture(out / "projection.png", enlarged(grid_of(rows, beside * len(targets), columns)))
+        if tuned:
+            pretrained.save(sampler.gan, tuned.state, out / "tuned.safetensors")
+        saved.save_projection(out / "projection.npz", sampler, found, names, tuned and tuned.state)
+        for kind, pictures in made.items():
+            for stem, image in zip(file_stems(names), pictures, strict=True):
+                save_picture(out / f"{stem}{kind}.png", image)
+        if tuned:
+            print(f"the tuned generator: {out / 'tuned.safetensors'}, a MODEL for every tool")
         print(f"to use them again: --styles {out / 'projection.npz'}")
-        print(f"{len(made)} projections beside their images -> {out / 'projection.png'}")
+        print(f"{len(targets)} projections beside their images -> {out / 'projection.png'}")
+
+    def _tuning(self) -> TuningConfig | None:
+        """Return how the generator is to be tuned; ``UserError`` where that cannot be."""
+        require(self.tune >= 0, "tune", self.tune, "be 0 or more")
+        is_weight = 0 <= self.tune_locality < float("inf")
+        require(is_weight, "tune_locality", self.tune_locality, "be 0 or more, and finite")
+        if self.tune:
+            return TuningConfig(steps=self.tune, locality_weight=self.tune_locality, seed=self.search.seed)
+        require(self.tune_locality == 0, "tune_locality", self.tune_locality, "be left out without --tune")
+        return None
+
+    def _tuned(
+        self,
+        sampler: Sampler,
+        images: np.ndarray,
+        found: projection.Projection,
+        config: TuningConfig,
+        labels: Labels | None,
+        distance: projection.Prepared | None,
+    ) -> Tuned:
+        """Tune the generator for the projections, and print what that gained."""
+        tell = _teller(config.steps, "tuning ")
+        tuned = pivotal_tuning(
+            sampler, images, found.ws, config, noise=found.noise, labels=labels, distance=distance, log=tell
+        )
+        before, after = (psnr(each, images).mean() for each in (tuned.before, tuned.images))
+        print(
+            f"PSNR {before:.1f} dB before tuning, {after:.1f} dB after {len(tuned.distances)} steps, mean of the images"
+        )
+        return tuned
+
+
+def _teller(steps: int, what: str = "") -> Callable[[int, float], None]:
+    """Return a function that prints each 50th of a number of steps, and the last one."""
+
+    def tell(step: int, distance: float) -> None:
+        if step % 50 == 0 or step == steps:
+            print(f"{what}step {step:5} of {steps}   distance {distance:.4f}")
+
+    return tell
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What one does with a trained generator: sampling, mixing, interpolation, projection, editing and dragging.
+"""What one does with a trained generator: sampling, mixing, interpolation, projection, tuning, editing and dragging.
 
 >>> sampler = Sampler(*ganzoo.load("ffhq.pkl"))
 >>> images = sampler.images(sampler.latents(range(16)), psi=0.7)
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ganzoo.latent.sampler import Sampler
     from ganzoo.latent.saved import SavedProjection, load_projection, save_projection
     from ganzoo.latent.transforms import motion, transform
+    from ganzoo.latent.tuning import Tuned, TuningConfig, pivotal_tuning
     from ganzoo.nn.styles import truncate
 
 _HOMES = {
@@ -30,14 +31,15 @@ _HOMES = {
     "Sampler": "ganzoo.latent.sampler",
     **dict.fromkeys(("SavedProjection", "load_projection", "save_projection"), "ganzoo.latent.saved"),
     **dict.fromkeys(("motion", "transform"), "ganzoo.latent.transforms"),
+    **dict.fromkeys(("Tuned", "TuningConfig", "pivotal_tuning"), "ganzoo.latent.tuning"),
     "truncate": "ganzoo.nn.styles",
 }
 """The module of each public name."""
 
 __all__ = [
-    "DragConfig", "Dragged", "Projection", "ProjectionConfig", "Sampler", "SavedProjection", "drag", "edit",
-    "factorise", "interpolate", "load_projection", "mix", "motion", "pixel_distance", "principal_components",
-    "project", "save_projection", "transform", "truncate",
+    "DragConfig", "Dragged", "Projection", "ProjectionConfig", "Sampler", "SavedProjection", "Tuned", "TuningConfig",
+    "drag", "edit", "factorise", "interpolate", "load_projection", "mix", "motion", "pivotal_tuning", "pixel_distance",
+    "principal_components", "project", "save_projection", "transform", "truncate",
 ]  # fmt: skip
 
 

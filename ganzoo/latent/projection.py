@@ -27,10 +27,14 @@ Distance = Callable[[Images, Images], PerExample]
 
 @runtime_checkable
 class Prepared(Protocol):
-    """A distance with weights, such as ``ganzoo.metrics.lpips.Lpips``: it reads the targets once, before the search."""
+    """A distance with weights, such as ``ganzoo.metrics.lpips.Lpips``, whose arrays become arguments of the compiled
+    step."""
 
     def to(self, targets: Images) -> Partial:
-        """Return ``images -> [N]``, whose arrays become arguments of the compiled step."""
+        """Return ``images -> [N]``, the distances to the targets, which it reads once."""
+
+    def between(self) -> Partial:
+        """Return ``(images, others) -> [N]``."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,7 @@ def project(
     memory, distances = optimizer.init(found), []
     search = _Search(space, sampler.ema, cfg, optimizer)
     to_targets, style_noise = (
-        _distance_to(targets, distance or pixel_distance),
+        distance_to(targets, distance or pixel_distance),
         jnp.float32(cfg.style_noise * deviation),
     )
     given = _Given(sampler.state, targets, to_targets, style_noise)
@@ -258,7 +262,8 @@ class _Search:
         return self.config.learning_rate * (0.5 - 0.5 * jnp.cos(jnp.pi * down)) * up
 
 
-def _distance_to(targets: Images, distance: Distance | Prepared) -> Partial:
+def distance_to(targets: Images, distance: Distance | Prepared) -> Partial:
+    """Return ``images -> [N]``, the distances to the targets."""
     if isinstance(distance, Prepared):
         return distance.to(targets)
     return Partial(lambda targets, images: distance(images, targets), targets)

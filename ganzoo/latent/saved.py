@@ -24,11 +24,11 @@ from ganzoo.gan import StyleSpace, generator_variables, named_leaves
 from ganzoo.interop.reading.machine import named
 from ganzoo.latent.projection import Projection
 from ganzoo.latent.sampler import Sampler
-from ganzoo.typing import PyTree
+from ganzoo.typing import PyTree, State
 
 VERSION = 1
 ABOUT, NOISE = "about", "noise."
-ABOUT_KINDS = {"version": int, "names": list, "model": str, "image_shape": list, "weights": str}
+ABOUT_KINDS = {"version": int, "names": list, "model": str, "image_shape": list, "weights": str, "tuned": str}
 """Types of what the text holds where it is there."""
 MAX_NAME = 50
 
@@ -50,7 +50,8 @@ class SavedProjection:
     distances: np.ndarray
     """[steps, N]: the distance to each image at every step; [0, N] where the file does not tell."""
     about: dict[str, Any]
-    """``model``, ``image_shape``, ``ema`` and ``weights``, the generator's digest; empty where the file has none."""
+    """``model``, ``image_shape``, ``ema``, and digests: ``weights`` of the generator, ``tuned`` of what pivotal tuning
+    made of it; empty where the file has none."""
 
     def __len__(self) -> int:
         return len(self.ws)
@@ -71,7 +72,9 @@ class SavedProjection:
         return jax.tree.unflatten(jax.tree.structure(maps), leaves) if leaves else None
 
     def fits(self, sampler: Sampler) -> bool:
-        """Return whether these are styles of just these weights: False after more training, or where it is unknown.
+        """Return whether these are styles of just these weights, or these were tuned for them.
+
+        It is False after more training, or where it is unknown.
 
         Raises:
           UserError: they are of another model, or of another size.
@@ -88,10 +91,12 @@ class SavedProjection:
         found = {name: array.shape[1:] for name, array in self.noise.items()}
         if found and found != maps:
             raise UserError(f"{self.source} holds other noise maps than those of {ours}; {remedy}")
-        return self.about.get("weights") == digest(sampler)
+        return digest(sampler) in (self.about.get("weights"), self.about.get("tuned"))
 
 
-def save_projection(path: Path, sampler: Sampler, found: Projection, names: Sequence[str]) -> None:
+def save_projection(
+    path: Path, sampler: Sampler, found: Projection, names: Sequence[str], tuned: State | None = None
+) -> None:
     """Write a projection into an ``.npz`` file, which appears only when complete.
 
     Args:
@@ -99,6 +104,7 @@ def save_projection(path: Path, sampler: Sampler, found: Projection, names: Sequ
       sampler: the generator that it was made with.
       found: what ``project`` returned for N images.
       names: file names of the N images.
+      tuned: the state whose EMA was tuned for these styles, by ``pivotal_tuning``; None where there is none.
 
     Raises:
       UserError: the name ends otherwise, or the file cannot be written.
@@ -112,6 +118,7 @@ def save_projection(path: Path, sampler: Sampler, found: Projection, names: Sequ
         "image_shape": gan.image_shape,
         "ema": sampler.ema,
         "weights": digest(sampler),
+        **({"tuned": digest(Sampler(gan, tuned))} if tuned else {}),
     }
     arrays = {"ws": found.ws, "distances": found.distances}
     noise = {f"{NOISE}{name}": maps for name, maps in named_leaves(found.noise)}

@@ -70,12 +70,16 @@ class Lpips:
 
     def __call__(self, images: Images, targets: Images) -> PerExample:
         """Return the distances [N] of images and targets [N, H, W, C] in [-1, 1]; differentiable in both."""
-        return squared_distance(features(self.weights, images), features(self.weights, targets))
+        return _distance(self.weights, images, targets)
 
     def to(self, targets: Images) -> jax.tree_util.Partial:
         """Return a function ``images [N, H, W, C] -> [N]``, the distance to ``targets``, whose features are cached."""
         weights = jax.device_put(self.weights)
         return jax.tree_util.Partial(_distance_to, weights, jax.jit(features)(weights, targets))
+
+    def between(self) -> jax.tree_util.Partial:
+        """Return a function ``(images, others) -> [N]`` of images [N, H, W, C], whose weights are on the device."""
+        return jax.tree_util.Partial(_distance, jax.device_put(self.weights))
 
 
 def lpips(files: Sequence[Path | str]) -> Lpips:
@@ -152,6 +156,10 @@ def halved(x: Activations) -> Activations:
     """Max-pool 2x2 pixels, [N, H, W, C] -> [N, H // 2, W // 2, C]; an odd last row or column is left out."""
     n, h, w, c = x.shape
     return x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c).max((2, 4))
+
+
+def _distance(weights: Weights, images: Images, others: Images) -> PerExample:
+    return squared_distance(features(weights, images), features(weights, others))
 
 
 def _distance_to(weights: Weights, known: Sequence[Activations], images: Images) -> PerExample:

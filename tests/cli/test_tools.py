@@ -1,6 +1,7 @@
 """Every subcommand on a small converted model and on one without styles: what it writes, and what it refuses."""
 
 import json
+import re
 from pathlib import Path
 
 import jax
@@ -240,6 +241,25 @@ def test_project_by_lpips(model: str, run, capsys: pytest.CaptureFixture) -> Non
     assert "LPIPS needs images of at least 16 pixels, not 8x8" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_project_and_tune(model: str, run, capsys: pytest.CaptureFixture) -> None:
+    """The tuned generator is a model like any other, which gives the tuned pictures for the projection's styles."""
+    shades = np.add.outer(np.arange(0, 64, 8), np.arange(0, 64, 8)).astype(np.uint8)
+    Image.fromarray(shades).save("target.png")
+    options = ("--steps", "3", "--style-samples", "50", "--tune", "60")
+    files = run("project", model, "--images", "target.png", *options)
+    found = re.search(r"PSNR ([\d.]+) dB before tuning, ([\d.]+) dB after 60 steps", capsys.readouterr().out)
+    before, after = (float(number) for number in found.groups())
+    assert after > before
+    styles = ("--styles", str(files["projection/projection.npz"]))
+    tuned = ("sample", str(files["projection/tuned.safetensors"]), *styles, "--out", "again")
+    ours, theirs = (run(*tuned)[name] for name in ("again/0000-target.png", "projection/0000-target-tuned.png"))
+    assert "other weights" not in capsys.readouterr().out
+    assert np.abs(np.asarray(Image.open(ours), int) - np.asarray(Image.open(theirs), int)).max() <= 1
+    run("sample", model, *styles)
+    assert "other weights" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("options", [(), ("--method", "closed-form", "--layers", "0-1", "--direction", "2")])
 def test_edit(model: str, run, options) -> None:
     files = run("edit", model, "--seeds", "0-1", "--steps", "3", *options)
@@ -316,6 +336,10 @@ REFUSED = {
     "project {plain} --images nowhere": "no styles",
     "project {model} --images nowhere --class 3": "class = 3",
     "project {model} --images nowhere --out {model}": "be a folder",
+    "project {plain} --images nowhere --tune 3": "no styles",
+    "project {model} --images nowhere --tune -1": "tune = -1: must be 0 or more",
+    "project {model} --images nowhere --tune-locality 0.1": "tune_locality = 0.1: must be left out without --tune",
+    "project {model} --images nowhere --tune 3 --tune-locality -1": "tune_locality = -1.0: must be 0 or more",
     "edit {model} --reach nan": "reach = nan: must be from -1000 to 1000",
     "edit {model} --reach inf": "reach = inf",
     "edit {model} --direction 99": "direction = 99: must be 0 to 7",
