@@ -2,12 +2,15 @@
 
 To renew those of the installed compilers, after a look at what changed::
 
-    XLA_FLAGS= uv run --extra tpu python tests/forecast/fingerprints.py
+    XLA_FLAGS= uv run --extra tpu --extra cuda13 python tests/forecast/fingerprints.py
 
-``cpu:8`` behind it renews those of that machine alone; ``--print cpu:8`` prints them, and writes nothing.
+``cpu:8`` behind it renews those of that machine alone; ``--print cpu:8`` prints them, and writes nothing. Each version
+of JAX has fingerprints of its own, since its compilers write other programs: ``uv run --python 3.12 ...`` renews those
+of a newer one.
 """
 
 import importlib.metadata
+import importlib.util
 import json
 import sys
 from collections.abc import Mapping
@@ -23,14 +26,25 @@ from ganzoo.runs.config import find_experiment, resolve
 from ganzoo.training import parallel
 
 TABLE = Path(__file__).parent / "fingerprints.json"
-TOPOLOGIES = {"cpu:8": ("jax",), "v5e:2x4": ("jax", "libtpu")}
+TOPOLOGIES = {
+    "cpu:8": ("jax",),
+    "v5e:2x4": ("jax", "libtpu"),
+    "h100:8": ("jax", "jax-cuda13-plugin"),
+}
 """Machines, and the packages whose versions decide on their programs."""
+EXTRAS = {"v5e:2x4": "tpu", "h100:8": "cuda13"}
+"""Extras of this package that bring the compilers."""
 SMALL = {
     "dcgan-tiny": ("both networks",),
     "stylegan2-tiny": ("generator", "generator penalty", "discriminator penalty"),
     "dcgan-digits": ("both networks",),
 }
-PROGRAMS = {"cpu:8": SMALL, "v5e:2x4": {**SMALL, "stylegan2-faces64": ("discriminator",)}}
+SOME = {"dcgan-digits": ("both networks",), "stylegan2-tiny": ("generator", "discriminator penalty")}
+PROGRAMS = {
+    "cpu:8": SMALL,
+    "v5e:2x4": {**SOME, "stylegan2-faces64": ("discriminator",)},
+    "h100:8": SOME,
+}
 """Phases by preset, for each machine: small ones of every kind, and those of presets that people train."""
 BATCH = 64
 IGNORED = ("kernels", "stored_bytes")
@@ -38,6 +52,12 @@ IGNORED = ("kernels", "stored_bytes")
 TOLERANCE = 0.05
 
 Fingerprint = Mapping[str, int]
+
+
+def missing(topology: str) -> str:
+    """What is not installed and compiles for a machine, with the remedy; empty where all is there."""
+    absent = [name for name in TOPOLOGIES[topology] if not importlib.util.find_spec(name.replace("-", "_"))]
+    return f"{topology}: {', '.join(absent)} is not installed: uv run --extra {EXTRAS[topology]} ..." if absent else ""
 
 
 def compilers(topology: str) -> str:
@@ -82,7 +102,23 @@ def changes(recorded: Mapping[str, Fingerprint], found: Mapping[str, Fingerprint
 
 def recorded(topology: str) -> Mapping[str, Fingerprint] | None:
     """The fingerprints in the table of the installed compilers; None where there are none."""
-    return json.loads(TABLE.read_text()).get(topology, {}).get(compilers(topology))
+    return table().get(topology, {}).get(compilers(topology))
+
+
+def unrecorded(topology: str) -> str:
+    """What to do where the table has no fingerprints of the installed compilers; empty where it has."""
+    if recorded(topology) is not None:
+        return ""
+    known = "; ".join(table().get(topology, {}))
+    return (
+        f"{topology}: no fingerprints of {compilers(topology)} are recorded, only those of {known}; at a commit that is"
+        f" known to be good, python tests/forecast/fingerprints.py {topology} records them"
+    )
+
+
+def table() -> dict[str, dict[str, Mapping[str, Fingerprint]]]:
+    """All fingerprints: by machine, compilers and program."""
+    return json.loads(TABLE.read_text())
 
 
 def main(args: list[str]) -> None:
@@ -92,12 +128,15 @@ def main(args: list[str]) -> None:
     if args[:1] == ["--print"]:
         print(json.dumps(measured(args[1])))
         return
-    table = json.loads(TABLE.read_text())
+    found = table()
     for topology in args or TOPOLOGIES:
+        if reason := missing(topology):
+            print(reason)
+            continue
         new = measured(topology)
         print("\n".join(changes(recorded(topology) or {}, new)))
-        table.setdefault(topology, {})[compilers(topology)] = new
-        TABLE.write_text(json.dumps(table, indent=1) + "\n")
+        found.setdefault(topology, {})[compilers(topology)] = new
+        TABLE.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

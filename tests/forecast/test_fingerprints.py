@@ -1,6 +1,5 @@
-"""Compiled programs are as recorded, for a processor and for a TPU that is not there."""
+"""Compiled programs are as recorded, for a processor, and for a TPU and a GPU that are not there."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -11,7 +10,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import pytest
-from forecast.fingerprints import PROGRAMS, TABLE, TOPOLOGIES, changes, compilers, fingerprint, recorded
+from forecast.fingerprints import (
+    PROGRAMS,
+    TABLE,
+    TOPOLOGIES,
+    changes,
+    fingerprint,
+    missing,
+    recorded,
+    table,
+    unrecorded,
+)
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ganzoo.forecast import parse_topology
@@ -25,11 +34,6 @@ def plain(x: jax.Array) -> jax.Array:
 
 def turned(x: jax.Array) -> jax.Array:
     return jnp.sin(x).swapaxes(1, 3) + 1
-
-
-def require_libtpu() -> None:
-    if importlib.util.find_spec("libtpu") is None:
-        pytest.skip("libtpu, which compiles for TPUs, is not installed: uv run --extra tpu pytest -m slow")
 
 
 def change(mesh: Mesh, before: Callable[..., Any], after: Callable[..., Any]) -> list[str]:
@@ -54,24 +58,24 @@ def test_a_transpose_that_somebody_adds_is_named() -> None:
 
 @pytest.mark.slow
 def test_a_transpose_is_named_on_a_tpu() -> None:
-    require_libtpu()
+    if reason := missing("v5e:2x4"):
+        pytest.skip(reason)
     assert names_the_transpose(change(parse_topology("v5e:2x4").mesh(), plain, turned))
 
 
 def test_changes_of_five_percent_pass() -> None:
-    table = {"a": {"loops": 100, "gathers": 0}}
-    assert changes(table, {"a": {"loops": 105, "gathers": 0}}) == []
-    assert changes(table, {"a": {"loops": 94, "gathers": 1}}) == [
+    known = {"a": {"loops": 100, "gathers": 0}}
+    assert changes(known, {"a": {"loops": 105, "gathers": 0}}) == []
+    assert changes(known, {"a": {"loops": 94, "gathers": 1}}) == [
         "a: gathers was 0 and is 1",
         "a: loops was 100 and is 94",
     ]
-    assert changes(table, {"b": {}}) == ["a: only in one of the two", "b: only in one of the two"]
+    assert changes(known, {"b": {}}) == ["a: only in one of the two", "b: only in one of the two"]
 
 
 def test_the_table_has_all_programs() -> None:
-    table = json.loads(TABLE.read_text())
-    assert table.keys() == TOPOLOGIES.keys()
-    for topology, versions in table.items():
+    assert table().keys() == TOPOLOGIES.keys()
+    for topology, versions in table().items():
         names = {f"{preset}, {phase}" for preset, phases in PROGRAMS[topology].items() for phase in phases}
         assert versions
         assert all(programs.keys() == names for programs in versions.values())
@@ -80,13 +84,10 @@ def test_the_table_has_all_programs() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 def test_programs_are_as_recorded(topology: str) -> None:
-    if topology != "cpu:8":
-        require_libtpu()
-    known = recorded(topology)
-    if known is None:
-        pytest.skip(f"no fingerprints of {compilers(topology)} are recorded: python tests/forecast/fingerprints.py")
+    if reason := missing(topology) or unrecorded(topology):
+        pytest.skip(reason)
     command = [sys.executable, str(TABLE.with_name("fingerprints.py")), "--print", topology]
     env = {**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "false"}
     ended = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr[-2000:]
-    assert changes(known, json.loads(ended.stdout.splitlines()[-1])) == []
+    assert changes(recorded(topology) or {}, json.loads(ended.stdout.splitlines()[-1])) == []
