@@ -37,21 +37,23 @@ class AdversarialLoss:
 
 
 def minimax_value(real: Logits, fake: Logits) -> PerExample:
-    """Return the value of the game, V(D, G) = log D(x) + log(1 - D(G(z))).
+    r"""Return the value of the game, which D maximises and G minimises.
 
-    D maximises it and G minimises it. At D = 1/2 it is -log 4, its value at the optimum.
+    $$V(D, G) = \log D(x) + \log(1 - D(G(z)))$$
+
+    At D = 1/2 the value is -log 4, as at the optimum.
     Goodfellow et al. 2014, arXiv:1406.2661, equation 1.
     """
     return -softplus(-real) - softplus(fake)
 
 
 def minimax_discriminator(real: Logits, fake: Logits) -> PerExample:
-    """Return -V(D, G): the discriminator ascends the value. Goodfellow et al. 2014, algorithm 1."""
+    """Return $-V(D, G)$: the discriminator ascends the value. Goodfellow et al. 2014, algorithm 1."""
     return -minimax_value(real, fake)
 
 
 def minimax_generator(real: Logits, fake: Logits) -> PerExample:
-    """Return log(1 - D(G(z))), the part of V(D, G) that depends on G. Goodfellow et al. 2014, algorithm 1."""
+    r"""Return $\log(1 - D(G(z)))$, the part of V(D, G) that depends on G. Goodfellow et al. 2014, algorithm 1."""
     del real
     return -softplus(fake)
 
@@ -60,7 +62,10 @@ def minimax_generator(real: Logits, fake: Logits) -> PerExample:
 
 
 def non_saturating_generator(real: Logits, fake: Logits) -> PerExample:
-    """Return -log D(G(z)): minimax's fixed point, with strong gradients early. Goodfellow et al. 2014, section 3."""
+    r"""Return $-\log D(G(z))$: minimax's fixed point, with strong gradients early.
+
+    Goodfellow et al. 2014, section 3.
+    """
     del real
     return softplus(-fake)
 
@@ -69,12 +74,12 @@ def non_saturating_generator(real: Logits, fake: Logits) -> PerExample:
 
 
 def least_squares_discriminator(real: Logits, fake: Logits) -> PerExample:
-    """Return ((D(x) - 1)^2 + D(G(z))^2) / 2. Mao et al. 2017, arXiv:1611.04076, equation 9."""
+    r"""Return $\frac{1}{2} (D(x) - 1)^2 + \frac{1}{2} D(G(z))^2$. Mao et al. 2017, arXiv:1611.04076, equation 9."""
     return 0.5 * ((real - 1) ** 2 + fake**2)
 
 
 def least_squares_generator(real: Logits, fake: Logits) -> PerExample:
-    """Return (D(G(z)) - 1)^2 / 2. Mao et al. 2017, equation 9."""
+    r"""Return $\frac{1}{2} (D(G(z)) - 1)^2$. Mao et al. 2017, equation 9."""
     del real
     return 0.5 * (fake - 1) ** 2
 
@@ -83,7 +88,7 @@ def least_squares_generator(real: Logits, fake: Logits) -> PerExample:
 
 
 def hinge_discriminator(real: Logits, fake: Logits) -> PerExample:
-    """Return max(0, 1 - D(x)) + max(0, 1 + D(G(z))).
+    r"""Return $\max(0, 1 - D(x)) + \max(0, 1 + D(G(z)))$.
 
     Lim and Ye 2017, arXiv:1705.02894; Miyato et al. 2018, arXiv:1802.05957, equation 16.
     """
@@ -91,7 +96,7 @@ def hinge_discriminator(real: Logits, fake: Logits) -> PerExample:
 
 
 def wasserstein_generator(real: Logits, fake: Logits) -> PerExample:
-    """Return -D(G(z)), also the generator's side of the hinge loss. Arjovsky et al. 2017, equation 3."""
+    """Return $-D(G(z))$, also the generator's side of the hinge loss. Arjovsky et al. 2017, equation 3."""
     del real
     return -fake
 
@@ -100,7 +105,7 @@ def wasserstein_generator(real: Logits, fake: Logits) -> PerExample:
 
 
 def wasserstein_discriminator(real: Logits, fake: Logits) -> PerExample:
-    """Return D(G(z)) - D(x), for a 1-Lipschitz critic D. Arjovsky et al. 2017, arXiv:1701.07875, equation 2."""
+    """Return $D(G(z)) - D(x)$, for a 1-Lipschitz critic D. Arjovsky et al. 2017, arXiv:1701.07875, equation 2."""
     return fake - real
 
 
@@ -108,7 +113,7 @@ def wasserstein_discriminator(real: Logits, fake: Logits) -> PerExample:
 
 
 def relativistic_discriminator(real: Logits, fake: Logits) -> PerExample:
-    """Return -log sigmoid(D(x_i) - D(G(z_i))), sample i against sample i (RpGAN).
+    r"""Return $-\log \sigma(D(x_i) - D(G(z_i)))$, example i against example i (RpGAN).
 
     Jolicoeur-Martineau 2018, arXiv:1807.00734; as in R3GAN, Huang et al. 2024, arXiv:2501.05441, equation 2.
     """
@@ -116,7 +121,7 @@ def relativistic_discriminator(real: Logits, fake: Logits) -> PerExample:
 
 
 def relativistic_generator(real: Logits, fake: Logits) -> PerExample:
-    """Return -log sigmoid(D(G(z_i)) - D(x_i)): the discriminator's loss with the sides exchanged."""
+    r"""Return $-\log \sigma(D(G(z_i)) - D(x_i))$: the discriminator's loss with the sides exchanged."""
     return softplus(real - fake)
 
 

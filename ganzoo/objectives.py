@@ -244,7 +244,9 @@ def discriminator(
 
 
 def r1(networks: Networks, gamma: Scheduled, *, pixel_size: float = 1.0) -> Objective:
-    """Return R1, gamma / 2 times the squared gradient with respect to real images before they are augmented.
+    r"""Return R1, the squared gradient with respect to real images before they are augmented.
+
+    $$\frac{\gamma}{2} \mathbb{E}_x \lVert \nabla_x D(x) \rVert^2$$
 
     Args:
       networks: of the model.
@@ -284,7 +286,9 @@ def r2(networks: Networks, gamma: Scheduled, *, labels: LabelSource = "batch", p
 
 
 def wgan_gp(networks: Networks, weight: float, *, pixel_size: float = 1.0) -> Objective:
-    """Return WGAN-GP's penalty between each real image and a fake of its label.
+    r"""Return WGAN-GP's penalty between each real image and a fake of its label.
+
+    $$\lambda \mathbb{E}_{x'} (\lVert \nabla_{x'} D(x') \rVert - 1)^2$$
 
     Gulrajani et al. 2017, arXiv:1704.00028, equation 3; ``pixel_size`` as in ``r1``.
     """
@@ -304,7 +308,9 @@ def wgan_gp(networks: Networks, weight: float, *, pixel_size: float = 1.0) -> Ob
 
 
 def path_length(networks: StyleNetworks, weight: float, *, decay: float, shrink: int = 1) -> Objective:
-    """Return the penalty of path lengths that differ from their running mean, ``state.path_length_mean``.
+    r"""Return the penalty of path lengths that differ from their running mean a, ``state.path_length_mean``.
+
+    $$\text{weight} \cdot \mathbb{E}_{w, y} \left(\lVert J_w^\top y \rVert - a\right)^2$$
 
     The mean moves first, and the gradient flows through it, as in NVlabs/stylegan2-ada-pytorch, loss.py:88.
 

@@ -25,9 +25,10 @@ def squared_norms(gradients: Images) -> PerExample:
 
 
 def r1(critic: Critic, images: Images) -> PerExample:
-    """Return ||grad D(x)||^2 [N] for images [N, H, W, C]: R1 where they are real, R2 where they are fake.
+    r"""Return $\lVert \nabla_x D(x) \rVert^2$ [N] for images [N, H, W, C].
 
-    The published penalty is gamma / 2 times the mean. Mescheder et al. 2018, arXiv:1801.04406, equation 9.
+    It is R1 where the images are real, R2 where they are fake. The published penalty is $\frac{\gamma}{2}$ times the mean.
+    Mescheder et al. 2018, arXiv:1801.04406, equation 9.
     """
     return r1_and_logits(critic, images)[0]
 
@@ -48,11 +49,11 @@ def r1_and_logits(critic: Critic, images: Images) -> tuple[PerExample, Logits]:
 
 
 def wgan_gp(critic: Critic, real: Images, fake: Images, share: PerExample, *, target: float = 1.0) -> PerExample:
-    """Return (||grad D(x')|| - target)^2 / target^2 [N] at a point x' between each real and fake image.
+    r"""Return $(\lVert \nabla D(x') \rVert - t)^2 / t^2$ [N] at a point x' between each real and fake image.
 
-    The published penalty is 10 (lambda) times the mean, at x' = e x + (1 - e) G(z) with one e ~ U(0, 1), the ``share``,
-    for each pair. Gulrajani et al. 2017, arXiv:1704.00028, equation 3; ``target`` as in Karras et al. 2017,
-    arXiv:1710.10196, A.1.
+    The published penalty is 10 ($\lambda$) times the mean, at $x' = \epsilon x + (1 - \epsilon) G(z)$ with one
+    $\epsilon \sim U(0, 1)$, the ``share``, for each pair, and with the target t = 1.
+    Gulrajani et al. 2017, arXiv:1704.00028, equation 3; ``target`` as in Karras et al. 2017, arXiv:1710.10196, A.1.
     """
     share = share[:, None, None, None]
     gradients = image_gradients(critic, share * real + (1 - share) * fake)
@@ -60,10 +61,10 @@ def wgan_gp(critic: Critic, real: Images, fake: Images, share: PerExample, *, ta
 
 
 def path_lengths(synthesis: Callable[[Styles], Images], ws: Styles, noise: Images) -> PerExample:
-    """Return |J_w^T y| [N]: how far each image moves for a small step of its style.
+    r"""Return $\lVert J_w^\top y \rVert$ [N]: how far each image moves for a small step of its style.
 
-    The Jacobian is probed by y = ``noise`` / sqrt(H W), noise ~ N(0, 1); the squares are averaged over the L style
-    inputs. The published penalty is the mean square difference from their running mean.
+    The Jacobian is probed by $y = n / \sqrt{H W}$ with the ``noise`` $n \sim N(0, 1)$; the squares are averaged over the
+    L style inputs. The published penalty is the mean square difference from their running mean.
     Karras et al. 2019, arXiv:1912.04958, equation 4.
     """
     height, width = noise.shape[1:3]

@@ -66,7 +66,11 @@ def adapt(state: AugmentState, control: Control, images: Count, interval_images:
 
 
 def adaptive(*, target: float = TARGET, images_per_unit: float = FRESH, p_max: float = 1.0) -> Control:
-    """Return ADA's control: p rises while r_t is above the target and falls while r_t is below, at one speed.
+    r"""Return ADA's control: p rises while r_t is above the target and falls while r_t is below, at one speed.
+
+    $$p \leftarrow \min(\max(p + \mathrm{sign}(r_t - \text{target}) \cdot n / N, 0), p_{\max})$$
+
+    Here n is the number of images since p last changed, and N is ``images_per_unit``.
 
     Args:
       target: target of r_t.

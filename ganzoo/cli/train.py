@@ -52,8 +52,8 @@ class RunOptions:
     dry_run: bool = False
     """Check the config, the data and the folder, say what would be done, and write nothing."""
     distributed: bool = False
-    """Join the other processes of a cluster: one process per host, the same command on each. Outside SLURM, Open MPI
-    and TPU pods, set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID."""
+    """Join the other processes of a cluster: one process per host (per GPU under SLURM and Open MPI), the same command
+    on each. Elsewhere than there and on TPU pods, set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID."""
 
 
 @dataclass(frozen=True)

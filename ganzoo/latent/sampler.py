@@ -143,7 +143,7 @@ class Sampler:
 
         Example::
 
-            for images in sampler.stream(range(50_000), psi=0.7): ...
+            for images in sampler.stream(range(1_000), psi=0.7): ...
 
         Args:
           seeds: N of them, as for ``latents``.

@@ -2,14 +2,14 @@
 
 Of two arrays of images:
 
->>> ganzoo.metrics.fid(real, fake, weights="pt_inception-2015-12-05-6726825d.pth")
+>>> fid = ganzoo.metrics.fid(real, fake, weights="pt_inception-2015-12-05-6726825d.pth")
 
 Several at once, of functions that give images in batches:
 
 >>> extractor = random_conv()
 >>> real = extract_features(lambda indices: photographs[indices], extractor, 1000, keep=True, batch_size=100, mesh=mesh)
 >>> fake = extract_features(sample, extractor, 1000, keep=True, batch_size=100, mesh=mesh)
->>> measure(["frechet", "kernel"], Evidence(extractor, real, fake, jax.random.key(0)))
+>>> numbers = measure(["frechet", "kernel"], Evidence(extractor, real, fake, jax.random.key(0)))
 
 Names are imported when they are first used.
 """

@@ -12,13 +12,16 @@ Features = Float[np.ndarray, "_n d"]
 
 
 def cubic(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "n m"]:
-    """Return ``(x . y / d + 1)^3`` for each pair of rows. Binkowski et al. 2018, arXiv:1801.01401, section 4."""
+    r"""Return $(x^\top y / d + 1)^3$ for each pair of rows. Binkowski et al. 2018, arXiv:1801.01401, section 4."""
     base = x @ y.T / x.shape[1] + 1
     return base * base * base  # ** 3 would take longer than the matrix product
 
 
 def squared_mmd(x: Features, y: Features) -> float:
-    """Return the unbiased estimate of the squared maximum mean discrepancy of [n, d] and [m, d]; may be below 0.
+    r"""Return the unbiased estimate of the squared maximum mean discrepancy of [n, d] and [m, d]; may be below 0.
+
+    $$\frac{1}{n (n - 1)} \sum_{i \ne j} k(x_i, x_j) + \frac{1}{m (m - 1)} \sum_{i \ne j} k(y_i, y_j)
+    - \frac{2}{n m} \sum_{i, j} k(x_i, y_j)$$
 
     Computed in float64. Gretton et al. 2012, A kernel two-sample test, eq. 3.
     """

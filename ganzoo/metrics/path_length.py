@@ -29,7 +29,9 @@ LATENT, OTHER, PLACE = range(3)
 def perceptual_path_length(
     pairs: PairSource, extractor: Extractor, count: int, *, batch_size: int, mesh: jax.sharding.Mesh
 ) -> float:
-    """Return the mean of ``|f(a) - f(b)|^2 / epsilon^2`` over pairs of images, without the lowest and highest 1%.
+    r"""Return the mean of $\lVert f(a) - f(b) \rVert^2 / \epsilon^2$ over pairs of images.
+
+    The lowest and the highest 1% are left out.
 
     Published path lengths use LPIPS (Zhang et al. 2018) as f; path lengths of other features are not comparable.
 

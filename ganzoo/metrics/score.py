@@ -10,7 +10,7 @@ SPLITS = 10
 
 
 def score_from_logits(logits: Float[np.ndarray, "n k"], splits: int = SPLITS) -> tuple[float, float]:
-    """Return mean and deviation over parts of the images of ``exp(mean_x KL(p(y | x) || p(y)))``.
+    r"""Return mean and deviation over parts of the images of $\exp(\mathbb{E}_x \mathrm{KL}(p(y | x) \Vert p(y)))$.
 
     Args:
       logits: [N, k] of classes, or logarithms of probabilities, in the order of the images.

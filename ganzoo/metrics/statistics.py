@@ -115,11 +115,13 @@ def frechet_distance(real: Statistics, fake: Statistics, *, biased: bool = False
 
 
 def frechet_between(mean_a: Vector, covariance_a: Matrix, mean_b: Vector, covariance_b: Matrix) -> float:
-    """Return ``|mean_a - mean_b|^2 + tr(A + B - 2 (A B)^(1/2))`` for covariances A and B [d, d].
+    r"""Return the Frechet distance of two normal distributions with covariances A and B [d, d].
 
-    With A = a a^T and B = b b^T the trace of the root is the sum of the singular values of a^T b: nothing complex, no
-    root of a singular product, and rounding enters once, not as its square root. Where A = B the result is 0 up to
-    rounding.
+    $$\lVert \mu_a - \mu_b \rVert^2 + \mathrm{tr}\left(A + B - 2 (A B)^{1/2}\right)$$
+
+    With $A = a a^\top$ and $B = b b^\top$ the trace of the root is the sum of the singular values of $a^\top b$: nothing
+    complex, no root of a singular product, and rounding enters once, not as its square root. Where A = B the result is
+    0 up to rounding.
 
     Dowson and Landau 1982, eq. 16; Heusel et al. 2017, arXiv:1706.08500, eq. 6.
     """

@@ -261,9 +261,9 @@ def finite(limit: float = 1e5) -> optax.GradientTransformation:
 
 
 def adam(config: AdamConfig, rate: Scheduled, *, interval: int = 0) -> optax.GradientTransformation:
-    """Return Adam, corrected for the steps that a lazy phase every ``interval`` steps adds; 0 corrects nothing.
+    r"""Return Adam, corrected for the steps that a lazy phase every ``interval`` steps adds; 0 corrects nothing.
 
-    With c = k / (k + 1) for the interval k, the rate is multiplied by c and the decays are beta^c.
+    With $c = k / (k + 1)$ for the interval k, the rate is multiplied by c and the decays are $\beta^c$.
     Karras et al. 2019, arXiv:1912.04958, appendix B.
 
     A scheduled rate or beta2 is that of the images seen before the step, which ``phases.minimize`` gives as ``images``;

@@ -46,7 +46,7 @@ def mix_styles(ws: Styles, others: Styles, cutoff: Int[Array, " n"]) -> Styles:
 def truncate(
     ws: Styles, average: Float[AnyArray, " w_dim"], psi: Any = 1.0, *, cutoff: int | None = None
 ) -> Float[Array, "n l w_dim"]:
-    """Return ``average + psi (w - average)``, the truncation trick, which trades variety for quality.
+    r"""Return $\bar w + \psi (w - \bar w)$, the truncation trick, which trades variety for quality.
 
     Args:
       ws: styles [N, L, w].

@@ -7,7 +7,7 @@ from ganzoo.typing import Count, PyTree, Scalar
 
 
 def decay(half_life: float | Scalar, batch_size: int, images: Count, *, ramp: float | None = None) -> Scalar:
-    """Return the share of the old average that survives one step: 0.5 ^ (batch / half-life).
+    r"""Return the share of the old average that survives one step: $\beta = 2^{-\text{batch} / \text{half-life}}$.
 
     Args:
       half_life: images after which an old value counts half; 0 means that the average is the newest value.

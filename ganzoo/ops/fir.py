@@ -166,7 +166,7 @@ def downsampling_padding(f: Filter, down: Pair) -> tuple[Pair, Pair]:
 
 @dataclass(frozen=True)
 class Window:
-    """Resampling in computable form: taps of a correlation [height][width]; factors and zeros for each axis."""
+    """Resampling in computable form: taps of a correlation ``[height][width]``; factors and zeros for each axis."""
 
     taps: tuple[tuple[float, ...], ...]
     up: Pair

@@ -24,7 +24,9 @@ def modulated_conv(
     correlate: bool | None = None,
     noise: Float[Array, "_n2 _h2 _w2 1"] | None = None,
 ) -> Float[Array, "n _h2 _w2 _o"]:
-    """Convolve each image with its kernel ``k_ijo s_i``, scaled to unit standard deviation of the output.
+    r"""Convolve each image with its kernel $k_{ijo} s_i$, scaled to unit standard deviation of the output.
+
+    $$k'_{ijo} = \frac{s_i k_{ijo}}{\sqrt{\sum_{i,j} (s_i k_{ijo})^2 + \epsilon}}$$
 
     Scaling the input channels by the styles and the output channels by the demodulation coefficients is equivalent to
     scaling the kernel of each image (arXiv:1912.04958, section 2.2 and appendix B, equations 1-3).

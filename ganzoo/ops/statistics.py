@@ -11,7 +11,9 @@ EPSILON = 1e-8
 
 
 def pixel_norm(x: Float[Array, "*_n _c"], epsilon: float = EPSILON) -> Float[Array, "*_n _c"]:
-    """Divide the channel vectors of x [..., C] by their root mean square: ``x / sqrt(mean(x^2) + epsilon)``.
+    r"""Divide the channel vectors of x [..., C] by their root mean square.
+
+    $$x'_c = \frac{x_c}{\sqrt{\frac{1}{C} \sum_j x_j^2 + \epsilon}}$$
 
     The mean is taken in float32 at least, and the result is of the type of ``x``.
 

@@ -30,7 +30,7 @@ def train(
 
     Example::
 
-        state, folder = ganzoo.train("stylegan2-faces64", "faces.zip", out="runs/f", r1_gamma=0.5, images=64_000)
+        state, folder = ganzoo.train("stylegan2-tiny", "digits", out="runs/f", r1_gamma=0.5, images=64)
 
     Args:
       name: what follows ``ganzoo train``: ``<model>-<preset>``, a model's name or ``path/to/file.py:NAME``; or a

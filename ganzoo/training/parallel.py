@@ -1,7 +1,7 @@
 """From a step to a compiled step: one device or many, one step or many per dispatch, one seed or many.
 
 All take the same arguments as the step itself, donate the state (do not use it again after the call) and compute the
-same numbers up to the order of summation, because a batch means the global batch everywhere.
+same numbers up to the order of summation, because a batch means the global batch everywhere::
 
     step = jit_step(gan.step)                                   # the default: one program over a mesh
     state = jit_init(gan.init)(key)

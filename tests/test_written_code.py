@@ -1,0 +1,152 @@
+"""Code in the README, in the pages of the documentation and in docstrings: commands parse, and Python runs."""
+
+import argparse
+import contextlib
+import importlib
+import io
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import jax
+import pytest
+from written_code import ROOT, Command, commands, docstring_blocks, markdown_blocks
+
+from ganzoo.cli import evaluate, pack
+from ganzoo.cli.parsing import parse
+from ganzoo.cli.plan import Plan, train_options
+from ganzoo.cli.tools import COMMANDS
+from ganzoo.cli.train import ListModels, configured
+from ganzoo.errors import UserError
+from ganzoo.forecast.topologies import parse_topology
+from ganzoo.runs.config import find_experiment
+
+OWN_MODEL = "from ganzoo.models.dcgan import MODEL\n"
+SHELL_VARIABLE = re.compile(r"\$\w+")
+EXTRAS = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
+
+
+class Parsed(Exception):  # noqa: N818
+    """A script has understood its arguments, and is to do nothing."""
+
+
+def check_ganzoo(args: Sequence[str]) -> None:
+    """Parse what follows ``ganzoo``; raises as its commands do."""
+    name, *rest = [arg for arg in args if not SHELL_VARIABLE.fullmatch(arg)]
+    if name in COMMANDS:
+        parse(COMMANDS[name], rest, f"ganzoo {name}")
+    elif name in ("train", "plan"):
+        preset, *options = rest
+        experiment = find_experiment("stylegan2-auto" if preset in ("NAME", "...") else preset)
+        if name == "plan":
+            chosen = parse(Plan, options, "ganzoo plan")
+            for topology in chosen.topology:
+                parse_topology(topology)
+            options = train_options(chosen.set, experiment)
+        configured(experiment, options, f"ganzoo train {preset}")
+    elif name == "evaluate":
+        evaluate.parsed(rest)
+    elif name == "pack":
+        pack.parsed(rest)
+    elif name == "list":
+        parse(ListModels, rest, "ganzoo list")
+    elif name not in ("--version", "--help"):
+        raise UserError(f"unknown command {name}")
+
+
+def check_script(name: str, args: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parse what follows the path of a script."""
+    source = (ROOT / name).read_text()
+    if preset := re.search(r'find_experiment\("([\w-]+)"\)', source):
+        configured(find_experiment(preset[1]), args, name)
+        return
+    parse_args = argparse.ArgumentParser.parse_args
+
+    def parsed(self: argparse.ArgumentParser, args: Sequence[str] | None = None, namespace: object = None) -> None:
+        parse_args(self, args, namespace)
+        raise Parsed
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parsed)
+    monkeypatch.setattr(sys, "argv", [name, *args])
+    with pytest.raises(Parsed):
+        importlib.import_module(Path(name).stem).main()
+
+
+def check(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    unknown = set(command.extras) - EXTRAS
+    if unknown:
+        raise UserError(f"unknown extras {unknown}")
+    first, *args = command.words
+    if first == "ganzoo":
+        check_ganzoo(args)
+    else:
+        check_script(first, args, monkeypatch)
+
+
+def faults(found: Sequence[Command], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a line for each command that would be refused."""
+    lines = []
+    for command in found:
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                check(command, monkeypatch)
+        except SystemExit as leaving:  # --help, or what argparse refuses
+            if leaving.code:
+                lines.append(f"{command.place}: {' '.join(command.words)}")
+        except (UserError, OSError, ValueError) as error:
+            lines.append(f"{command.place}: {' '.join(command.words)}: {error}")
+    return lines
+
+
+def test_every_command_can_be_typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "path" / "to").mkdir(parents=True)
+    for name in ("my_gan.py", "file.py"):
+        (tmp_path / "path" / "to" / name).write_text(OWN_MODEL)
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    monkeypatch.chdir(tmp_path)
+    found = list(dict.fromkeys(commands()))
+    assert len(found) > 100
+    assert faults(found, monkeypatch) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "ganzoo sample ffhq.pkl --sees 0-3",
+        "ganzoo train stylegan2-auto --data few.zip --augmnt bgc",
+        "ganzoo train stylegan2-autos",
+        "ganzoo plan dcgan-torch --topology v5e:2x4 --set micro_bach=32",
+        "ganzoo evaluate runs/mine --metrics fidd",
+        "ganzoo paint runs/mine",
+        "experiments/benchmark.py --clock sun",
+    ],
+)
+def test_a_wrong_command_is_seen(words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    assert len(faults([Command("here", tuple(words.split()), ())], monkeypatch)) == 1
+
+
+def test_all_python_compiles() -> None:
+    found = [block for block in (*markdown_blocks(), *docstring_blocks()) if block.language == "python"]
+    assert len(found) > 25
+    for block in found:
+        compile(block.code, block.place, "exec")
+
+
+@pytest.mark.slow
+def test_all_python_runs(tmp_path: Path) -> None:
+    """In one process and a folder with stand-ins, with the names that the texts use; the README has its own test."""
+    found = [block for block in (*markdown_blocks(), *docstring_blocks()) if block.language in ("python", "pycon")]
+    apart = [block for block in found if not (block.place == "README.md" and block.code.startswith("import"))]
+    (tmp_path / "blocks.json").write_text(json.dumps([asdict(block) for block in apart]))
+    env = {"PATH": "", "HOME": str(tmp_path), "JAX_PLATFORMS": "cpu",
+           "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}:{ROOT / '.docs'}",
+           "JAX_COMPILATION_CACHE_DIR": str(jax.config.jax_compilation_cache_dir)}  # fmt: skip
+    command = [sys.executable, str(ROOT / "tests" / "run_written_code.py"), "blocks.json"]
+    ended = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert f"{len(apart)} blocks ran" in ended.stdout
