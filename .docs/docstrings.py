@@ -8,7 +8,7 @@ import griffe
 
 sys.path.append(str(Path(__file__).parent))  # griffe loads this file from its path
 
-from fences import to_markdown  # noqa: E402
+from fences import to_markdown
 
 
 class Fences(griffe.Extension):

@@ -4,14 +4,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import mathematics
+import reference
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
-
-import mathematics
-import notebooks
-import reference
 from sections import HERE, PAGES, ROOT, filled
+
+import notebooks
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 IMAGES = (".png", ".webp", ".gif", ".svg")
@@ -64,6 +64,12 @@ def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files
     """Draw the equations."""
     del page, config, files
     return mathematics.drawn(content)
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Write the index of the search as a script, too, which pages that are opened from a folder may read."""
+    folder = Path(config.site_dir) / "search"
+    (folder / "search_index.js").write_text(f"var __index = {(folder / 'search_index.json').read_text()}")
 
 
 def _is_ours(page: Page) -> bool:

@@ -57,7 +57,7 @@ def _page(module: str) -> str:
 
 
 def _module(name: str, page: str) -> str:
-    """Return what mkdocstrings makes the documentation of a module of; the page's own has no heading beside the title."""
+    """Return what mkdocstrings takes for a module; the page's own module has no heading beside the title."""
     if name == page:
         return (
             f"\n::: {name}\n    options: {{show_root_heading: false, show_root_toc_entry: false, heading_level: 2}}\n"

@@ -27,7 +27,7 @@ def squared_norms(gradients: Images) -> PerExample:
 def r1(critic: Critic, images: Images) -> PerExample:
     r"""Return $\lVert \nabla_x D(x) \rVert^2$ [N] for images [N, H, W, C].
 
-    It is R1 where the images are real, R2 where they are fake. The published penalty is $\frac{\gamma}{2}$ times the mean.
+    It is R1 where the images are real, R2 where they are fake. The published penalty is $\gamma / 2$ times the mean.
     Mescheder et al. 2018, arXiv:1801.04406, equation 9.
     """
     return r1_and_logits(critic, images)[0]
@@ -63,8 +63,8 @@ def wgan_gp(critic: Critic, real: Images, fake: Images, share: PerExample, *, ta
 def path_lengths(synthesis: Callable[[Styles], Images], ws: Styles, noise: Images) -> PerExample:
     r"""Return $\lVert J_w^\top y \rVert$ [N]: how far each image moves for a small step of its style.
 
-    The Jacobian is probed by $y = n / \sqrt{H W}$ with the ``noise`` $n \sim N(0, 1)$; the squares are averaged over the
-    L style inputs. The published penalty is the mean square difference from their running mean.
+    The Jacobian is probed by $y = n / \sqrt{H W}$ with the ``noise`` $n \sim N(0, 1)$; the squares are averaged over
+    the L style inputs. The published penalty is the mean square difference from their running mean.
     Karras et al. 2019, arXiv:1912.04958, equation 4.
     """
     height, width = noise.shape[1:3]

@@ -1,4 +1,4 @@
-"""Runs blocks of code in an empty folder: python tests/run_written_code.py blocks.json, which ``written_code`` describes.
+"""Runs blocks of code in an empty folder: python tests/run_written_code.py blocks.json.
 
 Files and names that texts speak of have stand-ins here, so that an example need not begin with twenty lines.
 """
@@ -76,7 +76,7 @@ def names() -> dict[str, Any]:
         "Extractor": metrics.Extractor, "lpips": lpips, "Sampler": latent.Sampler, "project": latent.project,
         "gan": gan, "state": state, "sampler": sampler, "key": key,
         "images": jnp.zeros((8, 32, 32, 1)), "targets": np.asarray(faces.images(faces.latents(range(2)))),
-        "real": rng.integers(0, 256, (16, 32, 32, 3), np.uint8), "fake": rng.integers(0, 256, (16, 32, 32, 3), np.uint8),
+        **{name: rng.integers(0, 256, (16, 32, 32, 3), np.uint8) for name in ("real", "fake")},
         "extractor": metrics.random_conv(), "mesh": jax.make_mesh((1,), ("data",)),
     }  # fmt: skip
 

@@ -31,7 +31,7 @@ SHELL_VARIABLE = re.compile(r"\$\w+")
 EXTRAS = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
 
 
-class Parsed(Exception):  # noqa: N818
+class Parsed(Exception):
     """A script has understood its arguments, and is to do nothing."""
 
 

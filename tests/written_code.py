@@ -82,7 +82,8 @@ def commands() -> Iterator[Command]:
                 yield from _typed(path.name, words)
     for path in sorted((ROOT / "experiments").glob("*.py")):
         text = ast.get_docstring(ast.parse(path.read_text())) or ""
-        yield from _typed(path.name, "\n".join(re.findall(r"^    (?:uv run .*?)?python .*$", text, flags=re.M)))
+        typed = "\n".join(re.findall(r"^    (?:uv run .*?)?python .*$", text, flags=re.M))
+        yield from _typed(path.name, typed.translate({ord("["): None, ord("]"): None}))  # of what may be left out
 
 
 def _typed(place: str, code: str) -> Iterator[Command]:

@@ -119,9 +119,9 @@ def frechet_between(mean_a: Vector, covariance_a: Matrix, mean_b: Vector, covari
 
     $$\lVert \mu_a - \mu_b \rVert^2 + \mathrm{tr}\left(A + B - 2 (A B)^{1/2}\right)$$
 
-    With $A = a a^\top$ and $B = b b^\top$ the trace of the root is the sum of the singular values of $a^\top b$: nothing
-    complex, no root of a singular product, and rounding enters once, not as its square root. Where A = B the result is
-    0 up to rounding.
+    With $A = a a^\top$ and $B = b b^\top$ the trace of the root is the sum of the singular values of $a^\top b$:
+    nothing complex, no root of a singular product, and rounding enters once, not as its square root. Where A = B the
+    result is 0 up to rounding.
 
     Dowson and Landau 1982, eq. 16; Heusel et al. 2017, arXiv:1706.08500, eq. 6.
     """
