@@ -12,9 +12,9 @@ GROUPS = {
     "Parts": ("ops", "nn", "augment"),
     "Data and training": ("data", "training", "runs", "forecast"),
     "Trained models": ("pretrained", "interop", "latent", "metrics", "grids"),
-    "Underneath": ("config", "disk", "errors", "cli"),
 }  # fmt: skip
-"""Modules by the heading under which the navigation has them."""
+"""Modules by the heading under which the navigation has them; all others are under ``OTHERS``."""
+OTHERS = "Underneath"
 TOP = """# ganzoo
 
 The names that `import ganzoo` gives. Sub-packages such as `ganzoo.metrics` are imported when they are first used.
@@ -26,14 +26,22 @@ The names that `import ganzoo` gives. Sub-packages such as `ganzoo.metrics` are 
 
 def pages() -> dict[str, str]:
     """Return the Markdown of all pages by their places, such as ``reference/losses.md``."""
-    found = {f"reference/{name}.md": _page(f"ganzoo.{name}") for names in GROUPS.values() for name in names}
+    found = {f"reference/{name}.md": _page(f"ganzoo.{name}") for names in groups().values() for name in names}
     return {"reference/index.md": TOP + "".join(_public()), **found}
 
 
 def navigation() -> list[object]:
     """Return the part of the navigation that leads to these pages."""
-    groups = [{title: [{f"ganzoo.{n}": f"reference/{n}.md"} for n in names]} for title, names in GROUPS.items()]
-    return [{"ganzoo": "reference/index.md"}, *groups]
+    shown = [{title: [{f"ganzoo.{n}": f"reference/{n}.md"} for n in names]} for title, names in groups().items()]
+    return [{"ganzoo": "reference/index.md"}, *shown]
+
+
+def groups() -> dict[str, tuple[str, ...]]:
+    """Return ``GROUPS`` and what is in none of them."""
+    known = {name for names in GROUPS.values() for name in names}
+    paths = (path for path in (ROOT / "ganzoo").iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file())
+    there = sorted(path.stem for path in paths if not path.stem.startswith("_"))
+    return {**GROUPS, OTHERS: tuple(name for name in there if name not in known)}
 
 
 def modules(package: str) -> Sequence[str]:
@@ -41,7 +49,7 @@ def modules(package: str) -> Sequence[str]:
     folder = ROOT / Path(*package.split("."))
     if not folder.is_dir():
         return [package]
-    own = {f"ganzoo.{name}" for names in GROUPS.values() for name in names}
+    own = {f"ganzoo.{name}" for names in groups().values() for name in names}
     found = [package]
     for path in sorted(folder.iterdir()):
         name = f"{package}.{path.stem}"

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 
 def test_one_version() -> None:
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == ganzoo.__version__
+    assert f"\nversion: {ganzoo.__version__}\n" in (ROOT / "CITATION.cff").read_text()
 
 
 def test_package_data() -> None:

@@ -11,13 +11,14 @@ import sys
 import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 
 import jax
 import pytest
 from written_code import ROOT, Command, commands, docstring_blocks, markdown_blocks
 
-from ganzoo.cli import evaluate, pack
+from ganzoo.cli import evaluate, pack, usage
 from ganzoo.cli.parsing import parse
 from ganzoo.cli.plan import Plan, train_options
 from ganzoo.cli.tools import COMMANDS
@@ -27,7 +28,8 @@ from ganzoo.forecast.topologies import parse_topology
 from ganzoo.runs.config import find_experiment
 
 OWN_MODEL = "from ganzoo.models.dcgan import MODEL\n"
-SHELL_VARIABLE = re.compile(r"\$\w+")
+VARIABLES = {"$RESUME": "--resume"}
+"""Words that stand for an option in scripts; others stand for a value."""
 EXTRAS = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
 
 
@@ -37,7 +39,9 @@ class Parsed(Exception):
 
 def check_ganzoo(args: Sequence[str]) -> None:
     """Parse what follows ``ganzoo``; raises as its commands do."""
-    name, *rest = [arg for arg in args if not SHELL_VARIABLE.fullmatch(arg)]
+    name, *rest = (VARIABLES.get(arg, arg) for arg in args)
+    if not rest and f"ganzoo {name} " in usage():  # only named
+        return
     if name in COMMANDS:
         parse(COMMANDS[name], rest, f"ganzoo {name}")
     elif name in ("train", "plan"):
@@ -55,6 +59,9 @@ def check_ganzoo(args: Sequence[str]) -> None:
         pack.parsed(rest)
     elif name == "list":
         parse(ListModels, rest, "ganzoo list")
+    elif find_spec(f"ganzoo.cli.{name}"):  # a command with a module and a dataclass of its name
+        kind = getattr(importlib.import_module(f"ganzoo.cli.{name}"), name.capitalize())
+        parse(kind, rest, f"ganzoo {name}")
     elif name not in ("--version", "--help"):
         raise UserError(f"unknown command {name}")
 
@@ -71,9 +78,9 @@ def check_script(name: str, args: Sequence[str], monkeypatch: pytest.MonkeyPatch
         parse_args(self, args, namespace)
         raise Parsed
 
-    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parsed)
-    monkeypatch.setattr(sys, "argv", [name, *args])
-    with pytest.raises(Parsed):
+    with monkeypatch.context() as patch, pytest.raises(Parsed):
+        patch.setattr(argparse.ArgumentParser, "parse_args", parsed)
+        patch.setattr(sys, "argv", [name, *args])
         importlib.import_module(Path(name).stem).main()
 
 
