@@ -118,8 +118,9 @@ def linked(text: str, place: PurePosixPath, homes: Mapping[str, str], files: Map
         return f"]({files.get(whole, whole)})"
 
     text = re.sub(r"\]\((?!\w+:)([^)\s]+)\)", target, text)
-    shown = "|".join(map(re.escape, files))
-    return re.sub(rf"(?<!\[)`({shown})`", lambda path: f"[`{path[1]}`]({files[path[1]]})", text)
+    for path, page in files.items():
+        text = re.sub(rf"(?<!\[)`{re.escape(path)}`", f"[`{path}`]({page})", text)
+    return text
 
 
 def _normal(path: PurePosixPath) -> str:

@@ -78,10 +78,12 @@ def check_script(name: str, args: Sequence[str], monkeypatch: pytest.MonkeyPatch
         parse_args(self, args, namespace)
         raise Parsed
 
-    with monkeypatch.context() as patch, pytest.raises(Parsed):
+    run = importlib.import_module(Path(name).stem).main
+    with monkeypatch.context() as patch:
         patch.setattr(argparse.ArgumentParser, "parse_args", parsed)
         patch.setattr(sys, "argv", [name, *args])
-        importlib.import_module(Path(name).stem).main()
+        with pytest.raises(Parsed):
+            run()
 
 
 def check(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
