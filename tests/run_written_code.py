@@ -54,9 +54,9 @@ def make_files() -> None:
     network = {name: array for name, array in ARRAYS.items() if name not in heads}
     Path("vgg16-397923af.pth").write_bytes(torch_file(network))
     Path("vgg.pth").write_bytes(torch_file(heads))
-    sampler = latent.Sampler(*ganzoo.load("mine.safetensors"))
+    sampler = latent.Sampler(*ganzoo.load("ffhq.pkl"))
     images = np.asarray(sampler.images(sampler.latents(range(2))))
-    found = latent.project(sampler, images, latent.ProjectionConfig(steps=2), labels=sampler.labels(2))
+    found = latent.project(sampler, images, latent.ProjectionConfig(steps=2))
     Path("projection").mkdir()
     latent.save_projection(Path("projection/projection.npz"), sampler, found, ["0.png", "1.png"])
 
@@ -64,7 +64,7 @@ def make_files() -> None:
 def names() -> dict[str, Any]:
     """Return what the texts call ``gan``, ``state``, ``images`` and so on."""
     gan, state = ganzoo.load("mine.safetensors")
-    sampler, faces = latent.Sampler(gan, state), latent.Sampler(*ganzoo.load("ffhq.pkl"))
+    sampler = latent.Sampler(*ganzoo.load("ffhq.pkl"))
     key, rng = jax.random.key(0), np.random.default_rng(0)
     return {
         "ganzoo": ganzoo, "jax": jax, "jnp": jnp, "np": np, "numpy": np, "optax": optax, "pytest": pytest,
@@ -75,7 +75,7 @@ def names() -> dict[str, Any]:
         **{name: getattr(metrics, name) for name in ("extract_features", "measure", "Evidence", "random_conv")},
         "Extractor": metrics.Extractor, "lpips": lpips, "Sampler": latent.Sampler, "project": latent.project,
         "gan": gan, "state": state, "sampler": sampler, "key": key,
-        "images": jnp.zeros((8, 32, 32, 1)), "targets": np.asarray(faces.images(faces.latents(range(2)))),
+        "images": jnp.zeros((8, 32, 32, 1)), "targets": np.asarray(sampler.images(sampler.latents(range(2)))),
         **{name: rng.integers(0, 256, (16, 32, 32, 3), np.uint8) for name in ("real", "fake")},
         "extractor": metrics.random_conv(), "mesh": jax.make_mesh((1,), ("data",)),
     }  # fmt: skip

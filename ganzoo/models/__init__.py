@@ -16,6 +16,7 @@ MODELS: Mapping[str, Model] = {
     model.name: model
     for model in (dcgan.MODEL, stylegan.PROGAN, stylegan.MODEL, stylegan2.MODEL, stylegan3.MODEL, r3gan.MODEL)
 }
+"""The models of this package by name."""
 
 
 def create(name: str | Model, preset: str | None = None, **fields: Any) -> GAN:
