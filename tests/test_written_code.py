@@ -1,20 +1,16 @@
-"""Code in the README, in the pages of the documentation and in docstrings: commands parse, and Python runs."""
+"""Code in the README, in the pages of the documentation and in docstrings: commands parse, and Python compiles."""
 
 import argparse
 import contextlib
 import importlib
 import io
-import json
 import re
-import subprocess
 import sys
 import tomllib
 from collections.abc import Sequence
-from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 
-import jax
 import pytest
 from written_code import ROOT, Command, commands, docstring_blocks, markdown_blocks
 
@@ -144,18 +140,3 @@ def test_all_python_compiles() -> None:
     assert len(found) > 25
     for block in found:
         compile(block.code, block.place, "exec")
-
-
-@pytest.mark.slow
-def test_all_python_runs(tmp_path: Path) -> None:
-    """In one process and a folder with stand-ins, with the names that the texts use; the README has its own test."""
-    found = [block for block in (*markdown_blocks(), *docstring_blocks()) if block.language in ("python", "pycon")]
-    apart = [block for block in found if not (block.place == "README.md" and block.code.startswith("import"))]
-    (tmp_path / "blocks.json").write_text(json.dumps([asdict(block) for block in apart]))
-    env = {"PATH": "", "HOME": str(tmp_path), "JAX_PLATFORMS": "cpu",
-           "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}:{ROOT / '.docs'}",
-           "JAX_COMPILATION_CACHE_DIR": str(jax.config.jax_compilation_cache_dir)}  # fmt: skip
-    command = [sys.executable, str(ROOT / "tests" / "run_written_code.py"), "blocks.json"]
-    ended = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert f"{len(apart)} blocks ran" in ended.stdout
