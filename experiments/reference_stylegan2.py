@@ -20,7 +20,8 @@ LEARNING_RATE, BETA2, EPSILON = 0.002, 0.99, 1e-8
 MAPPING_LR_MULTIPLIER, W_AVERAGE_BETA, STYLE_MIXING_PROBABILITY = 0.01, 0.995, 0.9
 MINIBATCH_STD_GROUP, R1_GAMMA, R1_INTERVAL = 4, 10.0, 16
 PATH_LENGTH_WEIGHT, PATH_LENGTH_DECAY, PATH_LENGTH_SHRINK, PATH_LENGTH_INTERVAL = 2.0, 0.01, 2, 4
-CONVS, BUFFERS = ("conv0", "conv1"), ("w_avg", "noise_const")
+CONVS = ("conv0", "conv1")
+BUFFERS = ("w_avg", "noise_const", "magnitude_ema", "freqs", "phases")
 
 
 @dataclass(frozen=True)
@@ -105,14 +106,39 @@ def _initial(torch: Any, name: str, shape: tuple[int, ...]) -> Any:
     return torch.randn(shape) / (MAPPING_LR_MULTIPLIER if name.startswith("mapping") else 1.0)
 
 
-class Generator(Network):
+class StyleNetwork(Network):
+    """A generator: z [N, Z] -> ``mapping`` -> ws [N, ``style_count``, W]."""
+
+    style_count: int
+    average_beta = W_AVERAGE_BETA
+
+    def mapping_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of the state of the mapping network."""
+        latent, shapes = self.setting.latent_size, {}
+        for layer in range(self.setting.mapping_layers):
+            shapes |= {f"mapping.fc{layer}.weight": (latent, latent), f"mapping.fc{layer}.bias": (latent,)}
+        return {"mapping.w_avg": (latent,), **shapes}
+
+    def mapping(self, z: Any, *, update: bool = False) -> Any:
+        """The same w for every layer; ``update`` moves the average of w."""
+        x = z * (z.square().mean(1, keepdim=True) + EPSILON).rsqrt()
+        for layer in range(self.setting.mapping_layers):
+            x = self.lrelu(self.dense(f"mapping.fc{layer}", x, MAPPING_LR_MULTIPLIER))
+        if update:
+            self.state["mapping.w_avg"].lerp_(x.detach().mean(0), 1 - self.average_beta)
+        return x[:, None].expand(-1, self.style_count, -1)
+
+
+class Generator(StyleNetwork):
     """z [N, Z] -> ``mapping`` -> ws [N, num_ws, W] -> ``synthesis`` -> images [N, C, H, W]."""
+
+    def __init__(self, setting: Setting):
+        self.style_count = 2 * len(setting.widths)  # of all convolutions and the last RGB
+        super().__init__(setting)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         latent, before = self.setting.latent_size, self.setting.widths[4]
-        shapes: dict[str, tuple[int, ...]] = {"synthesis.b4.const": (before, 4, 4), "mapping.w_avg": (latent,)}
-        for layer in range(self.setting.mapping_layers):
-            shapes |= {f"mapping.fc{layer}.weight": (latent, latent), f"mapping.fc{layer}.bias": (latent,)}
+        shapes = {"synthesis.b4.const": (before, 4, 4), **self.mapping_shapes()}
         for size, width in self.setting.widths.items():
             for conv in (*CONVS[size == 4 :], "torgb"):
                 name, rgb = f"synthesis.b{size}.{conv}", conv == "torgb"
@@ -122,15 +148,6 @@ class Generator(Network):
                 shapes |= {} if rgb else {f"{name}.noise_strength": (), f"{name}.noise_const": (size, size)}
                 before = width
         return shapes
-
-    def mapping(self, z: Any, *, update: bool = False) -> Any:
-        """The same w for every layer; ``update`` moves the average of w."""
-        x = z * (z.square().mean(1, keepdim=True) + EPSILON).rsqrt()
-        for layer in range(self.setting.mapping_layers):
-            x = self.lrelu(self.dense(f"mapping.fc{layer}", x, MAPPING_LR_MULTIPLIER))
-        if update:
-            self.state["mapping.w_avg"].lerp_(x.detach().mean(0), 1 - W_AVERAGE_BETA)
-        return x[:, None].expand(-1, 2 * len(self.setting.widths), -1)
 
     def synthesis(self, ws: Any, *, fused: bool = False, constant_noise: bool = False) -> Any:
         """Each block doubles the features' size and adds to the image; a block's RGB shares a w with the next conv0."""
@@ -293,8 +310,8 @@ def phases(
     def path_length() -> Any:
         return path_length_penalty(g, mixed_styles(g, half), torch.randn(half, *shape, device=g.device), mean_length)
 
-    train_g = partial(_train, g, _adam(g, PATH_LENGTH_INTERVAL))
-    train_d = partial(_train, d, _adam(d, R1_INTERVAL))
+    train_g = partial(train, g, adam(g, LEARNING_RATE, PATH_LENGTH_INTERVAL))
+    train_d = partial(train, d, adam(d, LEARNING_RATE, R1_INTERVAL))
     return {
         "G main": partial(train_g, lambda: logistic_loss(d, fake(), -1)),
         "G path length": partial(train_g, lambda: path_length() * (PATH_LENGTH_WEIGHT * PATH_LENGTH_INTERVAL)),
@@ -329,13 +346,14 @@ def sampler(
     return run
 
 
-def _adam(network: Network, interval: int) -> Any:
-    """Corrected for the penalty in addition every ``interval``."""
-    share, learned = interval / (interval + 1), [p for name, p in network.state.items() if not name.endswith(BUFFERS)]
-    return network.torch.optim.Adam(learned, lr=LEARNING_RATE * share, betas=(0.0, BETA2**share), eps=EPSILON)
+def adam(network: Network, learning_rate: float, interval: int = 0) -> Any:
+    """Corrected for the penalty in addition every ``interval``, unless that is 0."""
+    share = interval / (interval + 1) if interval else 1.0
+    learned = [p for name, p in network.state.items() if not name.endswith(BUFFERS)]
+    return network.torch.optim.Adam(learned, lr=learning_rate * share, betas=(0.0, BETA2**share), eps=EPSILON)
 
 
-def _train(network: Network, optimizer: Any, loss: Callable[[], Any], steps: int) -> None:
+def train(network: Network, optimizer: Any, loss: Callable[[], Any], steps: int) -> None:
     """Meanwhile the other network needs no gradients."""
     learned = optimizer.param_groups[0]["params"]
     for _ in range(steps):

@@ -19,7 +19,7 @@ from ganzoo.data import DataConfig, open_dataset
 from ganzoo.data.feed import Feed
 from ganzoo.errors import UserError
 from ganzoo.metrics import inception
-from ganzoo.models import r3gan, stylegan2
+from ganzoo.models import r3gan
 from ganzoo.training import parallel, report
 from ganzoo.typing import Batch, State, Step
 
@@ -128,11 +128,35 @@ def stylegan2_phases(
     """The four phases, each a program of its own, on one state that they hand on."""
     fields = stylegan2_config(image_size, channel_base, dtype)
     gan = ganzoo.create("stylegan2", "stylegan2", **fields, augment=augment)
+    return _phases(gan, batch_size)
+
+
+def _phases(gan: ganzoo.GAN, batch_size: int) -> Mapping[str, Ours]:
+    """Each phase as a program of its own, on one state that they hand on; without the averages."""
     images = np.random.default_rng(0).integers(0, 256, (batch_size, *gan.image_shape), dtype=np.uint8)
     batch, states = {"image": jnp.asarray(images)}, [jax.jit(gan.init)(jax.random.key(0))]
-    networks = stylegan2.networks(gan.config, cast("Any", gan.generator), cast("Any", gan.discriminator))
-    phases = stylegan2.phases(gan.config, networks)
-    return {OUR_PHASES[name]: _training(step, states, batch) for name, (step, _) in phases.items()}
+    phases = gan.stages[0].phases
+    return {part: _training(phases[name][0], states, batch) for name, part in OUR_PHASES.items() if name in phases}
+
+
+def stylegan3_config(configuration: str, image_size: int, channel_base: int, dtype: str) -> dict[str, Any]:
+    """Fields that make a configuration of that size, after the fade of R's blur; bfloat16 means mixed precision."""
+    widening = 2 if configuration == "r" else 1  # of the generator
+    return {
+        "image_size": image_size,
+        "channel_base": widening * channel_base,
+        "discriminator_channel_base": channel_base,
+        "low_precision_levels": 4 if dtype == "bfloat16" else 0,
+        "blur_sigma": 0.0,
+    }
+
+
+def stylegan3_phases(
+    configuration: str, image_size: int, channel_base: int, batch_size: int, dtype: str
+) -> Mapping[str, Ours]:
+    """The three phases."""
+    fields = stylegan3_config(configuration, image_size, channel_base, dtype)
+    return _phases(ganzoo.create("stylegan3", configuration, **fields), batch_size)
 
 
 def stylegan_levels(image_size: int, channel_base: int, batch_size: int, dtype: str) -> Mapping[str, Ours]:
@@ -176,7 +200,20 @@ def _training(step: Step, states: list[State], batch: Batch, flops: float | None
 
 def stylegan2_sampling(image_size: int, channel_base: int, batch_size: int, dtype: str) -> Mapping[str, Ours]:
     """Images from latents, with the EMA weights and constant noise."""
-    gan = ganzoo.create("stylegan2", "stylegan2", **stylegan2_config(image_size, channel_base, dtype))
+    return _sampling(
+        ganzoo.create("stylegan2", "stylegan2", **stylegan2_config(image_size, channel_base, dtype)), batch_size
+    )
+
+
+def stylegan3_sampling(
+    configuration: str, image_size: int, channel_base: int, batch_size: int, dtype: str
+) -> Mapping[str, Ours]:
+    """Images from latents, with the EMA weights."""
+    gan = ganzoo.create("stylegan3", configuration, **stylegan3_config(configuration, image_size, channel_base, dtype))
+    return _sampling(gan, batch_size)
+
+
+def _sampling(gan: ganzoo.GAN, batch_size: int) -> Mapping[str, Ours]:
     state = jax.jit(gan.init)(jax.random.key(0))
     latents = gan.latents(jax.random.key(1), jnp.arange(batch_size))
     return {"sampling": _function(gan.generate, batch_size, state, latents)}
@@ -233,6 +270,7 @@ OUR_PHASES = {
 """The parts of the table by the names of the phases in the recipe."""
 LAZY_STEPS = {"generator": 1.0, "path length": 1 / 4, "discriminator": 1.0, "R1": 1 / 16}
 THEIR_PHASES = {"generator": "G main", "path length": "G path length", "discriminator": "D main", "R1": "D R1"}
+STYLEGAN3_PARTS = ("generator", "discriminator", "R1")
 
 
 def dcgan_training(summary: str, ours: Callable[[str], Mapping[str, Ours]], size: int) -> Benchmark:
@@ -290,6 +328,27 @@ def stylegan2_images(size: int, base: int, batch_size: int) -> Benchmark:
     return Benchmark(summary, ours, reference, batch_size, {"sampling": 1.0}, {"sampling": STEP})
 
 
+def stylegan3_training(configuration: str, size: int, base: int, batch_size: int) -> Benchmark:
+    """The average step of StyleGAN3, phase by phase."""
+    arguments = {"configuration": configuration, "image_size": size, "channel_base": base, "batch_size": batch_size}
+    summary = (
+        f"StyleGAN3-{configuration.upper()} (channel base {base}) {size}x{size}, batch {batch_size}: the average step"
+    )
+    ours = partial(stylegan3_phases, configuration, size, base, batch_size)
+    shares = {part: LAZY_STEPS[part] for part in STYLEGAN3_PARTS}
+    theirs = {part: THEIR_PHASES[part] for part in STYLEGAN3_PARTS}
+    return Benchmark(summary, ours, Reference("reference_stylegan3", "phases", arguments), batch_size, shares, theirs)
+
+
+def stylegan3_images(configuration: str, size: int, base: int, batch_size: int) -> Benchmark:
+    """Sampling from StyleGAN3."""
+    arguments = {"configuration": configuration, "image_size": size, "channel_base": base, "batch_size": batch_size}
+    summary = f"StyleGAN3-{configuration.upper()} (channel base {base}) {size}x{size}, batch {batch_size}: sampling"
+    ours = partial(stylegan3_sampling, configuration, size, base, batch_size)
+    reference = Reference("reference_stylegan3", "sampler", arguments)
+    return Benchmark(summary, ours, reference, batch_size, {"sampling": 1.0}, {"sampling": STEP})
+
+
 def inception_images(batch_size: int) -> Benchmark:
     """Features of FID."""
     summary = f"Inception-v3 of FID, batch {batch_size}: features of images of 299x299"
@@ -314,5 +373,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "augment-256": augmentation_cost(256, 16384, 64),
     **{f"r3gan-32-batch{n}" if n != 8 else "r3gan-32": r3gan_training(n) for n in (8, 4, 16)},
     "stylegan-64": stylegan_training(64, 8192, 8),
+    **{f"stylegan3-64-{each}": stylegan3_training(each, 64, 8192, 4) for each in ("t", "r")},
+    **{f"stylegan3-64-{each}-sampling": stylegan3_images(each, 64, 8192, 4) for each in ("t", "r")},
     "inception": inception_images(16),
 }
