@@ -18,9 +18,11 @@ import math
 import re
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import jax
+import jax.core
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -156,24 +158,24 @@ def jit_step(
         with jax.sharding.use_abstract_mesh(mesh.abstract_mesh), _dividing(state, layout):  # for ``ops.collective``
             return step(state, batch, key)
 
-    jitted = jax.jit(
-        over_mesh,
-        in_shardings=(placed, split, whole),
-        out_shardings=(placed, whole),
-        donate_argnums=0,
-        compiler_options=compiler_options(mesh) if options is None else dict(options),
-    )
-    return MeshStep(jitted, placed)
+    jitted = partial(jax.jit, over_mesh, in_shardings=(placed, split, whole), out_shardings=(placed, whole))
+    options = compiler_options(mesh) if options is None else options
+    return MeshStep(jitted(donate_argnums=0, compiler_options=dict(options)), placed, traced=jitted())
 
 
 class MeshStep:
     """A compiled step that says in one line where a state does not lie on devices as the step takes it."""
 
-    def __init__(self, compiled: Any, placed: PyTree) -> None:
-        """Take a jitted or mapped step, and how its state lies: one sharding for all of it or a tree of them."""
-        self._compiled, self._placed = compiled, placed
+    def __init__(self, compiled: Any, placed: PyTree, traced: Any = None) -> None:
+        """Take a jitted or mapped step, and how its state lies: one sharding for all of it or a tree of them.
+
+        ``traced`` is the step within another compiled function, whose options its compiler takes; the same if absent.
+        """
+        self._compiled, self._placed, self._traced = compiled, placed, traced or compiled
 
     def __call__(self, state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(state)):
+            return self._traced(state, batch, key)
         try:
             return self._compiled(state, batch, key)
         except ValueError as error:

@@ -189,6 +189,7 @@ def test_styles_refused_in_one_line(typed: str, model, plain, projected, tmp_pat
     assert REFUSED_STYLES[typed] in lines[0]
 
 
+@pytest.mark.slow
 def test_every_tool_takes_a_checkpoint(run, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     """A run of three checkpoints; of 16 images is the one that --keep-every kept and --checkpoint names."""
     short = ["--data", "digits", "--channels", "1", "--batch-size", "16", "--devices", "1"]

@@ -7,6 +7,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image, PngImagePlugin
 
@@ -61,7 +62,11 @@ def test_compressed_tiff(compression):
     assert np.abs(found[4, 4].astype(int) - [200, 100, 50]).max() <= 2
 
 
-@pytest.mark.parametrize("mode", ["L", "P", "LA", "RGB", "RGBA", "CMYK", "I;16", "YCbCr"])
+BEFORE_13 = int(PIL.__version__.split(".")[0]) < 13
+YCBCR = pytest.param("YCbCr", marks=pytest.mark.skipif(BEFORE_13, reason="Pillow 12 does not read what it wrote"))
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "LA", "RGB", "RGBA", "CMYK", "I;16", YCBCR])
 def test_tiff_of_every_mode(mode):
     image = flat((90, 90, 90)).convert("L" if mode == "I;16" else mode)
     if mode == "I;16":

@@ -35,7 +35,7 @@ for count in (1, 3):
 """
 
 
-@pytest.mark.parametrize("kind", ["stylegan2", "dcgan", "stylegan"])
+@pytest.mark.parametrize("kind", ["stylegan2", "dcgan", pytest.param("stylegan", marks=pytest.mark.slow)])
 def test_an_export_runs_without_this_library(kind: str, tmp_path: Path) -> None:
     """A StyleGAN is exported in the middle of growing."""
     gan = ganzoo.create(kind, "tiny", label_size=3 if kind == "stylegan2" else 0)

@@ -37,6 +37,7 @@ def quiet(line: str) -> None:
 # StyleGAN2 of rosinality --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_rosinality_computes_the_same() -> None:
     theirs = recorded("rosinality")
     gan, state = ganzoo.load(GOLDEN / "rosinality.pt", log=quiet)

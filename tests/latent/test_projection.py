@@ -30,6 +30,7 @@ def test_projection_recovers_images_of_the_generator_itself() -> None:
     np.testing.assert_allclose([map_.std() for map_ in maps], 1, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_projection_sees_the_level_of_detail() -> None:
     """What is found for a StyleGAN that still grows gives the images of that level."""
     gan = ganzoo.create("stylegan", "tiny")

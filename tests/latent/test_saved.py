@@ -35,7 +35,7 @@ def drawn(sampler: Sampler, count: int = 3) -> Projection:
     return Projection(ws, noise, sampler.synthesise(ws, noise=noise), draws.random((5, count), np.float32))
 
 
-@pytest.mark.parametrize("name", ["stylegan", "stylegan2"])
+@pytest.mark.parametrize("name", [pytest.param("stylegan", marks=pytest.mark.slow), "stylegan2"])
 def test_what_was_found_is_there_again(name: str, tmp_path: Path) -> None:
     sampler, path = sampler_of(name), tmp_path / "projection.npz"
     targets = sampler.images(sampler.latents([1, 2, 3]))

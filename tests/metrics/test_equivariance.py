@@ -91,6 +91,7 @@ def test_recorded_metrics_of_configuration_r() -> None:
     assert_recorded(record_of("eq/metric_r"))
 
 
+@pytest.mark.slow
 def test_a_metric_does_not_depend_on_the_size_of_batches(recorded: tuple) -> None:
     _, gan, state, _ = recorded
     make = quick_jit(

@@ -282,7 +282,7 @@ def test_bfloat16_stays_near_float32() -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"r1_gamma": 1.0},
+        pytest.param({"r1_gamma": 1.0}, marks=pytest.mark.slow),
         {"r1_gamma": 1.0, "r1_interval": 2},
         {"r2_gamma": 1.0, "loss": "relativistic"},
         {"gradient_penalty": 10.0, "drift_penalty": 1e-3, "loss": "wasserstein"},

@@ -111,6 +111,7 @@ def test_the_best_checkpoints_are_kept(measured) -> None:
         assert best.values[expected[0]] == pytest.approx(values[expected[0]])
 
 
+@pytest.mark.slow
 def test_a_resumed_run_measures_the_same(tmp_path, measured) -> None:
     out = tmp_path / "run"
     trained(out, images=128, **METRICS)
@@ -193,6 +194,7 @@ def test_the_best_one(measured) -> None:
     assert result["values"]["random-conv/frechet"] == pytest.approx(min(values.values()), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_seed_and_the_path_lengths(plain) -> None:
     config = MetricsConfig(("ppl_z_full",), samples=24, extractor="pixels", metric_batch_size=16)
     first, again, other = (

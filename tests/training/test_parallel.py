@@ -132,3 +132,14 @@ def test_an_error_of_the_step_is_not_taken_for_one_of_the_layout() -> None:
     state = jax.device_put({"w": jnp.ones((8, 8))}, jax.devices()[0])
     with pytest.raises(ValueError, match="a fault of one's own"):
         parallel.pmap_step(failing, parallel.data_mesh(8))(state, {"image": np.ones((8, 8))}, jax.random.key(0))
+
+
+def test_a_step_within_another_program() -> None:
+    """Whose compiler takes the options of a program only."""
+    mesh = parallel.data_mesh(1)
+    compiled = parallel.jit_step(step, mesh)
+    state, batch = {"w": jnp.eye(3)}, {"image": np.ones((4, 3), np.float32)}
+    shapes, _ = jax.eval_shape(compiled, state, batch, jax.random.key(0))
+    assert shapes["w"].shape == (3, 3)
+    found, _ = jax.jit(compiled)(state, batch, jax.random.key(0))
+    np.testing.assert_allclose(found["w"], np.eye(3) + 1)

@@ -86,6 +86,7 @@ def test_resumed_run_is_the_undisturbed_one(undisturbed: Path, tmp_path: Path) -
     assert_same_run(tmp_path / "run", undisturbed)
 
 
+@pytest.mark.slow
 def test_streamed_data_train_the_same_run(undisturbed: Path, tmp_path: Path) -> None:
     experiment = tiny(images=512)
     experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, memory_budget_mib=0))
@@ -95,6 +96,7 @@ def test_streamed_data_train_the_same_run(undisturbed: Path, tmp_path: Path) -> 
         np.testing.assert_allclose(ours[name], theirs[name], atol=2e-4, err_msg=name)
 
 
+@pytest.mark.slow
 def test_resume_on_eight_devices(undisturbed: Path, tmp_path: Path) -> None:
     train(tmp_path / "run", images=256)
     train(tmp_path / "run", images=512, resume=True, devices=8)

@@ -154,6 +154,7 @@ def test_mixed_precision_trains_and_stays_near_float32(low: str) -> None:
 # Augmentation -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_all_logits_of_reals_count_and_p_0_is_no_augmentation() -> None:
     """Those of R1, too; before p moves, both losses are those of the model without augmentation."""
     bare, gan = (ganzoo.create("stylegan2", "tiny", augment=augment) for augment in ("none", "color"))

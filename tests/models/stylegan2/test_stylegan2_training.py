@@ -177,10 +177,10 @@ class Replay:
         return fakes
 
 
-LONG = pytest.param("train/sg2_cond_mixing_accum", marks=pytest.mark.slow)
+LONG = [pytest.param(f"train/sg2_{name}", marks=pytest.mark.slow) for name in ("cond_mixing_accum", "nonlazy")]
 
 
-@pytest.mark.parametrize("case", ["train/sg2_basic", LONG, "train/sg2_nonlazy"])
+@pytest.mark.parametrize("case", ["train/sg2_basic", *LONG])
 def test_three_iterations_of_the_training_loop(case: str) -> None:
     replay = Replay(case)
     golden, state = replay.golden, replay.state
