@@ -81,7 +81,7 @@ class Contract:
 def state_is_a_fixed_point_of_shapes(contract: Contract) -> None:
     """Check that a step keeps the tree, the shapes and the types of the state, whose leaves are arrays."""
     start = contract.start
-    state, _ = contract.one_device.eval_shape(start, contract.batch(), contract.key)  # traced for later, too
+    state, _ = contract.one_device.eval_shape(start, contract.batch(), contract.key)  # ty: ignore[missing-attribute]  # traced for later, too
     described = [jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree) for tree in (state, start)]
     assert described[0] == described[1]
     assert jax.tree.structure(state) == jax.tree.structure(start)
