@@ -313,11 +313,8 @@ class Edit:
                 inputs is None or bool(inputs), "layers", self.layers, f"have one of 0 to {known - 1}, the convolutions"
             )
             return directions.factorise(sampler, self.direction + 1, inputs)[self.direction]
-        many = Sampler(sampler.gan, sampler.state, ema=sampler.ema, batch=1000)
-        latents = many.latents(range(10_000), self.image.latents)
-        ws = np.asarray(many.styles(latents, many.labels(10_000, self.image.label)))[:, 0]
-        axes, deviations = directions.principal_components(ws, self.direction + 1)
-        return axes[self.direction] * deviations[self.direction]
+        of = {"draws": self.image.latents, "chosen": self.image.label}
+        return directions.sampled_components(sampler, self.direction + 1, **of)[self.direction]
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,6 @@ from ganzoo.typing import PyTree, State
 
 MOST_DIRECTIONS = 12
 """Number of directions of each kind."""
-STYLE_SAMPLES = 10_000
-"""Random styles whose principal components are directions, as for ``ganzoo edit``."""
 NEED_STYLES = ("psi", "cutoff", "noise", "strength", "mix", "pca", "closed", "styles", "move", "rotate", "scale")
 """Fields of ``Settings`` that are for models with styles."""
 MOST_STYLES, MOST_WEIGHTS = 256, 4
@@ -84,10 +82,7 @@ class Engine:
     @cached_property
     def principal(self) -> np.ndarray:
         """Principal components [K, w] of styles, each one standard deviation long."""
-        many = Sampler(self.gan, self.sampler.state, ema=self.sampler.ema, batch=1000)
-        ws = np.asarray(many.styles(many.latents(range(STYLE_SAMPLES)), many.labels(STYLE_SAMPLES)))[:, 0]
-        axes, deviations = directions.principal_components(ws, min(MOST_DIRECTIONS, ws.shape[1]))
-        return axes * deviations[:, None]
+        return directions.sampled_components(self.sampler, min(MOST_DIRECTIONS, len(self.mean)))
 
     @cached_property
     def closed(self) -> np.ndarray:

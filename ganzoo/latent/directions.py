@@ -7,8 +7,11 @@ from jaxtyping import Float
 
 from ganzoo.config import require
 from ganzoo.errors import UserError
-from ganzoo.latent.sampler import Sampler
+from ganzoo.latent.sampler import Draws, Sampler
 from ganzoo.typing import Styles
+
+STYLE_SAMPLES = 10_000
+"""Random styles of which the principal components are taken."""
 
 
 def principal_components(
@@ -22,6 +25,24 @@ def principal_components(
     centred = np.asarray(ws, np.float64) - ws.mean(axis=0, dtype=np.float64)
     _, sizes, directions = np.linalg.svd(centred, full_matrices=False)
     return _signed(directions[:count]).astype(np.float32), (sizes[:count] / len(ws) ** 0.5).astype(np.float32)
+
+
+def sampled_components(
+    sampler: Sampler, count: int, *, draws: Draws = "jax", chosen: int | None = None
+) -> Float[np.ndarray, "k w_dim"]:
+    """Return the principal components [K, w] of random styles of a generator, each one standard deviation long.
+
+    Args:
+      sampler: a generator with styles.
+      count: K.
+      draws: where the latents come from.
+      chosen: class of all styles; the classes in turn when absent.
+    """
+    many = Sampler(sampler.gan, sampler.state, ema=sampler.ema, batch=1000)
+    latents = many.latents(range(STYLE_SAMPLES), draws)
+    ws = np.asarray(many.styles(latents, many.labels(STYLE_SAMPLES, chosen)))[:, 0]
+    axes, deviations = principal_components(ws, count)
+    return axes * deviations[:, None]
 
 
 def factorise(sampler: Sampler, count: int, layers: Sequence[int] | None = None) -> Float[np.ndarray, "k w_dim"]:
