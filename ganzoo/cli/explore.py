@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ganzoo import pretrained
 from ganzoo.cli.options import ModelOptions
@@ -13,7 +14,9 @@ from ganzoo.config import require
 from ganzoo.disk import user_path
 from ganzoo.errors import UserError, install
 from ganzoo.explore.guard import is_local
-from ganzoo.explore.history import History
+
+if TYPE_CHECKING:
+    from ganzoo.explore.history import History
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,10 @@ def explore(args: Sequence[str]) -> None:
     command.run()
 
 
-def history_of(model: str) -> History | None:
+def history_of(model: str) -> "History | None":
     """Return the history of a run folder; None for a file."""
-    from ganzoo.training.selection import split  # Orbax takes long to import
+    from ganzoo.explore.history import History  # Orbax, which both need, takes long to import
+    from ganzoo.training.selection import split
 
     path = pretrained.locate(model)
     return None if pretrained.is_file(path) else History(split(path)[0])

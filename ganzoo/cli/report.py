@@ -50,7 +50,7 @@ def report(args: Sequence[str]) -> None:
         not is_digits or not chosen.inception, "inception", chosen.inception, "be left out for the digits' features"
     )
     features = MetricsConfig(
-        extractor="auto" if chosen.extractor == "digits" else chosen.extractor,
+        extractor="auto" if is_digits else chosen.extractor,
         inception=chosen.inception,
         reals=chosen.reals,
     )

@@ -1,11 +1,11 @@
 """What a run folder tells of its training: grids of samples over time, and curves."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from ganzoo.disk import read_regular
-from ganzoo.disk.documents import parse_json, require_fields
 from ganzoo.errors import UserError
+from ganzoo.training.hooks import grid_files, read_rows
 
 MOST_BYTES, MOST_GRID = 2**26, 2**28
 """Largest size in bytes of the file of curves, and of a grid."""
@@ -44,7 +44,7 @@ class History:
             status = file.stat()
             stamp = (status.st_size, status.st_mtime_ns)
             if self._kept is None or self._kept[0] != stamp:
-                self._kept = (stamp, _curves(read_regular(file, MOST_BYTES).decode(errors="replace")))
+                self._kept = (stamp, _curves(read_rows(file, MOST_BYTES)))
         except (OSError, UserError):
             return {}
         return self._kept[1]
@@ -53,19 +53,15 @@ class History:
         folder = self._folder / "samples"
         if folder.is_symlink() or not folder.is_dir():
             return {}
-        own = [file for file in folder.glob("*.png") if file.stem.isdecimal() and file.stem.isascii()]
+        own = grid_files(self._folder)
         return {int(file.stem): file for file in own if len(file.stem) <= 12 and not file.is_symlink()}
 
 
-def _curves(text: str) -> dict[str, list[list[float]]]:
+def _curves(rows: Sequence[Mapping[str, float]]) -> dict[str, list[list[float]]]:
     curves: dict[str, list[list[float]]] = {}
-    for line in text.splitlines():
-        try:
-            row: dict[str, Any] = require_fields(parse_json(line), {"images": (int, float)}, ("images",))
-        except UserError:  # half a row of a run that writes just now
-            continue
+    for row in rows:
         for name, value in row.items():
-            if name not in NO_CURVES and isinstance(value, int | float) and abs(value) < 1e30:
+            if name not in NO_CURVES and abs(value) < 1e30:
                 curves.setdefault(name, []).append([row["images"], value])
     return {name: _thinned(points) for name, points in curves.items()}
 

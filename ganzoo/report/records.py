@@ -11,7 +11,7 @@ import numpy as np
 from ganzoo.disk import kind_of
 from ganzoo.errors import UserError, printable
 from ganzoo.pretrained import read_record
-from ganzoo.training.hooks import read_rows
+from ganzoo.training.hooks import grid_files, read_rows
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 PLACES = ("images", "step")
@@ -143,8 +143,7 @@ def _read(folder: Path, name: str) -> Record:
             rows = read_rows(file)
         except UserError as error:
             raise UserError(f"{file} cannot be read ({error})") from error
-    files = [file for file in (folder / "samples").glob("*.png") if file.stem.isdecimal() and file.stem.isascii()]
-    grids = {int(file.stem[:18]): file for file in sorted(files)}
+    grids = {int(file.stem[:18]): file for file in grid_files(folder)}
     if not rows and not grids:
         raise UserError(f"{folder} has nothing to show yet: no row in metrics.jsonl and no sample grid")
     return Record(folder, name, content, sorted(rows, key=lambda row: row["images"]), dict(sorted(grids.items())))

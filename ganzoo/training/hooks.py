@@ -104,19 +104,26 @@ def keep_rows(file: Path, images: int) -> list[dict[str, float]]:
     return [row for _, row in kept]
 
 
-def read_rows(file: Path) -> list[dict[str, float]]:
+def grid_files(folder: Path) -> list[Path]:
+    """Return the files of sample grids of a run folder, by name: those whose names are numbers, of images seen."""
+    return [
+        file for file in sorted((folder / "samples").glob("*.png")) if file.stem.isdecimal() and file.stem.isascii()
+    ]
+
+
+def read_rows(file: Path, most: int = MOST_BYTES) -> list[dict[str, float]]:
     """Return the numbers of the rows of a metrics file, without lines that are no rows.
 
     Raises:
-      UserError: the file is no regular one, or a larger one than ``MOST_BYTES``.
+      UserError: the file is no regular one, or larger than ``most`` bytes.
       OSError: it cannot be read.
     """
-    return [row for _, row in _rows(file)]
+    return [row for _, row in _rows(file, most)]
 
 
-def _rows(file: Path) -> Iterator[tuple[str, dict[str, float]]]:
+def _rows(file: Path, most: int = MOST_BYTES) -> Iterator[tuple[str, dict[str, float]]]:
     """Yield each line that is a row, and its numbers."""
-    for line in read_regular(file, MOST_BYTES).decode(errors="replace").splitlines():
+    for line in read_regular(file, most).decode(errors="replace").splitlines():
         try:
             row = require_fields(parse_json(line), {"images": (int, float)}, ("images",))
         except UserError:
@@ -211,9 +218,8 @@ class Samples(Hook):
         save_png(folder / f"{context.images:09d}.png", picture)
         if context.last:
             save_png(self._folder / "samples.png", enlarged(picture))
-            own = [file for file in sorted(folder.glob("*.png")) if file.stem.isdecimal() and file.stem.isascii()]
             # the last one is that just written
-            earlier = [file for file in own if int(file.stem[:12]) <= context.images]
+            earlier = [file for file in grid_files(self._folder) if int(file.stem[:12]) <= context.images]
             if left_out := save_slides(self._folder / "samples.webp", earlier):
                 names = ", ".join(file.name for file in left_out[:5])
                 what = "cannot be read as PNG, or are of another size"
