@@ -22,7 +22,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.core
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -41,6 +40,8 @@ LEAST = 4096
 """Numbers in the smallest array of a state that is worth dividing."""
 MISPLACED = re.compile("does not match the sharding|incompatible devices")
 """What JAX says of arrays that lie otherwise on devices than a compiled step takes them."""
+NESTED = "`compiler_options` can only be passed to top-level"
+"""What JAX says of a compiled step within another compiled function."""
 
 
 def data_mesh(count: int = 0) -> Mesh:
@@ -174,11 +175,11 @@ class MeshStep:
         self._compiled, self._placed, self._traced = compiled, placed, traced or compiled
 
     def __call__(self, state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
-        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(state)):
-            return self._traced(state, batch, key)
         try:
             return self._compiled(state, batch, key)
         except ValueError as error:
+            if NESTED in str(error):
+                return self._traced(state, batch, key)
             if MISPLACED.search(str(error)) and (text := self._misplaced(state)):
                 raise UserError(text) from error
             raise
