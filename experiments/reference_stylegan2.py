@@ -26,16 +26,21 @@ BUFFERS = ("w_avg", "noise_const", "magnitude_ema", "freqs", "phases")
 
 @dataclass(frozen=True)
 class Setting:
-    """Sizes of both networks, and how they compute: the arguments of ``phases``."""
+    """Sizes of both networks, and how they compute."""
 
-    image_size: int
-    channels: int
-    channel_base: int
-    channel_max: int
-    mapping_layers: int
-    dtype: str
-    channels_last: bool
-    threads: int
+    image_size: int = 64
+    """A power of two from 8."""
+    channels: int = 3
+    channel_base: int = 16384
+    """The block of size s has min(``channel_base`` / s, ``channel_max``) channels."""
+    channel_max: int = 512
+    mapping_layers: int = 8
+    dtype: str = "float32"
+    """``float32`` or ``bfloat16``."""
+    channels_last: bool = False
+    """The layout NHWC instead of NCHW."""
+    threads: int = 0
+    """0 leaves PyTorch's own choice."""
     latent_size: int = 512
 
     @property
@@ -277,27 +282,15 @@ def mixed_styles(generator: Generator, batch: int) -> Any:
     return generator.torch.cat([ws[:, :cutoff], others[:, cutoff:]], 1)
 
 
-def phases(
-    *,
-    image_size: int = 64,
-    channels: int = 3,
-    batch_size: int = 8,
-    channel_base: int = 16384,
-    channel_max: int = 512,
-    mapping_layers: int = 8,
-    dtype: str = "float32",
-    channels_last: bool = False,
-    threads: int = 0,
-) -> dict[str, Callable[[int], None]]:
+def phases(*, batch_size: int = 8, **fields: Any) -> dict[str, Callable[[int], None]]:
     """The phases of a freshly initialised training run: each ``run(n)`` does its phase n times and waits.
 
-    ``image_size`` is a power of two from 8, ``batch_size`` a multiple of 4 (path lengths are of half of it); the block
-    of size s has min(``channel_base`` / s, ``channel_max``) channels; ``dtype`` is ``float32`` or ``bfloat16``;
-    ``channels_last`` is the layout NHWC instead of NCHW; ``threads`` 0 leaves PyTorch's own choice.
+    ``batch_size`` is a multiple of 4 (path lengths are of half of it); ``fields`` are those of ``Setting``.
     """
-    setting = Setting(image_size, channels, channel_base, channel_max, mapping_layers, dtype, channels_last, threads)
+    setting = Setting(**fields)
     g, d = Generator(setting), Discriminator(setting)
-    torch, half, shape = g.torch, batch_size // PATH_LENGTH_SHRINK, (channels, image_size, image_size)
+    torch, half, size = g.torch, batch_size // PATH_LENGTH_SHRINK, setting.image_size
+    shape = setting.channels, size, size
     images = d.place(torch.randint(0, 256, (batch_size, *shape), dtype=torch.uint8))
     mean_length = g.place(torch.zeros(()))
 
@@ -320,20 +313,9 @@ def phases(
     }
 
 
-def sampler(
-    *,
-    image_size: int = 64,
-    channels: int = 3,
-    batch_size: int = 8,
-    channel_base: int = 16384,
-    channel_max: int = 512,
-    mapping_layers: int = 8,
-    dtype: str = "float32",
-    channels_last: bool = False,
-    threads: int = 0,
-) -> Callable[[int], None]:
+def sampler(*, batch_size: int = 8, **fields: Any) -> Callable[[int], None]:
     """``run(n)`` makes n batches of images, without truncation, and waits; the arguments are those of ``phases``."""
-    setting = Setting(image_size, channels, channel_base, channel_max, mapping_layers, dtype, channels_last, threads)
+    setting = Setting(**fields)
     g = Generator(setting)
 
     def run(batches: int) -> None:

@@ -162,6 +162,10 @@ class Generator(StyleNetwork):
         return x
 
 
+SIZES: dict[str, Any] = {"channel_base": 8192, "mapping_layers": 2}
+"""Fields of ``Setting`` that differ from a StyleGAN2."""
+
+
 def generator(configuration: str, setting: Setting, batch_size: int) -> Generator:
     """The generator of one of ``CONFIGURATIONS``, freshly initialised."""
     fields: dict[str, Any] = {**LAYERS, **CONFIGURATIONS[configuration]}
@@ -171,29 +175,16 @@ def generator(configuration: str, setting: Setting, batch_size: int) -> Generato
     return Generator(setting, schedule, batch_size)
 
 
-def phases(
-    *,
-    configuration: str = "t",
-    image_size: int = 64,
-    channels: int = 3,
-    batch_size: int = 4,
-    channel_base: int = 8192,
-    channel_max: int = 512,
-    mapping_layers: int = 2,
-    dtype: str = "float32",
-    channels_last: bool = False,
-    threads: int = 0,
-) -> dict[str, Callable[[int], None]]:
+def phases(*, configuration: str = "t", batch_size: int = 4, **fields: Any) -> dict[str, Callable[[int], None]]:
     """The phases of a freshly initialised training run: each ``run(n)`` does its phase n times and waits.
 
-    ``configuration`` is one of ``CONFIGURATIONS``; ``channel_base`` and ``channel_max`` are the discriminator's;
-    ``image_size`` is a power of two from 8, ``batch_size`` a multiple of 4; ``dtype`` is ``float32`` or ``bfloat16``;
-    ``channels_last`` is the layout NHWC instead of NCHW; ``threads`` 0 leaves PyTorch's own choice.
+    ``configuration`` is one of ``CONFIGURATIONS``, ``batch_size`` a multiple of 4; ``fields`` are those of ``Setting``,
+    in which ``channel_base`` and ``channel_max`` are the discriminator's, and those of ``SIZES`` when absent.
     """
-    setting = Setting(image_size, channels, channel_base, channel_max, mapping_layers, dtype, channels_last, threads)
+    setting = Setting(**{**SIZES, **fields})
     g, d = generator(configuration, setting, batch_size), Discriminator(setting)
-    d.clamp, torch = CLAMP, g.torch
-    images = d.place(torch.randint(0, 256, (batch_size, channels, image_size, image_size), dtype=torch.uint8))
+    d.clamp, torch, channels, size = CLAMP, g.torch, setting.channels, setting.image_size
+    images = d.place(torch.randint(0, 256, (batch_size, channels, size, size), dtype=torch.uint8))
 
     def real() -> Any:
         return images.float() / 127.5 - 1
@@ -211,21 +202,9 @@ def phases(
     }
 
 
-def sampler(
-    *,
-    configuration: str = "t",
-    image_size: int = 64,
-    channels: int = 3,
-    batch_size: int = 4,
-    channel_base: int = 8192,
-    channel_max: int = 512,
-    mapping_layers: int = 2,
-    dtype: str = "float32",
-    channels_last: bool = False,
-    threads: int = 0,
-) -> Callable[[int], None]:
+def sampler(*, configuration: str = "t", batch_size: int = 4, **fields: Any) -> Callable[[int], None]:
     """``run(n)`` makes n batches of images, without truncation, and waits; the arguments are those of ``phases``."""
-    setting = Setting(image_size, channels, channel_base, channel_max, mapping_layers, dtype, channels_last, threads)
+    setting = Setting(**{**SIZES, **fields})
     g = generator(configuration, setting, batch_size)
 
     def run(batches: int) -> None:
