@@ -21,9 +21,9 @@ from ganzoo.training.quiet import silence, silence_warnings
 
 USAGE, INTERRUPTED = 2, 130
 """Exit codes."""
-TRIM_THRESHOLD, MMAP_MAX = -1, -4
+TRIM_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -4, -8
 """Parameter numbers of glibc's ``mallopt``."""
-LARGEST = 2**31 - 1
+NEVER = -1
 FULL = "there is not enough memory; make fewer images at once (--batch, --batch-size or --micro-batch), or smaller ones"
 
 
@@ -170,8 +170,9 @@ def keep_freed_memory() -> bool:
 
     A compiled program on a CPU allocates all its temporaries at the start of each call and frees them at the end. By
     default each large block is a separate mapping, whose pages are faulted in and zeroed at every call, which takes up
-    to half of the time of a StyleGAN2 step. In return, the process never shrinks below its peak size. Works on Linux
-    with glibc; elsewhere nothing happens.
+    to half of the time of a StyleGAN2 step. The same goes for what the threads of a program allocate, each in an arena
+    of its own, which is given back whenever it is empty; so all share one. In return, the process never shrinks below
+    its peak size. Works on Linux with glibc; elsewhere nothing happens.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -179,7 +180,7 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    settings = ((MMAP_MAX, 0), (TRIM_THRESHOLD, LARGEST))
+    settings = ((MMAP_MAX, 0), (TRIM_THRESHOLD, NEVER), (ARENA_MAX, 1))
     return all(mallopt(parameter, value) == 1 for parameter, value in settings)
 
 

@@ -7,12 +7,13 @@ not supported.
 
 Activations are [N, H, W, C]; kernels are [height, width, I / G, O], as in ``lax.conv_general_dilated``.
 
-On CPU, the convolution multiplies patches of a few images at a time, one product over all groups for each row of the
-kernel. Elsewhere the library convolves. The kernel's gradient is one product over all groups for each tap everywhere:
-the library's takes 350 times as long on CPU, and on GPUs as long as that of a dense convolution. CPU milliseconds of
-``experiments/grouped_convolutions.py`` for 2 images of 32 x 32 x 384 in 24 groups, on a busy machine with two cores:
-forward 10.8 (library 17.8, a product per tap 17.2, im2col 48.5, two or four groups as one dense 18.8 and 40.9),
-gradient of the kernel 10.2 (library 3547, a product per row 16.2, im2col 54.0).
+On CPU, the convolution multiplies the pixels under the kernel's height, in every column, by the whole kernel at once,
+and adds up the kw products of each pixel: large products that share out among threads, and few copies. Elsewhere the
+library convolves. The kernel's gradient is one product over all groups for each tap everywhere: the library's takes 350
+times as long on CPU, and on GPUs as long as that of a dense convolution. Milliseconds on two cores with AVX2, 8 images
+of 32 x 32 x 1536 in 96 groups: forward 72 to 107 (a product per row of the kernel, in parts of a cache: 222 to 312, the
+same not in parts 143 to 187, im2col 234, PyTorch 58), gradient of the kernel 154 to 196 (by columns as well: 174 to
+234, PyTorch 54). ``experiments/grouped_convolutions.py`` measures more.
 """
 
 from collections.abc import Callable
@@ -30,8 +31,10 @@ from ganzoo.ops.conv import alike, conv, divisor, map_parts, sum_parts
 
 Pair: TypeAlias = tuple[int, int]
 
+COLUMNS_BYTES = 96 * 2**20
+"""Bytes of columns that a convolution holds at once on CPU: with fewer, its products do not share out among threads."""
 PART_BYTES = 8 * 2**20
-"""Bytes of patches that a part of a batch holds at once on CPU: about a cache."""
+"""The same for the patches of a kernel gradient, whose parts are about a cache."""
 
 
 @dataclass(frozen=True)
@@ -154,31 +157,32 @@ def _taps_kernel_gradient(window: Window, x: Array, y: Array) -> Array:
 
 
 def _cpu_conv(window: Window, x: Array, kernel: Array) -> Array:
-    """Multiply the patches of each row of the kernel, batched over the groups, a few images at a time."""
+    """Multiply columns of pixels by the whole kernel, batched over the groups, and add up what belongs to a pixel."""
     kh, kw, own, outputs = kernel.shape
     groups = window.groups
-    rows = kernel.reshape(kh, kw * own, groups, outputs // groups)
+    by_group = kernel.reshape(kh, kw, own, groups, outputs // groups).transpose(3, 0, 2, 1, 4)
+    by_group = by_group.reshape(groups, kh * own, -1)  # [G, kh I / G, kw O / G]
 
     def some(x: Array) -> Array:
-        height, _ = window.output_size(x)
-        patches = _row_patches(window, x)
-        terms = [jnp.einsum("gnhwi,igo->gnhwo", patches[:, :, i : i + height], rows[i]) for i in range(kh)]
+        _, width = window.output_size(x)
+        products = jnp.einsum("gnhwi,gio->gnhwo", _columns(window, x), by_group)
+        terms = [part[:, :, :, j : j + width] for j, part in enumerate(jnp.split(products, kw, axis=-1))]
         y = sum(terms[1:], terms[0]).transpose(1, 2, 3, 0, 4)
         return y.reshape(*y.shape[:3], outputs)
 
-    return map_parts(some, x, _part(window, x))
+    return map_parts(some, x, _part(window, x, COLUMNS_BYTES))
 
 
 def _cpu_kernel_gradient(window: Window, x: Array, y: Array) -> Array:
     """Sum the products of the taps over parts of the batch."""
-    return sum_parts(partial(_taps_kernel_gradient, window), x, y, _part(window, x))
+    return sum_parts(partial(_taps_kernel_gradient, window), x, y, _part(window, x, PART_BYTES))
 
 
-def _row_patches(window: Window, x: Array) -> Array:
-    """Return the patches [G, n, H + before + after, W', kw I / G] of one row of the kernel at every row of ``x``."""
-    kw, (_, width) = window.kernel_size[1], window.output_size(x)
+def _columns(window: Window, x: Array) -> Array:
+    """Return the pixels [G, n, H', W + before + after, kh I / G] under the kernel's height, for every column."""
+    kh, (height, _) = window.kernel_size[0], window.output_size(x)
     x = _by_group(_padded(window, x), window.groups)
-    return jnp.concatenate([x[:, :, :, j : j + width] for j in range(kw)], axis=-1)
+    return jnp.concatenate([x[:, :, i : i + height] for i in range(kh)], axis=-1)
 
 
 def _by_group(x: Array, groups: int) -> Array:
@@ -191,6 +195,6 @@ def _padded(window: Window, x: Array) -> Array:
     return jnp.pad(x, ((0, 0), rows, columns, (0, 0)))
 
 
-def _part(window: Window, x: Array) -> int:
-    """Return how many images to process at once."""
-    return divisor(x.shape[0], PART_BYTES // (prod(x.shape[1:]) * window.kernel_size[1] * x.dtype.itemsize))
+def _part(window: Window, x: Array, most: int) -> int:
+    """Return how many images to process at once, so that the patches of one axis of the kernel take ``most`` bytes."""
+    return divisor(x.shape[0], most // (prod(x.shape[1:]) * window.kernel_size[1] * x.dtype.itemsize))
