@@ -28,6 +28,9 @@ class Explore:
     """Port of the server; 0 takes any that is free."""
     host: str = "127.0.0.1"
     """Address of the server; 127.0.0.1 is for this machine alone, 0.0.0.0 for everybody who can reach it."""
+    lpips: tuple[str, ...] = ()
+    """Weights of LPIPS, by which one's own image is then sought and tuned instead of by pixels: vgg16-397923af.pth of
+    torchvision and weights/v0.1/vgg.pth of the package lpips, or one file with the arrays of both."""
     export: Path | None = None
     """New folder for a page that runs the generator in the browser, without a server; None: serve."""
     runtime: Path | None = None
@@ -39,6 +42,7 @@ class Explore:
         if self.export is not None:
             from ganzoo.explore.export import export_page, require_empty
 
+            require(not self.lpips, "lpips", self.lpips, "be left out with --export, whose page tunes nothing")
             folder = user_path(self.export)
             require_empty(folder)  # before the model is read
             export_page(self.source.sampler(), folder, None if self.runtime is None else user_path(self.runtime))
@@ -50,12 +54,14 @@ class Explore:
     def _serve(self) -> None:
         from ganzoo.explore.engine import Engine
         from ganzoo.explore.server import Site, opened, serve
+        from ganzoo.metrics.lpips import lpips
 
         with opened(self.host, self.port) as listening:
             if not is_local(self.host):
                 print(f"warning: everybody who can reach {self.host} can use this page; it has no password")
+            distance = lpips(self.lpips) if self.lpips else None
             sampler = self.source.sampler()
-            serve(Site(Engine(sampler), history_of(self.source.model)), self.host, listening)
+            serve(Site(Engine(sampler), history_of(self.source.model), distance), self.host, listening)
 
 
 def explore(args: Sequence[str]) -> None:

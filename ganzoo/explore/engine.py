@@ -1,6 +1,7 @@
 """Images of settings: everything up to the styles in NumPy, the rest by one compiled program for each batch size."""
 
 import hashlib
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,7 +15,7 @@ from ganzoo.config import require
 from ganzoo.errors import UserError
 from ganzoo.explore.recent import Recent
 from ganzoo.explore.settings import Settings, Step
-from ganzoo.gan import named_leaves
+from ganzoo.gan import generator_variables, named_leaves
 from ganzoo.latent import directions
 from ganzoo.latent.paths import place_on, slerp
 from ganzoo.latent.sampler import Sampler
@@ -51,6 +52,9 @@ class Engine:
     """A generator that makes images of settings. Its methods may be called from any thread."""
 
     def __init__(self, sampler: Sampler) -> None:
+        if not sampler.ema:  # the weights of visitors are the EMA of a state, so the model's own are, too
+            own = generator_variables(sampler.state, ema=False)
+            sampler = replace(sampler, state=replace(sampler.state, ema=own), ema=True)
         self.sampler, self.gan, self.space = sampler, sampler.gan, sampler.gan.styles
         self._styles: Recent[np.ndarray] = Recent(MOST_STYLES)
         self._weights: Recent[State] = Recent(MOST_WEIGHTS)
@@ -120,15 +124,27 @@ class Engine:
         self._styles.put(name, content)
         return name
 
-    def keep_weights(self, name: str, state: State) -> None:
-        """Keep weights of a visitor under a name that nobody can guess."""
+    def kept_styles(self, name: str) -> np.ndarray:
+        """Return the styles [L, w] of a name; ``UserError`` where they are not kept."""
+        found = self._styles.get(name)
+        if found is None:
+            raise UserError("these styles are not kept any more; open the whole link again, or project again")
+        return found
+
+    def keep_weights(self, state: State) -> str:
+        """Keep a train state of a visitor, whose EMA makes the images; return its name, which nobody can guess."""
+        name = secrets.token_hex(12)
         self._weights.put(name, state)
+        return name
 
     def state(self, name: str) -> State:
         """Return the weights of a name; "" are the model's own."""
         found = self._weights.get(name) if name else self.sampler.state
         if found is None:
-            raise UserError("these weights are not kept any more; tune them again")
+            raise UserError(
+                "these tuned weights are not kept any more: the server was started again, or others were tuned since;"
+                " go on with the model's own (Your own image, Tuned weights), or tune again"
+            )
         return found
 
     # images
@@ -257,7 +273,7 @@ class Engine:
     def _edited(self, settings: Settings, latent: np.ndarray, label: np.ndarray) -> np.ndarray:
         """Return the styles [L, w]: mapped or kept, truncated, mixed, and moved along directions."""
         count = self.sampler.require_styles("styles").count
-        ws = self._kept(settings.styles) if settings.styles else self._mapped(latent, label)
+        ws = self.kept_styles(settings.styles) if settings.styles else self._mapped(latent, label)
         ws = self._truncated(ws, settings)
         if settings.mix is not None:
             other = self._truncated(self._mapped(self.seed_latent(settings.mix), label), settings)
@@ -270,12 +286,6 @@ class Engine:
                 require(place < len(axes), name, place, f"be 0 to {len(axes) - 1}")
                 ws[first : last + 1] += np.float32(amount) * axes[place]
         return ws
-
-    def _kept(self, name: str) -> np.ndarray:
-        found = self._styles.get(name)
-        if found is None:
-            raise UserError("these styles are not kept any more; open the whole link again, or project again")
-        return found
 
     def _truncated(self, ws: np.ndarray, settings: Settings) -> np.ndarray:
         """Return a copy of styles [L, w], truncated."""

@@ -8,7 +8,7 @@
 ``GET /run``                       grids of samples and curves of the run; ``/run/N.png`` is one grid
 ``POST /styles``                   keep the styles of a link
 ``POST /jobs/film``, ``project``,  begin a long work; ``/jobs/ID``, ``/jobs/ID/picture`` and ``/jobs/ID/stop`` go on
-``drag``
+``tune``, ``drag``
 =================================  =================================================================================
 """
 
@@ -38,7 +38,9 @@ from ganzoo.explore.jobs import Jobs
 from ganzoo.explore.pictures import MOST_UPLOADED, png, uploaded
 from ganzoo.explore.settings import LARGEST_SEED, parse, to_query
 from ganzoo.explore.turns import Stale, Turns
+from ganzoo.latent.projection import Distance, Prepared, pixel_distance
 from ganzoo.latent.saved import digest
+from ganzoo.latent.tuning import TuningConfig
 
 STATIC = Path(__file__).parent / "static"
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -51,8 +53,11 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 class Site:
     """The answers to a browser."""
 
-    def __init__(self, engine: Engine, history: History | None = None) -> None:
-        self.engine, self.history = engine, history
+    def __init__(
+        self, engine: Engine, history: History | None = None, distance: Distance | Prepared | None = None
+    ) -> None:
+        """Take what is answered about: a model, its run, and the distance of pictures; None: that of pixels."""
+        self.engine, self.history, self.distance = engine, history, distance
         self.turns, self.jobs = Turns(), Jobs()
         self.about = {**engine.about(), "weights": digest(engine.sampler), "run": history is not None}
         self._files = {file.name: file.read_bytes() for file in STATIC.iterdir() if file.suffix in TYPES}
@@ -71,6 +76,7 @@ class Site:
             ("POST", "/styles", self.styles),
             ("POST", "/jobs/film", self.film),
             ("POST", "/jobs/project", self.project),
+            ("POST", "/jobs/tune", self.tune),
             ("POST", "/jobs/drag", self.drag),
             ("GET", "/jobs/{job}", self.job),
             ("GET", "/jobs/{job}/picture", self.picture),
@@ -152,7 +158,15 @@ class Site:
         picture = uploaded(await body(request, MOST_UPLOADED), self.engine.gan.image_shape)
         steps = whole(query, "steps", 300, work.MOST_STEPS)
         settings = parse(query.get("settings", ""))
-        return self._begun(request, work.projection(self.engine, picture, settings, steps))
+        nearness = self.distance or pixel_distance
+        return self._begun(request, work.projection(self.engine, picture, settings, steps, nearness))
+
+    async def tune(self, request: Request) -> Response:
+        query = given(request, "styles", "steps")
+        picture = uploaded(await body(request, MOST_UPLOADED), self.engine.gan.image_shape)
+        steps = whole(query, "steps", TuningConfig().steps, work.MOST_STEPS)
+        begun = work.tuning(self.engine, picture, query.get("styles", ""), steps, self.distance)
+        return self._begun(request, begun)
 
     async def drag(self, request: Request) -> Response:
         kinds = {"settings": str, "handles": list, "targets": list, "mask": str, "steps": int, "rate": (int, float)}

@@ -1,4 +1,4 @@
-"""The long works of a page: the film of a path, and the search for the styles of a visitor's picture."""
+"""The long works of a page: the film of a path, and the search for the styles and weights of a visitor's picture."""
 
 import base64
 import zlib
@@ -14,7 +14,8 @@ from ganzoo.explore.jobs import Job
 from ganzoo.explore.pictures import png
 from ganzoo.explore.settings import Settings
 from ganzoo.grids.films import encoded
-from ganzoo.latent.projection import ProjectionConfig, project
+from ganzoo.latent.projection import Distance, Prepared, ProjectionConfig, pixel_distance, project
+from ganzoo.latent.tuning import TuningConfig, pivotal_tuning, psnr
 from ganzoo.ops.pixels import to_uint8
 
 MOST_FRAMES, MOST_STEPS = 2400, 5000
@@ -48,26 +49,71 @@ def film(engine: Engine, settings: Settings, frames: int, fps: int) -> Callable[
     return work
 
 
-def projection(engine: Engine, picture: np.ndarray, settings: Settings, steps: int) -> Callable[[Job], None]:
-    """Return the work of finding the styles of a picture uint8 [H, W, C]; it ends with the name of what was found."""
+def projection(
+    engine: Engine,
+    picture: np.ndarray,
+    settings: Settings,
+    steps: int,
+    distance: Distance | Prepared = pixel_distance,
+) -> Callable[[Job], None]:
+    """Return the work of finding the styles of a picture uint8 [H, W, C]; it ends with the name of what was found.
+
+    The search is on the model's own weights. The distance is what it minimises.
+    """
     engine.sampler.require_styles("one's own image")
     require(1 <= steps <= MOST_STEPS, "steps", steps, f"be 1 to {MOST_STEPS}")
     label = engine.labels(settings)
 
     def work(job: Job) -> None:
         job.tell(0, "compiling the search")
-
-        def tell(step: int, distance: float) -> None:
-            job.tell(step / steps, f"step {step} of {steps}, distance {distance:.4f}", distance=distance)
-
         config = ProjectionConfig(steps=steps, optimise_noise=False, style_samples=STYLE_SAMPLES)
-        target = picture[None] / np.float32(127.5) - 1
         found = project(
-            engine.sampler, target, config, labels=None if label is None else label[None], log=tell, every=10
-        )
+            engine.sampler, _target(picture), config, labels=None if label is None else label[None],
+            distance=distance, log=_teller(job, steps), every=10,
+        )  # fmt: skip
         finish(job, engine, found.ws[0], to_uint8(found.images)[0])
 
     return work
+
+
+def tuning(
+    engine: Engine, picture: np.ndarray, styles: str, steps: int, distance: Distance | Prepared | None = None
+) -> Callable[[Job], None]:
+    """Return the work of tuning the weights until kept styles give a picture uint8 [H, W, C].
+
+    It starts from the model's own weights, ends with the name of the tuned ones, and leaves nothing when it is stopped.
+
+    Args:
+      engine: of a model with styles.
+      picture: what the image is to be.
+      styles: name of the styles, the pivots.
+      steps: most steps of Adam.
+      distance: what is minimised beside the squares of the pixels; None: nothing.
+    """
+    engine.sampler.require_styles("tuning")
+    require(1 <= steps <= MOST_STEPS, "steps", steps, f"be 1 to {MOST_STEPS}")
+    pivots = engine.kept_styles(styles)[None]
+
+    def work(job: Job) -> None:
+        job.tell(0, "compiling the tuning")
+        target, tell = _target(picture), _teller(job, steps)
+        config = TuningConfig(steps=steps)
+        tuned = pivotal_tuning(engine.sampler, target, pivots, config, distance=distance, log=tell)
+        before, after = (float(psnr(each, target)[0]) for each in (tuned.before, tuned.images))
+        gain = f"PSNR {before:.1f} dB before tuning, {after:.1f} dB after {len(tuned.distances)} steps"
+        job.keep(png(to_uint8(tuned.images)[0]), weights=engine.keep_weights(tuned.state), gain=gain)
+
+    return work
+
+
+def _target(picture: np.ndarray) -> np.ndarray:
+    """Return a picture uint8 [H, W, C] as images [1, H, W, C] in [-1, 1]."""
+    return picture[None] / np.float32(127.5) - 1
+
+
+def _teller(job: Job, steps: int) -> Callable[[int, float], None]:
+    """Return a function that tells how far a work of so many steps is."""
+    return lambda step, apart: job.tell(step / steps, f"step {step} of {steps}, distance {apart:.4f}")
 
 
 def finish(job: Job, engine: Engine, ws: np.ndarray, image: np.ndarray) -> None:

@@ -5,7 +5,8 @@ LPIPS (``ganzoo.metrics.lpips``); here it is any function, by default of the pix
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -123,21 +124,19 @@ def project(
     ws = jnp.repeat(jnp.asarray(mean)[:, None], space.count if cfg.space == "w+" else 1, axis=1)
     maps = space.noise_maps(sampler.state, ema=sampler.ema) if cfg.optimise_noise else {}
     found = _Found(ws, _fresh_noise(maps, key, count))
-    optimizer = optax.scale_by_adam()
-    memory, distances = optimizer.init(found), []
-    search = _Search(space, sampler.ema, cfg, optimizer)
+    memory, distances = OPTIMIZER.init(found), []
+    search = _Search(space, sampler.ema, replace(cfg, seed=0, style_samples=1))  # which no step depends on
     to_targets, style_noise = (
         distance_to(targets, distance or pixel_distance),
         jnp.float32(cfg.style_noise * deviation),
     )
     given = _Given(sampler.state, targets, to_targets, style_noise)
-    step = jax.jit(search.step)
     for i in range(cfg.steps):
-        found, memory, apart = step(given, found, memory, jnp.int32(i), key)
+        found, memory, apart = _step(search, given, found, memory, jnp.int32(i), key)
         distances.append(apart)
         if (i + 1) % every == 0 or i + 1 == cfg.steps:
             log(i + 1, float(apart.mean()))
-    images = np.clip(np.asarray(jax.jit(search.images)(sampler.state, found)), -1, 1)
+    images = np.clip(np.asarray(_images(search, sampler.state, found)), -1, 1)
     return Projection(np.asarray(search.whole(found.ws)), jax.device_get(found.noise), images, np.asarray(distances))
 
 
@@ -193,6 +192,9 @@ def noise_regularity(maps: Sequence[Float[AnyArray, "_n _h _w"]]) -> Scalar:
     return total
 
 
+OPTIMIZER = optax.scale_by_adam()
+
+
 # The search ---------------------------------------------------------------------------------------------------------
 
 
@@ -218,12 +220,11 @@ class _Given(NamedTuple):
 
 @dataclass(frozen=True)
 class _Search:
-    """All else that stays the same."""
+    """All else that stays the same; equal ones share a compiled step."""
 
     space: StyleSpace
     ema: bool
     config: ProjectionConfig
-    optimizer: optax.GradientTransformation
 
     def whole(self, ws: Array) -> Array:
         """Return styles [N, L, w] of [N, L or 1, w]."""
@@ -250,7 +251,7 @@ class _Search:
             return jnp.sum(apart) + self.config.noise_weight * regularity, apart
 
         gradients, apart = jax.grad(loss, has_aux=True)(found)
-        updates, memory = self.optimizer.update(gradients, memory)
+        updates, memory = OPTIMIZER.update(gradients, memory)
         rate = self.rate(share)
         found = jax.tree.map(lambda value, update: value - rate * update, found, updates)
         return found._replace(noise=jax.tree.map(_normalised, found.noise)), memory, apart
@@ -262,11 +263,29 @@ class _Search:
         return self.config.learning_rate * (0.5 - 0.5 * jnp.cos(jnp.pi * down)) * up
 
 
+@partial(jax.jit, static_argnums=0)
+def _step(
+    search: _Search, given: _Given, found: _Found, memory: PyTree, i: Array, key: Key
+) -> tuple[_Found, PyTree, PerExample]:
+    return search.step(given, found, memory, i, key)
+
+
+@partial(jax.jit, static_argnums=0)
+def _images(search: _Search, state: State, found: _Found) -> Images:
+    return search.images(state, found)
+
+
 def distance_to(targets: Images, distance: Distance | Prepared) -> Partial:
     """Return ``images -> [N]``, the distances to the targets."""
     if isinstance(distance, Prepared):
         return distance.to(targets)
-    return Partial(lambda targets, images: distance(images, targets), targets)
+    return Partial(_targets_first(distance), targets)
+
+
+@lru_cache(maxsize=8)
+def _targets_first(distance: Distance) -> Callable[[Images, Images], PerExample]:
+    """Return the distance with its arguments exchanged, always the same function, so that nothing compiles again."""
+    return lambda targets, images: distance(images, targets)
 
 
 def _fresh_noise(maps: PyTree, key: Key, count: int) -> PyTree:

@@ -10,7 +10,8 @@ beyond [-1, 1] are right where the target is saturated on the same side.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,10 +21,10 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
 from ganzoo.config import Count, CountOrZero, NonNegative, Positive, check_fields, require
-from ganzoo.gan import GAN, StyleSpace, generator_variables
+from ganzoo.gan import StyleSpace, generator_variables
 from ganzoo.latent.projection import Distance, Prepared, distance_to, hide_clipped
 from ganzoo.latent.sampler import Sampler
-from ganzoo.typing import AnyArray, Images, Key, Labels, Params, PerExample, PyTree, Scalar, State, Styles
+from ganzoo.typing import AnyArray, Images, Key, Labels, Latents, Params, PerExample, PyTree, Scalar, State, Styles
 
 
 @dataclass(frozen=True)
@@ -102,19 +103,19 @@ def pivotal_tuning(
     before = replace(sampler.state, ema=variables)
     targets = jnp.asarray(targets, jnp.float32)
     given = _Given(before, targets, ws, maps, labels, _terms(targets, distance))
-    tuning = _Tuning(gan, sampler.require_styles("pivotal tuning"), cfg, optax.adam(cfg.learning_rate))
+    tuning = _Tuning(gan.latents, sampler.require_styles("pivotal tuning"), replace(cfg, **NOT_OF_A_STEP))
     params, memory, distances = variables["params"], tuning.optimizer.init(variables["params"]), []
-    step, key = jax.jit(tuning.step), jax.random.key(cfg.seed)
+    key = jax.random.key(cfg.seed)
     for i in range(cfg.steps):
-        moved, memory, apart = step(given, params, memory, jax.random.fold_in(key, i))
+        moved, memory, apart = _step(tuning, given, params, memory, jax.random.fold_in(key, i))
         distances.append(np.asarray(apart))
         log(i + 1, float(apart.mean()))
         if distance is not None and apart.mean() <= cfg.threshold:
             break
         params = moved
-    images = jax.jit(lambda params: jnp.clip(tuning.images(given, params, given.ws), -1, 1))
+    first, last = (np.asarray(_images(tuning, given, each)) for each in (variables["params"], params))
     tuned = replace(sampler.state, ema={**variables, "params": params})
-    return Tuned(tuned, np.asarray(images(variables["params"])), np.asarray(images(params)), np.stack(distances))
+    return Tuned(tuned, first, last, np.stack(distances))
 
 
 def towards(pivots: Styles, others: Styles, reach: float) -> Float[Array, "n l w_dim"]:
@@ -132,6 +133,10 @@ def psnr(images: Images, targets: Images) -> np.ndarray:
     """Return 10 log10(2^2 / MSE) in dB, [N], of images and targets [N, H, W, C] in [-1, 1]."""
     errors = np.square(np.asarray(images) - np.asarray(targets)).mean(axis=(1, 2, 3))
     return 10 * np.log10(4 / np.maximum(errors, 1e-12))
+
+
+NOT_OF_A_STEP: dict[str, Any] = {"steps": 1, "threshold": 0.0, "seed": 0}
+"""Fields of a config that no step depends on, at one value."""
 
 
 # The step -----------------------------------------------------------------------------------------------------------
@@ -162,12 +167,16 @@ class _Given(NamedTuple):
 
 @dataclass(frozen=True)
 class _Tuning:
-    """All else that stays the same."""
+    """All else that stays the same; equal ones share a compiled step."""
 
-    gan: GAN
+    latents: Callable[[Key, Array], Latents]
+    """That of the GAN."""
     space: StyleSpace
     config: TuningConfig
-    optimizer: optax.GradientTransformation
+
+    @property
+    def optimizer(self) -> optax.GradientTransformation:
+        return optax.adam(self.config.learning_rate)
 
     def images(self, given: _Given, params: Params, ws: Styles) -> Images:
         """Return the images [N, H, W, C] of styles, by a generator of these parameters."""
@@ -197,12 +206,24 @@ class _Tuning:
 
         The mean square of pixels has the same share of it as in the loss of the pivots.
         """
-        latents = self.gan.latents(key, jnp.arange(len(given.ws)))
+        latents = self.latents(key, jnp.arange(len(given.ws)))
         others = self.space.map(given.state, latents, given.labels)
         near = towards(given.ws, others, self.config.locality_reach)
         known, images = (self.images(given, each, near) for each in (given.state.ema["params"], params))
         pixels = self.config.pixel_weight * _squares(images, known)
         return pixels if given.terms.between is None else pixels + given.terms.between(images, known)
+
+
+@partial(jax.jit, static_argnums=0)
+def _step(
+    tuning: _Tuning, given: _Given, params: Params, memory: PyTree, key: Key
+) -> tuple[Params, PyTree, PerExample]:
+    return tuning.step(given, params, memory, key)
+
+
+@partial(jax.jit, static_argnums=0)
+def _images(tuning: _Tuning, given: _Given, params: Params) -> Images:
+    return jnp.clip(tuning.images(given, params, given.ws), -1, 1)
 
 
 def _squares(images: Images, others: Images) -> PerExample:

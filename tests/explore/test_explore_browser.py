@@ -150,13 +150,46 @@ def test_one_s_own_image(visit: Any, address: str, tmp_path: Path) -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40), np.uint8)).save(picture)
     panel = opened(page, "Your own image")
     panel.locator("input[type=file]").set_input_files(picture)
-    panel.get_by_label("Steps").fill("20")
+    panel.get_by_label("Steps", exact=True).fill("20")
     panel.get_by_role("button", name="Find it").click()
     until(page, "location.search.includes('styles=')", seconds=120)
     page.wait_for_timeout(300)
     assert panel.locator("img").count() == 2
     again = visit(page.url)
-    assert np.array_equal(shown(again), shown(page))
+    found = shown(page)
+    assert np.array_equal(shown(again), found)
+
+    panel.get_by_label("Steps of tuning").fill("5000")
+    panel.get_by_role("button", name="Tune the generator").click()
+    until(page, "[...document.querySelectorAll('.hint')].some((note) => note.textContent.startsWith('step '))", 120)
+    panel.get_by_role("button", name="Stop").click()
+    panel.get_by_text("stopped", exact=True).wait_for()
+    assert "weights=" not in page.url
+    panel.get_by_label("Steps of tuning").fill("100")
+    panel.get_by_role("button", name="Tune the generator").click()
+    until(page, "location.search.includes('weights=')", seconds=120)
+    panel.get_by_text(re.compile("PSNR .* after 100 steps")).wait_for()
+    page.wait_for_timeout(500)
+    tuned = shown(page)
+    assert not np.array_equal(tuned, found)
+    assert np.array_equal(shown(visit(page.url)), tuned)
+    move(page, PSI, 0.5)
+    other = shown(page)
+    assert not np.array_equal(other, tuned)
+    panel.get_by_label("Tuned weights").uncheck()
+    until(page, "!location.search.includes('weights=')")
+    page.wait_for_timeout(300)
+    assert not np.array_equal(shown(page), other)
+    move(page, PSI, 1)
+    assert np.array_equal(shown(page), found)
+
+
+def test_a_link_to_weights_that_are_gone_is_one_message(visit: Any, address: str) -> None:
+    page = visit(f"{address}/?seed=3&weights=f00", complains=True)
+    assert "not kept any more" in page.locator("#error").inner_text()
+    page.get_by_label("Tuned weights").uncheck()
+    until(page, "document.getElementById('error').hidden")
+    assert np.array_equal(shown(page), shown(visit(f"{address}/?seed=3")))
 
 
 def test_a_broken_upload_is_one_message(visit: Any, address: str, tmp_path: Path) -> None:

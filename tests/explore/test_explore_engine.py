@@ -10,7 +10,7 @@ from latent_states import drawn_state
 
 import ganzoo
 from ganzoo.errors import UserError
-from ganzoo.explore.engine import Engine, neighbours, walked
+from ganzoo.explore.engine import MOST_WEIGHTS, Engine, neighbours, walked
 from ganzoo.explore.settings import Settings, Step
 from ganzoo.latent import Sampler, transform
 from ganzoo.ops.pixels import to_uint8
@@ -143,7 +143,7 @@ def test_what_a_plain_model_lacks_is_refused(plain: Engine, settings: Settings, 
         (Settings(layers=(0, 99)), "must be 0 to"),
         (Settings(strength=(1.0,) * 9), "be one number, or"),
         (Settings(pca=((12, 1.0),)), "must be 0 to 7"),
-        (Settings(weights="f00"), "these weights are not kept"),
+        (Settings(weights="f00"), "these tuned weights are not kept"),
         (Settings(cutoff=99), "cutoff"),
     ],
 )
@@ -157,6 +157,31 @@ def test_programs_are_compiled_once_for_each_size(engine: Engine) -> None:
         engine.images([Settings(seed=i, psi=i / 3, strength=(i / 2,), noise="random" if i else "const")])
         engine.images([Settings(seed=i + j) for j in range(3 + i)])
     assert engine.compiled == 2
+
+
+def test_weights_of_a_visitor_need_no_other_program_and_the_newest_are_kept(engine: Engine) -> None:
+    own = engine.images([Settings(seed=1)])
+    count = engine.compiled
+    double = jax.tree.map(lambda leaf: 2 * leaf, engine.sampler.state.ema)
+    names = [engine.keep_weights(replace(engine.sampler.state, ema=double)) for _ in range(MOST_WEIGHTS)]
+    assert len(set(names)) == MOST_WEIGHTS
+    assert not near(engine.images([Settings(seed=1, weights=names[0])]), own)
+    assert near(engine.images([Settings(seed=1)]), own)
+    assert engine.compiled == count
+    engine.keep_weights(engine.sampler.state)
+    with pytest.raises(UserError, match="not kept any more"):
+        engine.images([Settings(weights=names[1])])
+
+
+def test_the_weights_of_the_last_step_are_shown_and_others_take_their_place() -> None:
+    gan = ganzoo.create("dcgan", "tiny")
+    state = drawn_state(gan)
+    double = replace(state, ema=jax.tree.map(lambda leaf: 2 * leaf, state.ema))
+    sampler = Sampler(gan, double, ema=False)
+    found = Engine(sampler)
+    assert near(found.images([Settings(seed=2)]), to_uint8(sampler.images(sampler.latents([2]))))
+    name = found.keep_weights(double)
+    assert not near(found.images([Settings(seed=2, weights=name)]), found.images([Settings(seed=2)]))
 
 
 def test_whole_images_move() -> None:

@@ -4,9 +4,12 @@ import asyncio
 import base64
 import io
 import json
+import re
 import time
 from pathlib import Path
+from urllib.parse import quote
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from latent_states import drawn_state
@@ -22,11 +25,12 @@ from ganzoo.explore import work
 from ganzoo.explore.engine import Engine
 from ganzoo.explore.guard import refusal
 from ganzoo.explore.history import History
+from ganzoo.explore.jobs import Job
 from ganzoo.explore.pictures import uploaded
 from ganzoo.explore.server import Site
 from ganzoo.explore.settings import Settings
 from ganzoo.explore.turns import Stale, Turns
-from ganzoo.latent import Sampler
+from ganzoo.latent import Sampler, projection, tuning
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +213,9 @@ def test_a_picture_is_found_and_its_link_brings_it_back(browser: Browser, site: 
     assert again["styles"] == found["styles"]
     with opened(shown) as image, opened(browser.get(f"/jobs/{job['job']}/picture").content) as told:
         assert np.abs(np.asarray(image).astype(int) - np.asarray(told)).mean() < 3  # half precision
+    compiled = projection._step._cache_size()
+    finished(browser, browser.post("/jobs/project?steps=2&settings=class%3D2", picture(30, 20)).json)
+    assert projection._step._cache_size() == compiled
 
 
 @pytest.mark.parametrize("text", ["", "!!", "AAAA", work.packed(np.zeros((1, 1)))])
@@ -236,6 +243,56 @@ def test_a_work_can_be_stopped(browser: Browser) -> None:
 def test_a_film_needs_two_bookmarks(browser: Browser) -> None:
     asked = {"settings": "path=seed%253D1", "frames": 3, "fps": 12}
     assert "two or more" in browser.post("/jobs/film", json.dumps(asked).encode()).json["error"]
+
+
+def test_weights_are_tuned_and_every_setting_works_on_them(browser: Browser, site: Site) -> None:
+    styles = site.engine.keep_styles(site.engine.styles(Settings(seed=3)))
+    address = f"/jobs/tune?styles={styles}&steps=3"
+    found = finished(browser, browser.post(address, picture(20, 20)).json)
+    assert found["note"] == "done", found
+    assert re.fullmatch(r"PSNR .* dB before tuning, .* dB after 3 steps", found["gain"])
+    plain, tuned = (
+        browser.get(f"/image?styles={styles}{more}").content for more in ("", f"&weights={found['weights']}")
+    )
+    assert plain != tuned
+    assert opened(tuned).size == opened(plain).size
+    psi = browser.get(f"/image?styles={styles}&psi=0.5&weights={found['weights']}")
+    assert (psi.status, psi.content == tuned) == (200, False)
+    compiled = site.engine.compiled, tuning._step._cache_size()
+    finished(browser, browser.post(address, picture(30, 20)).json)
+    assert (site.engine.compiled, tuning._step._cache_size()) == compiled
+    asked = {"settings": f"path=seed%253D1|{quote(quote('weights=' + found['weights']))}", "frames": 3, "fps": 12}
+    assert (
+        "of the same weights only"
+        in finished(browser, browser.post("/jobs/film", json.dumps(asked).encode()).json)["error"]
+    )
+
+
+def test_tuning_minimises_the_distance_of_the_server(site: Site) -> None:
+    def distance(images, targets):
+        return jnp.abs(images - targets).mean((1, 2, 3))
+
+    styles = site.engine.keep_styles(site.engine.styles(Settings(seed=3)))
+    told = Job("a", "b")
+    image = site.engine.images([Settings(styles=styles)])[0]
+    work.tuning(site.engine, image, styles, 9, distance)(told)
+    assert "after 1 steps" in told.facts["gain"]  # within the threshold from the start
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("styles=..%2Fx", "these styles are not kept"),
+        ("steps=5", "these styles are not kept"),
+        ("steps=0&styles={0}", "steps = 0"),
+        ("steps=99999&styles={0}", "steps = 99999"),
+        ("out=a&styles={0}", "unknown 'out'"),
+    ],
+)
+def test_a_bad_request_to_tune_is_one_message(browser: Browser, site: Site, query: str, told: str) -> None:
+    styles = site.engine.keep_styles(site.engine.styles(Settings(seed=3)))
+    answer = browser.post(f"/jobs/tune?{query.format(styles)}", picture(20, 20))
+    assert (answer.status, told in answer.json["error"]) == (400, True), answer.json
 
 
 def wish(**changes) -> bytes:

@@ -40,7 +40,7 @@ function seedField(name, label, extra = []) {
 }
 
 // What a new seed leaves behind: steps from the old one, and styles that were not its own.
-export const FRESH = { walk: null, styles: null, weights: null, path: null, at: null };
+export const FRESH = { walk: null, styles: null, path: null, at: null };
 
 export const setSeed = (seed) => state.set({ seed: seed || null, ...FRESH });
 

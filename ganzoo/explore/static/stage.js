@@ -35,7 +35,8 @@ const newest = new Newest(async (query, since) => {
   await draw(await answer.blob());
   calm();
   const took = performance.now() - since;
-  say(`${state.get("styles") ? "styles of their own" : `seed ${state.number("seed", 0)}`} · ${took.toFixed(0)} ms`);
+  const what = state.get("styles") ? "styles of their own" : `seed ${state.number("seed", 0)}`;
+  say(`${what}${state.get("weights") ? " · tuned weights" : ""} · ${took.toFixed(0)} ms`);
   document.dispatchEvent(new CustomEvent("drawn", { detail: { query, took } }));
 }, fail);
 
