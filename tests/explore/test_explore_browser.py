@@ -252,6 +252,27 @@ def test_the_keyboard_reaches_everything(visit: Any, address: str) -> None:
     assert not np.array_equal(shown(page), before)
 
 
+def test_what_has_the_focus_is_seen(visit: Any, address: str) -> None:
+    """On a narrow page, where the image stays while the rest goes by."""
+    page = visit(address, width=400)
+    seen = []
+    while len(seen) < 100:
+        page.keyboard.press("Tab")
+        name, is_seen, outline = page.evaluate(FOCUS)
+        if name == "BODY":
+            break
+        assert (is_seen, outline) == (True, "solid"), (name, seen)
+        seen.append(name)
+    assert len(seen) > 20
+
+
+FOCUS = """() => {
+  const here = document.activeElement, box = here.getBoundingClientRect();
+  const top = document.elementFromPoint((box.left + box.right) / 2, (box.top + box.bottom) / 2);
+  return [here.tagName, here.contains(top), getComputedStyle(here).outlineStyle];
+}"""
+
+
 @pytest.mark.parametrize("width", [1280, 400])
 def test_nothing_is_wider_than_the_page(visit: Any, address: str, width: int) -> None:
     page = visit(address, width=width)

@@ -144,7 +144,7 @@ export function dragPanel(about) {
         if (known.step === undefined || known.step === drawn) return;
         drawn = known.step;
         known.handles.forEach((handle, i) => { given[i].handle = handle; });
-        drawPoints();
+        refresh();
         try { await draw(await (await ask(`jobs/${job.job}/picture`)).blob()); } catch { /* the next one comes */ }
       }, 60);
       if (done.styles) take(done);
