@@ -8,6 +8,7 @@ parallel modes, checkpoints, sampling, metrics and the contract tests without an
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache, wraps
 from typing import Any, TypeAlias, TypeVar
 
 import jax
@@ -29,6 +30,8 @@ maps: a tree like ``StyleSpace.noise_maps`` whose leaves are [N, h, w]."""
 TransformInput: TypeAlias = Any
 """None, or affine maps [3, 3] or [N, 3, 3] that move images as a whole: of a point (x, y, 1) of the image to the point
 of the untransformed image that is seen there, from the centre, in units of the image's shorter side; y points down."""
+REMEMBERED = 16
+"""Results that a function keeps which is ``remembered``."""
 
 
 # The train state ----------------------------------------------------------------------------------------------------
@@ -333,7 +336,7 @@ class Model:
     config: type
     """The frozen config dataclass."""
     build: Callable[[Any], GAN]
-    """``config -> GAN``."""
+    """``config -> GAN``. Equal configs have the same GAN, so that its functions are compiled once in a process."""
     presets: Mapping[str, Preset]
     """By name; ``tiny`` is small enough for tests."""
     default: str
@@ -343,6 +346,29 @@ class Model:
     batch size of 0; None where a config leaves nothing open."""
     transferred: Mapping[str, Any] = field(default_factory=dict)
     """Values of the config's fields in a run that starts with other weights, for fields that are not given."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "build", remembered(self.build))
+
+
+def remembered(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function such that it returns its last results again for arguments that were there before.
+
+    The function must depend on nothing but its arguments. Those that cannot be keys of a dictionary are not remembered.
+    What JAX has compiled of a function it finds by the function itself, so a function that is made again is compiled
+    again.
+    """
+    results = lru_cache(maxsize=REMEMBERED, typed=True)(function)
+
+    @wraps(function)
+    def remembering(*args: Any) -> Any:
+        try:
+            hash(args)
+        except TypeError:
+            return function(*args)
+        return results(*args)
+
+    return remembering
 
 
 def parameter_count(params: Params) -> int:

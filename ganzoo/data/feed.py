@@ -17,6 +17,7 @@ from jaxtyping import Array, Int
 from ganzoo.data.dataset import Dataset
 from ganzoo.data.order import positions
 from ganzoo.errors import UserError
+from ganzoo.gan import remembered
 from ganzoo.ops.collective import AXIS
 from ganzoo.phases import scanned
 from ganzoo.typing import Batch, Key, Metrics, PyTree, State, Step
@@ -82,20 +83,8 @@ class Feed:
     def steps(self, step: Step) -> Step:
         """Turn ``step`` into a function of a payload, which does K steps, each on its own batch; compile the result."""
         if not self.resident:
-            return scanned(step)
-        size, mirror = len(self._dataset), self._dataset.mirror
-
-        def gathering(state: State, payload: Batch, key: Key) -> tuple[State, Metrics]:
-            def one(state: State, index: Any, key: Key) -> tuple[State, Metrics]:
-                def gathered(index: Array) -> Batch:
-                    return gather(payload["data"], index, size // 2 if mirror else size)
-
-                owned = {network: gathered(index[network]) for network in self._own_reals}
-                return step(state, {**gathered(index[SHARED]), **owned}, key)
-
-            return scanned(one)(state, payload["index"], key)
-
-        return gathering
+            return _scanned(step)
+        return _gathering(step, self._own_reals, len(self._dataset), self._dataset.mirror)
 
     def payloads(
         self, first_step: int, last_step: int, steps: int, *, batch_size: int, images: int
@@ -166,3 +155,23 @@ def gather(data: Batch, index: Int[Array, " n"], unmirrored: int) -> Batch:
     images = batch["image"]
     mirrored = jnp.expand_dims(index >= unmirrored, (1, 2, 3))
     return {**batch, "image": jnp.where(mirrored, images[:, :, ::-1], images)}
+
+
+_scanned = remembered(scanned)
+
+
+@remembered
+def _gathering(step: Step, own_reals: tuple[str, ...], size: int, mirror: bool) -> Step:
+    """Return the function of a payload that gathers each of its batches from a data set on the device."""
+
+    def gathering(state: State, payload: Batch, key: Key) -> tuple[State, Metrics]:
+        def one(state: State, index: Any, key: Key) -> tuple[State, Metrics]:
+            def gathered(index: Array) -> Batch:
+                return gather(payload["data"], index, size // 2 if mirror else size)
+
+            owned = {network: gathered(index[network]) for network in own_reals}
+            return step(state, {**gathered(index[SHARED]), **owned}, key)
+
+        return scanned(one)(state, payload["index"], key)
+
+    return gathering

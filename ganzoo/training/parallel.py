@@ -27,7 +27,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ganzoo.errors import UserError
-from ganzoo.gan import named_leaves
+from ganzoo.gan import named_leaves, remembered
 from ganzoo.ops import collective
 from ganzoo.ops.collective import AXIS, explicit_axes
 from ganzoo.phases import scanned
@@ -150,6 +150,18 @@ def jit_step(
       options: of the compiler; ``compiler_options(mesh)`` when absent.
     """
     mesh = auto_mesh(mesh)
+    if layout is None and options is None:
+        specs, tree = jax.tree.flatten(batch, is_leaf=_is_spec)
+        return _replicated_step(step, mesh, tuple(specs), tree)
+    return _mesh_step(step, mesh, batch, layout, compiler_options(mesh) if options is None else options)
+
+
+@remembered
+def _replicated_step(step: Step, mesh: Mesh, specs: tuple[PartitionSpec, ...], tree: Any) -> Step:
+    return _mesh_step(step, mesh, tree.unflatten(specs), None, compiler_options(mesh))
+
+
+def _mesh_step(step: Step, mesh: Mesh, batch: PyTree, layout: PyTree, options: Mapping[str, Any]) -> Step:
     whole = NamedSharding(mesh, WHOLE)
     placed = whole if layout is None else layout
     split = jax.tree.map(lambda spec: NamedSharding(mesh, spec), batch, is_leaf=_is_spec)
@@ -160,7 +172,6 @@ def jit_step(
             return step(state, batch, key)
 
     jitted = partial(jax.jit, over_mesh, in_shardings=(placed, split, whole), out_shardings=(placed, whole))
-    options = compiler_options(mesh) if options is None else options
     return MeshStep(jitted(donate_argnums=0, compiler_options=dict(options)), placed, traced=jitted())
 
 
