@@ -10,6 +10,7 @@ import pytest
 from latent_states import drawn_state
 
 import ganzoo
+from ganzoo.cli import main
 from ganzoo.errors import UserError
 from ganzoo.explore.export import CHECKSUMS, SEEDS, export_page, require_empty, runtime_files
 from ganzoo.latent import Sampler
@@ -75,6 +76,11 @@ def test_what_is_missing_is_named(runtime: Path, tmp_path: Path, monkeypatch: py
     broken.write_bytes(b"no package")
     with pytest.raises(UserError, match="is no package of npm"):
         runtime_files(broken)
+
+
+def test_a_page_without_a_server_takes_no_distance(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["explore", "nowhere", "--export", str(tmp_path / "page"), "--lpips", "vgg.pth"]) == 2
+    assert "lpips = ('vgg.pth',): must be left out with --export" in capsys.readouterr().err
 
 
 def test_a_folder_with_files_is_left_alone(runtime: Path) -> None:

@@ -18,6 +18,7 @@ from PIL import Image
 pytest.importorskip("starlette", reason="the extra explore")
 
 from explore.calls import HOST, Browser, call
+from metrics.test_lpips import ARRAYS
 
 import ganzoo
 from ganzoo.errors import UserError
@@ -31,6 +32,7 @@ from ganzoo.explore.server import Site
 from ganzoo.explore.settings import Settings
 from ganzoo.explore.turns import Stale, Turns
 from ganzoo.latent import Sampler, projection, tuning
+from ganzoo.metrics.lpips import Lpips, read_weights
 
 
 @pytest.fixture(scope="module")
@@ -277,6 +279,18 @@ def test_tuning_minimises_the_distance_of_the_server(site: Site) -> None:
     image = site.engine.images([Settings(styles=styles)])[0]
     work.tuning(site.engine, image, styles, 9, distance)(told)
     assert "after 1 steps" in told.facts["gain"]  # within the threshold from the start
+
+
+@pytest.mark.slow
+def test_a_picture_is_sought_and_tuned_by_lpips() -> None:
+    gan = ganzoo.create("stylegan2", "tiny", channels=1, image_size=16)
+    distance = Lpips(read_weights(ARRAYS))
+    browser = Browser(Site(Engine(Sampler(gan, drawn_state(gan))), distance=distance).app("127.0.0.1"))
+    found = finished(browser, browser.post("/jobs/project?steps=5", picture(20, 20)).json)
+    assert found["note"] == "done", found
+    tuned = finished(browser, browser.post(f"/jobs/tune?steps=5&styles={found['styles']}", picture(20, 20)).json)
+    assert tuned["note"] == "done", tuned
+    assert browser.get(f"/image?styles={found['styles']}&weights={tuned['weights']}").status == 200
 
 
 @pytest.mark.parametrize(
