@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ganzoo import cli
+
 ROOT = Path(__file__).parent.parent
 SCRIPTS = ROOT / "experiments"
 
@@ -78,3 +80,20 @@ def test_modes_are_counted_and_drawn_in_parts(tmp_path: Path) -> None:
     assert all(curve["images"][-1] == 128 and 1 <= curve["modes"][-1] <= 100 for curve in curves.values())
     with Image.open(tmp_path / "count_modes.png") as picture:
         assert picture.width > 500
+
+
+@pytest.mark.slow
+def test_how_well_networks_follow_a_move(tmp_path: Path) -> None:
+    """The constant of an untrained StyleGAN2, and the pixels of a column through the walks of two models."""
+    measured = script("stylegan2_equivariance.py", "tiny", "--images", "8")
+    assert measured.returncode == 0, measured.stderr
+    assert 0 < float(measured.stdout.split()[-2]) < 40
+    models = []
+    for name in ("stylegan2-tiny", "stylegan3-tiny"):
+        models.append(tmp_path / name)
+        assert cli.main(["train", name, "--images", "32", "--out", str(models[-1])]) == 0
+    assert script("stylegan2_equivariance.py", models[1]).returncode == 2
+    drawn = script("texture_sticking.py", *models, "--frames", "4", "--out", tmp_path / "sticking.png")
+    assert drawn.returncode == 0, drawn.stderr
+    with Image.open(tmp_path / "sticking.png") as picture:
+        assert picture.width > picture.height > 0

@@ -194,7 +194,7 @@ def _rotating(config: StyleGAN3Config) -> StyleGAN3Config:
 _T = StyleGAN3Config(low_precision_levels=4)
 _ABLATION = replace(_T, channel_base=16384, r1_gamma=1.0, discriminator_learning_rate=2.5e-3)
 _SMALL = StyleGAN3Config(
-    image_size=64, channels=1, channel_base=1024, channel_max=64, latent_size=128, style_size=128, layers=8,
+    image_size=64, channels=1, channel_base=1024, channel_max=64, latent_size=128, style_size=128, layers=6, margin=5,
     r1_gamma=0.1, discriminator_learning_rate=2.5e-3, ema_half_life=5_000,
 )  # fmt: skip
 _TINY = replace(
@@ -204,7 +204,7 @@ _TINY = replace(
 )  # fmt: skip
 
 _FACES_RUN = {
-    "images": 24_000, "batch_size": 16, "steps_per_dispatch": 1, "log_every": 1_000, "sample_every": 4_000,
+    "images": 24_000, "batch_size": 8, "steps_per_dispatch": 1, "log_every": 1_000, "sample_every": 4_000,
     "checkpoint_every": 4_000,
 }  # fmt: skip
 _FROM_DATA = ("image_size", "channels", "label_size")
