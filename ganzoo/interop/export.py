@@ -20,7 +20,7 @@ def export(gan: GAN, state: State, *, ema: bool = True, psi: float = 1.0, cutoff
 
     Example, in a program with nothing but JAX and flatbuffers, with which ``jax.export`` reads::
 
-        generate = jax.export.deserialize(bytearray(open("generator.jax", "rb").read())).call
+        generate = jax.export.deserialize(bytearray(pathlib.Path("generator.jax").read_bytes())).call
         images = generate(numpy.random.randn(4, 512).astype("float32"))
 
     Args:

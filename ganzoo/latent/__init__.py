@@ -1,8 +1,10 @@
 """What one does with a trained generator: sampling, mixing, interpolation, projection, tuning, editing and dragging.
 
->>> sampler = Sampler(*ganzoo.load("ffhq.pkl"))
->>> images = sampler.images(sampler.latents(range(16)), psi=0.7)
->>> found = project(sampler, targets)
+Example::
+
+    sampler = Sampler(*ganzoo.load("ffhq.pkl"))
+    images = sampler.images(sampler.latents(range(16)), psi=0.7)
+    found = project(sampler, targets)
 
 Names are imported when they are first used.
 """
