@@ -45,7 +45,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"texture_sticking.py: error: {error}", file=sys.stderr)
         return 2
-    print(f"{len(rows)} models, {rows[0].shape[1]} frames -> {options.out}")
+    print(f"{len(rows)} models -> {options.out}")
     return 0
 
 
