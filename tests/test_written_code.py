@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from stand_ins import run
+from example_names import run
 from written_code import ROOT, TEXTS, Block, Command, commands, docstring_blocks, markdown_blocks
 
 from ganzoo.cli import evaluate, pack, usage
