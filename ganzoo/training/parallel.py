@@ -149,22 +149,23 @@ def jit_step(
         arXiv:1910.02054, section 5).
       options: of the compiler; ``compiler_options(mesh)`` when absent.
     """
-    mesh = auto_mesh(mesh)
-    if layout is None and options is None:
-        specs, tree = jax.tree.flatten(batch, is_leaf=_is_spec)
-        return _replicated_step(step, mesh, tuple(specs), tree)
-    return _mesh_step(step, mesh, batch, layout, compiler_options(mesh) if options is None else options)
+    specs, tree = jax.tree.flatten(batch, is_leaf=_is_spec)
+    return _mesh_step(step, auto_mesh(mesh), tuple(specs), tree, layout, options)
 
 
 @remembered
-def _replicated_step(step: Step, mesh: Mesh, specs: tuple[PartitionSpec, ...], tree: Any) -> Step:
-    return _mesh_step(step, mesh, tree.unflatten(specs), None, compiler_options(mesh))
-
-
-def _mesh_step(step: Step, mesh: Mesh, batch: PyTree, layout: PyTree, options: Mapping[str, Any]) -> Step:
+def _mesh_step(
+    step: Step,
+    mesh: Mesh,
+    specs: tuple[PartitionSpec, ...],
+    tree: Any,
+    layout: PyTree,
+    options: Mapping[str, Any] | None,
+) -> Step:
+    """Return ``jit_step``, for a batch that is split as the ``specs`` of its ``tree`` say."""
     whole = NamedSharding(mesh, WHOLE)
     placed = whole if layout is None else layout
-    split = jax.tree.map(lambda spec: NamedSharding(mesh, spec), batch, is_leaf=_is_spec)
+    split = tree.unflatten([NamedSharding(mesh, spec) for spec in specs])
 
     def over_mesh(state: State, batch: Batch, key: Key) -> tuple[State, Metrics]:
         state, batch, key = _on_auto_axes((state, batch, key), (placed, split, whole))
@@ -172,6 +173,7 @@ def _mesh_step(step: Step, mesh: Mesh, batch: PyTree, layout: PyTree, options: M
             return step(state, batch, key)
 
     jitted = partial(jax.jit, over_mesh, in_shardings=(placed, split, whole), out_shardings=(placed, whole))
+    options = compiler_options(mesh) if options is None else options
     return MeshStep(jitted(donate_argnums=0, compiler_options=dict(options)), placed, traced=jitted())
 
 
