@@ -38,7 +38,7 @@ from ganzoo.explore.jobs import Jobs
 from ganzoo.explore.pictures import MOST_UPLOADED, png, uploaded
 from ganzoo.explore.settings import LARGEST_SEED, parse, to_query
 from ganzoo.explore.turns import Stale, Turns
-from ganzoo.latent.projection import Distance, Prepared, pixel_distance
+from ganzoo.latent.projection import Distance, Prepared
 from ganzoo.latent.saved import digest
 from ganzoo.latent.tuning import TuningConfig
 
@@ -158,8 +158,7 @@ class Site:
         picture = uploaded(await body(request, MOST_UPLOADED), self.engine.gan.image_shape)
         steps = whole(query, "steps", 300, work.MOST_STEPS)
         settings = parse(query.get("settings", ""))
-        nearness = self.distance or pixel_distance
-        return self._begun(request, work.projection(self.engine, picture, settings, steps, nearness))
+        return self._begun(request, work.projection(self.engine, picture, settings, steps, self.distance))
 
     async def tune(self, request: Request) -> Response:
         query = given(request, "styles", "steps")

@@ -14,7 +14,7 @@ from ganzoo.explore.jobs import Job
 from ganzoo.explore.pictures import png
 from ganzoo.explore.settings import Settings
 from ganzoo.grids.films import encoded
-from ganzoo.latent.projection import Distance, Prepared, ProjectionConfig, pixel_distance, project
+from ganzoo.latent.projection import Distance, Prepared, ProjectionConfig, project
 from ganzoo.latent.tuning import TuningConfig, pivotal_tuning, psnr
 from ganzoo.ops.pixels import to_uint8
 
@@ -54,11 +54,11 @@ def projection(
     picture: np.ndarray,
     settings: Settings,
     steps: int,
-    distance: Distance | Prepared = pixel_distance,
+    distance: Distance | Prepared | None = None,
 ) -> Callable[[Job], None]:
     """Return the work of finding the styles of a picture uint8 [H, W, C]; it ends with the name of what was found.
 
-    The search is on the model's own weights. The distance is what it minimises.
+    The search is on the model's own weights. The distance is what it minimises; None: that of ``project``.
     """
     engine.sampler.require_styles("one's own image")
     require(1 <= steps <= MOST_STEPS, "steps", steps, f"be 1 to {MOST_STEPS}")
