@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.extend
+from jax.interpreters.partial_eval import dce_jaxpr
 
 from ganzoo.typing import PyTree
 
@@ -35,7 +36,11 @@ class Flops:
 
 
 def flops(jaxpr: Any) -> Flops:
-    """Count the operations of a traced function, such as ``jax.jit(f).trace(...).jaxpr``."""
+    """Count the operations of a traced function, such as ``jax.jit(f).trace(...).jaxpr``.
+
+    What no result needs is left out, as compilers drop it; the gradient of a gradient leaves such operations behind.
+    """
+    jaxpr, _ = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
     return Flops(_count(jaxpr, min), _count(jaxpr, max))
 
 

@@ -35,6 +35,12 @@ def test_a_scan_counts_every_turn_and_a_branch_counts_its_least_and_most() -> No
     assert (either.least, either.most) == (0, product)
 
 
+def test_what_no_result_needs_does_not_count() -> None:
+    a = jnp.ones((4, 4))
+
+    assert count(lambda a: jax.vjp(jnp.matmul, a, a)[1](a)[0], a).most == 2 * 4**3  # of a product and two gradients
+
+
 def test_the_lazy_phases_are_reported_apart() -> None:
     gan = ganzoo.create("stylegan2", "tiny")
     state = jax.eval_shape(gan.init, jax.random.key(0))
