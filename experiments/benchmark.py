@@ -35,7 +35,7 @@ from rich.console import Console
 from rich.table import Table
 from workloads import BENCHMARKS
 
-from ganzoo.cli.process import keep_freed_memory
+from ganzoo.cli.process import guarded, keep_freed_memory
 from ganzoo.disk import write_whole
 from ganzoo.errors import UserError, nearest
 from ganzoo.ops import processor
@@ -190,8 +190,8 @@ def matmul_rates(dtype: str, threads: int, clock: str, *, alone: bool, repeats: 
 # The command --------------------------------------------------------------------------------------------------------
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """Measure, print the table and write the JSON; returns the exit code."""
+def main(args: Sequence[str] | None = None) -> None:
+    """Measure, print the table and write the JSON."""
     parser = argparse.ArgumentParser(prog="benchmark.py", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="what to measure; --list names them")
     parser.add_argument("--list", action="store_true", help="name the benchmarks, one a line")
@@ -211,15 +211,9 @@ def main(args: Sequence[str] | None = None) -> int:
     if options.list:
         for name, benchmark in BENCHMARKS.items():
             print(f"{name:<22} {benchmark.summary}")
-        return 0
-    try:
-        _check(options)
-        rows = _measure_all(options)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    _print(rows)
-    return 0
+        return
+    _check(options)
+    _print(_measure_all(options))
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -323,4 +317,4 @@ def _number(value: float | None, digits: int) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import ganzoo
-from ganzoo.cli.process import cache_compilations, keep_freed_memory
+from ganzoo.cli.process import cache_compilations, guarded, keep_freed_memory
 from ganzoo.disk import write_file
 from ganzoo.errors import UserError
 from ganzoo.runs.config import experiments
@@ -67,8 +67,8 @@ METHODS: Mapping[str, Method] = {
 # fmt: on
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """Train, count and draw; returns the exit code."""
+def main(args: Sequence[str] | None = None) -> None:
+    """Train, count and draw."""
     parser = argparse.ArgumentParser(prog="count_modes.py", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("runs/modes"), help="where to write (default: %(default)s)")
     parser.add_argument("--runs", nargs="+", choices=[*METHODS], default=[*METHODS], help="which runs (default: all)")
@@ -77,13 +77,10 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of all runs (default: %(default)s)")
     options = parser.parse_args(args)
     if find_spec("matplotlib") is None:
-        print(
-            "count_modes.py: error: the picture needs matplotlib; uv run --extra notebooks python ...", file=sys.stderr
-        )
-        return 2
+        raise UserError("the picture needs matplotlib; uv run --extra notebooks python ...")
     cache_compilations()
     keep_freed_memory()
-    failed = False
+    failed = []
     for name in options.runs:
         if METHODS[name].preset not in experiments():
             print(f"{name}: this ganzoo has no {METHODS[name].preset}, so this run is left out", flush=True)
@@ -91,21 +88,17 @@ def main(args: Sequence[str] | None = None) -> int:
         try:
             train(name, options)
         except UserError as error:  # a method that diverges says something, too
-            print(f"count_modes.py: error: {name}: {error}", file=sys.stderr)
-            failed = True
+            print(f"{name}: {error}", file=sys.stderr)
+            failed.append(name)
     found = {name: curve for name in METHODS if (curve := read(options.out / name))}
     if not found:
-        print("count_modes.py: error: no run has counted any modes", file=sys.stderr)
-        return 2
-    try:
-        write_file(options.out / "count_modes.json", (json.dumps(found, indent=2) + "\n").encode())
-    except UserError as error:
-        print(f"count_modes.py: error: {error}", file=sys.stderr)
-        return 2
+        raise UserError(f"{options.out}: no run has counted any modes")
+    write_file(options.out / "count_modes.json", (json.dumps(found, indent=2) + "\n").encode())
     draw(found, options.out)
     for name, curve in found.items():
         print(f"{name:24} {curve['images'][-1]:>8} images  modes {curve['modes'][-1]:5.0f}  KL {curve['kl'][-1]:.3f}")
-    return 2 if failed else 0
+    if failed:
+        raise UserError(f"{', '.join(failed)}: did not finish")
 
 
 def train(name: str, options: argparse.Namespace) -> None:
@@ -195,4 +188,4 @@ def draw(found: Mapping[str, Mapping[str, Any]], out: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

@@ -27,7 +27,7 @@ import numpy as np
 
 import ganzoo
 from ganzoo.augment.controller import TARGET
-from ganzoo.cli.process import cache_compilations, keep_freed_memory
+from ganzoo.cli.process import cache_compilations, guarded, keep_freed_memory
 from ganzoo.data import DataConfig, Dataset, open_dataset, positions
 from ganzoo.errors import UserError
 from ganzoo.grids import grid
@@ -63,8 +63,8 @@ class Run:
     samples: np.ndarray
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """Train twice, and draw; returns the exit code."""
+def main(args: Sequence[str] | None = None) -> None:
+    """Train twice, and draw."""
     parser = argparse.ArgumentParser(prog="limited_data.py", description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="folder or .zip of images")
     parser.add_argument("--out", type=Path, default=Path("runs/limited"), help="where to write (default: %(default)s)")
@@ -72,21 +72,16 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument("--images", type=int, default=40_000, help="images shown to each D (default: 40000)")
     parser.add_argument("--seed", type=int, default=0, help="of both runs (default: 0)")
     options = parser.parse_args(args)
-    try:
-        dataset = open_dataset(DataConfig(data=options.data, labels="none"), (SIZE, SIZE, 1))
-        if not BATCH <= options.count <= len(dataset):
-            raise UserError(f"--count {options.count}: must be {BATCH} to {len(dataset)}, the images of the data set")
-        cache_compilations()
-        keep_freed_memory()
-        runs = {name: train(augment, dataset, options) for name, augment in RUNS.items()}
-    except UserError as error:
-        print(f"limited_data.py: error: {error}", file=sys.stderr)
-        return 2
+    dataset = open_dataset(DataConfig(data=options.data, labels="none"), (SIZE, SIZE, 1))
+    if not BATCH <= options.count <= len(dataset):
+        raise UserError(f"--count {options.count}: must be {BATCH} to {len(dataset)}, the images of the data set")
+    cache_compilations()
+    keep_freed_memory()
+    runs = {name: train(augment, dataset, options) for name, augment in RUNS.items()}
     options.out.mkdir(parents=True, exist_ok=True)
     curves = {name: {"images": run.images, "r_t": run.r_t, "p": run.p} for name, run in runs.items()}
     (options.out / "limited_data.json").write_text(json.dumps(curves) + "\n")
     draw(runs, dataset, options.count, options.out / "limited_data.png")
-    return 0
 
 
 def train(augment: str, dataset: Dataset, options: argparse.Namespace) -> Run:
@@ -145,4 +140,4 @@ def draw(runs: dict[str, Run], dataset: Dataset, count: int, file: Path) -> None
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import ganzoo
-from ganzoo.cli.process import cache_compilations
+from ganzoo.cli.process import cache_compilations, guarded
 from ganzoo.errors import UserError
 from ganzoo.gan import GAN
 from ganzoo.metrics.equivariance import psnr
@@ -28,21 +28,16 @@ from ganzoo.models import MODELS
 from ganzoo.typing import PyTree, State
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """Measure and print; return the exit code."""
+def main(args: Sequence[str] | None = None) -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(prog="stylegan2_equivariance.py", description=__doc__.splitlines()[0])
     parser.add_argument("model", metavar="MODEL", help="run folder or file of a StyleGAN2, or the name of its preset")
     parser.add_argument("--images", type=int, default=64, help="number of images (default: 64)")
     options = parser.parse_args(args)
-    try:
-        cache_compilations()
-        gan, state = opened(options.model)
-        value = equivariance(gan, state, options.images)
-    except UserError as error:
-        print(f"stylegan2_equivariance.py: error: {error}", file=sys.stderr)
-        return 2
+    cache_compilations()
+    gan, state = opened(options.model)
+    value = equivariance(gan, state, options.images)
     print(f"eqt of one column of the constant, {options.images} images: {value:.2f} dB")
-    return 0
 
 
 def opened(model: str) -> tuple[GAN, State]:
@@ -87,4 +82,4 @@ def _is_constant(path: tuple) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

@@ -16,15 +16,15 @@ from pathlib import Path
 import numpy as np
 
 import ganzoo
-from ganzoo.cli.process import cache_compilations
+from ganzoo.cli.process import cache_compilations, guarded
 from ganzoo.errors import UserError
 from ganzoo.grids import coloured, enlarged, save_picture
 from ganzoo.latent import Sampler, interpolate
 from ganzoo.ops.pixels import to_uint8
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """Walk and draw; return the exit code."""
+def main(args: Sequence[str] | None = None) -> None:
+    """Walk and draw."""
     parser = argparse.ArgumentParser(prog="texture_sticking.py", description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="+", metavar="MODEL", help="run folder or file of a model with styles")
     parser.add_argument(
@@ -34,19 +34,12 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument("--psi", type=float, default=0.7, help="truncation; 1 does not truncate (default: 0.7)")
     parser.add_argument("--out", type=Path, default=Path("sticking.png"), help="where to write (default: %(default)s)")
     options = parser.parse_args(args)
-    try:
-        cache_compilations()
-        rows = [
-            row(Sampler(*ganzoo.load(model)), options.seeds, options.frames, options.psi) for model in options.models
-        ]
-        if len({row.shape for row in rows}) > 1:
-            raise UserError("models: must all make images of the same height and width")
-        save_picture(options.out, enlarged(np.concatenate(rows), 1024))
-    except UserError as error:
-        print(f"texture_sticking.py: error: {error}", file=sys.stderr)
-        return 2
+    cache_compilations()
+    rows = [row(Sampler(*ganzoo.load(model)), options.seeds, options.frames, options.psi) for model in options.models]
+    if len({row.shape for row in rows}) > 1:
+        raise UserError("models: must all make images of the same height and width")
+    save_picture(options.out, enlarged(np.concatenate(rows), 1024))
     print(f"{len(rows)} models -> {options.out}")
-    return 0
 
 
 def row(sampler: Sampler, seeds: Sequence[int], frames: int, psi: float) -> np.ndarray:
@@ -69,4 +62,4 @@ def coloured_all(images: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

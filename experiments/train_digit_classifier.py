@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 
 import ganzoo
+from ganzoo.cli.process import guarded
 from ganzoo.data import DataConfig, open_dataset
+from ganzoo.errors import UserError
 from ganzoo.metrics import classifier
 from ganzoo.metrics.classifier import Classifier, fit
 
@@ -40,8 +42,8 @@ Modes of stacked digits (`ganzoo evaluate RUN --metrics modes`) are counted by t
 """
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """Train, measure and write; returns the exit code."""
+def main(args: Sequence[str] | None = None) -> None:
+    """Train, measure and write."""
     parser = argparse.ArgumentParser(prog="train_digit_classifier.py", description=__doc__.splitlines()[0])
     home = Path(classifier.__file__).parent
     parser.add_argument("--out", type=Path, default=home, help="folder to write to (default: the package's own)")
@@ -54,12 +56,10 @@ def main(args: Sequence[str] | None = None) -> int:
     found = fit("digits", batch["image"], batch["label"].argmax(-1), 10, seed=options.seed, steps=options.steps)
     print(f"{found.accuracy:.2%} of {found.held_out} held-out digits, {time.process_time() - start:.0f} CPU seconds")
     if found.accuracy < LEAST:
-        print(f"train_digit_classifier.py: error: less than {LEAST:.0%}, so nothing is written", file=sys.stderr)
-        return 1
+        raise UserError(f"{found.accuracy:.2%}: less than {LEAST:.0%}, so nothing is written; train longer (--steps)")
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "digit_classifier.npz").write_bytes(found.to_bytes())
     (options.out / "digit_classifier.md").write_text(card(found, len(digits), options))
-    return 0
 
 
 def card(found: Classifier, digits: int, options: argparse.Namespace) -> str:
@@ -83,4 +83,4 @@ def card(found: Classifier, digits: int, options: argparse.Namespace) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))
