@@ -16,7 +16,6 @@ transform fired bit for bit.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any, TypeAlias
 
 import jax
@@ -25,7 +24,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array
 
-from ganzoo.augment import geometry
+from ganzoo.augment import bands, geometry
 from ganzoo.config import NonNegative, check_fields, require
 from ganzoo.ops import affine, random
 from ganzoo.ops.affine import Matrices
@@ -109,9 +108,9 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        bands = self.imgfilter_bands
-        fits = len(bands) == 4 and all(isinstance(band, int | float) and band >= 0 for band in bands)
-        require(fits, "imgfilter_bands", bands, "be four numbers, 0 or more")
+        factors = self.imgfilter_bands
+        fits = len(factors) == 4 and all(isinstance(factor, int | float) and factor >= 0 for factor in factors)
+        require(fits, "imgfilter_bands", factors, "be four numbers, 0 or more")
 
 
 def _of(*transforms: str) -> Pipeline:
@@ -377,12 +376,12 @@ def filtered(images: Images, transforms: Transforms) -> Images:
     factors = transforms.imgfilter
     if factors is None:
         return images
-    power = jnp.asarray([EXPECTED_POWER])
+    power = jnp.asarray([bands.EXPECTED_POWER])
     gains = factors / jnp.prod(jnp.sqrt(1 + power * (jnp.square(factors) - 1)), axis=1, keepdims=True)
     x = images
     for axis in (1, 2):
-        bands = jnp.asarray(reflected_bands(images.shape[axis]), x.dtype)
-        kernel = jnp.einsum("nb,bij->nij", gains.astype(x.dtype), bands, precision=lax.Precision.HIGHEST)
+        matrices = jnp.asarray(bands.reflected(images.shape[axis]), x.dtype)
+        kernel = jnp.einsum("nb,bij->nij", gains.astype(x.dtype), matrices, precision=lax.Precision.HIGHEST)
         form = "nij,njwc->niwc" if axis == 1 else "nij,nhjc->nhic"
         x = jnp.einsum(form, kernel, x, precision=lax.Precision.HIGHEST)
     return _where(jnp.any(factors != 1, axis=1), x, images)
@@ -405,50 +404,3 @@ def corrupted(images: Images, transforms: Transforms) -> Images:
 def _where(chosen: Array, yes: Images, no: Images) -> Images:
     """Select whole images: booleans [N] choose between images ``yes`` and ``no`` [N, H, W, C]."""
     return jnp.where(_like(chosen, yes), yes, no)
-
-
-# Frequency bands ----------------------------------------------------------------------------------------------------
-
-SYM2 = tuple(a / (4 * 2**0.5) for a in (1 - 3**0.5, 3 - 3**0.5, 3 + 3**0.5, 1 + 3**0.5))
-"""Low-pass taps of the sym2 wavelet. Daubechies 1992, "Ten Lectures on Wavelets", table 6.1."""
-EXPECTED_POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)
-"""Expected power of the four bands in natural images. Paper, appendix B."""
-
-
-@cache
-def band_filters() -> np.ndarray:
-    """Return the taps [4, 43] of the bands [0, pi/8], [pi/8, pi/4], [pi/4, pi/2] and [pi/2, pi].
-
-    The four filters sum to the identity. With the wavelet's low-pass h, L(z) = h(z) h(1/z) / 2 and H(z) = L(-z), the
-    filters are, from the last to the first, H(z), L(z) H(z^2), L(z) L(z^2) H(z^4) and L(z) L(z^2) L(z^4). Paper,
-    appendix B.
-    """
-    low = np.convolve(SYM2, SYM2[::-1]) / 2
-    high = low * (-1.0) ** np.arange(-3, 4)
-
-    def spread(f: np.ndarray, by: int) -> np.ndarray:
-        """Return the taps of f(z^by)."""
-        result = np.zeros((len(f) - 1) * by + 1)
-        result[::by] = f
-        return result
-
-    low2 = np.convolve(low, spread(low, 2))
-    bands = [
-        np.convolve(low2, spread(low, 4)),
-        np.convolve(low2, spread(high, 4)),
-        np.convolve(low, spread(high, 2)),
-        high,
-    ]
-    return np.stack([np.pad(band, (len(bands[0]) - len(band)) // 2) for band in bands])
-
-
-@cache
-def reflected_bands(size: int) -> np.ndarray:
-    """Return the filters of the bands as matrices [4, size, size] along an axis with reflection at both ends."""
-    bands = band_filters()
-    reach = bands.shape[1] // 2
-    seen = np.pad(np.arange(size), reach, mode="reflect")
-    matrices = np.zeros((4, size, size))
-    for tap in range(bands.shape[1]):
-        matrices[:, np.arange(size), seen[tap : tap + size]] += bands[:, tap, None]
-    return matrices

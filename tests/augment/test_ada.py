@@ -12,7 +12,7 @@ from augment.ada_records import NAMES, percentile_numbers, pipeline, recorded_nu
 from golden_cases import Case, draw, nhwc, run
 from jax.sharding import NamedSharding, PartitionSpec
 
-from ganzoo.augment import ada, geometry
+from ganzoo.augment import ada, bands, geometry
 from ganzoo.augment.ada import PIPELINES, Pipeline, Transforms
 from ganzoo.errors import UserError
 from ganzoo.training import parallel
@@ -100,7 +100,7 @@ def test_recorded_draws(case: Case) -> None:
 
 def test_recorded_filters() -> None:
     case = golden_cases.case("ada/percentile_grayscale")
-    bank = ada.band_filters()
+    bank = bands.filters()
     np.testing.assert_allclose(bank, case["const/Hz_fbank"], atol=1e-7)
     np.testing.assert_allclose(geometry.SYM6, case["const/Hz_geom"], atol=1e-7)
     np.testing.assert_allclose(bank.sum(axis=0), np.eye(43)[21], atol=1e-12)  # together the identity
