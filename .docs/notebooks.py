@@ -45,8 +45,8 @@ def places(notebook: Path, repository: str) -> str:
     owner_and_name = "/".join(repository.split("/")[-2:])
     link = f"{COLAB}/github/{owner_and_name}/blob/main/notebooks/{notebook.name}"
     return (
-        f"[Open in Colab]({link}){{ .md-button }} and type `!pip install git+{repository}` in a first cell, or read"
-        f" `notebooks/{notebook.name}` here, with its saved outputs."
+        f"[Open in Colab]({link}){{ .md-button }} and type `!git clone {repository} clone && pip install ./clone`"
+        f" and `%cd clone` in a first cell, or read `notebooks/{notebook.name}` here, with its saved outputs."
     )
 
 
