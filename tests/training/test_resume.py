@@ -198,7 +198,7 @@ def test_interrupt_saves_and_resumes(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_killed_twenty_times(tmp_path: Path) -> None:
-    images, kills = 49_152, 20
+    images, kills = 24_576, 20
     undisturbed = Started(tmp_path / "undisturbed", images).until_training()
     began = time.perf_counter()
     undisturbed.finish()
