@@ -40,6 +40,7 @@ def flops(jaxpr: Any) -> Flops:
 
     What no result needs is left out, as compilers drop it; the gradient of a gradient leaves such operations behind.
     """
+    jaxpr = getattr(jaxpr, "jaxpr", jaxpr)  # without its constants
     jaxpr, _ = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
     return Flops(_count(jaxpr, min), _count(jaxpr, max))
 
@@ -171,7 +172,7 @@ def program_report(
     limit = "" if memory.limit is None else f" of {readable_bytes(memory.limit)}"
     where = "a device" if mesh.size > 1 else "the device"
     lines = [
-        flops(traced.jaxpr.jaxpr).line(steps * batch_size),
+        flops(traced.jaxpr).line(steps * batch_size),
         f"compiled in {seconds:.0f} s; takes {readable_bytes(memory.peak)}{limit} of {where}'s memory at its peak",
     ]
     if not memory.fits:

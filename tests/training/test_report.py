@@ -13,7 +13,7 @@ from ganzoo.training.report import Memory, flops, program_report
 
 def count(function, *args):
     """The FLOPs of a function of these arguments."""
-    return flops(jax.make_jaxpr(function)(*args).jaxpr)
+    return flops(jax.make_jaxpr(function)(*args))
 
 
 X, K = jnp.ones((2, 8, 8, 3)), jnp.ones((4, 4, 3, 5))

@@ -188,7 +188,7 @@ def test_both_penalties_cost_one_more_backward_pass() -> None:
     images = jax.ShapeDtypeStruct((8, *gan.image_shape), jnp.float32)
 
     def cost(function: Any, *args: Any) -> float:
-        return flops(jax.make_jaxpr(function)(*args).jaxpr).least
+        return flops(jax.make_jaxpr(function)(*args)).least
 
     def loss(**gammas: float) -> float:
         objective = objectives.discriminator(networks, losses.relativistic, **gammas)
