@@ -19,6 +19,7 @@ The two gradients are the transposes of the same bilinear form: ``dk = G^T [(A d
 Reference: Lavin and Gray (2015), Fast Algorithms for Convolutional Neural Networks, arXiv:1509.09308.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -28,6 +29,8 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
+
+from ganzoo.ops.outlined import outlined
 
 Pair = tuple[int, int]
 Matrix = tuple[tuple[float, ...], ...]
@@ -107,7 +110,7 @@ def conv3x3(
     Returns:
         [N, H + above + below - 2, W + left + right - 2, O].
     """
-    return _convolve(_padded(x, padding), [list(row) for row in kernel], tile, contract=0)
+    return _convolve(_padded(x, padding), kernel, tile, contract=0)
 
 
 def conv3x3_transpose(
@@ -129,8 +132,7 @@ def conv3x3_transpose(
         [N, H, W, I].
     """
     rows, columns = ((2 - lo, h + lo - u) for h, u, (lo, _) in zip(size, y.shape[1:3], padding, strict=True))
-    turned = [[kernel[2 - i, 2 - j] for j in range(3)] for i in range(3)]
-    return _convolve(_padded(y, (rows, columns)), turned, tile, contract=1)
+    return _convolve(_padded(y, (rows, columns)), kernel[::-1, ::-1], tile, contract=1)
 
 
 def kernel_gradient3x3(
@@ -147,7 +149,7 @@ def kernel_gradient3x3(
     Returns:
         [3, 3, I, O].
     """
-    return jnp.stack([jnp.stack(row) for row in _kernel_gradient(_padded(x, padding), y, tile, 3)])
+    return _kernel_gradient(_padded(x, padding), y, tile, 3)
 
 
 def conv4x4(
@@ -186,7 +188,7 @@ def conv4x4_transpose(
     """
     rows, columns = (transform(length, 2) for length in tile)
     n, u, v = y.shape[0], *_tiles(y.shape[1:3], tile)
-    weights = _both_axes(rows.kernel, columns.kernel, _block_taps(kernel))
+    weights = _kernel_points(_block_taps(kernel), rows, columns)
     points = _products(_output_points(y, tile, 2), weights, 1, 1)
     windows = _both_axes(_transpose(rows.inputs), _transpose(columns.inputs), points)
     lines = [_overlap([block.reshape(n, u, v, -1) for block in window], axis=2) for window in windows]
@@ -214,45 +216,50 @@ def kernel_gradient4x4(
         [4, 4, I, O].
     """
     taps = _kernel_gradient(_space_to_depth(x, padding), y, tile, 2)
-    blocks = jnp.stack([jnp.stack(row) for row in taps]).reshape(2, 2, 2, 2, x.shape[3], y.shape[3])
+    blocks = taps.reshape(2, 2, 2, 2, x.shape[3], y.shape[3])
     return blocks.transpose(0, 2, 1, 3, 4, 5).reshape(4, 4, x.shape[3], y.shape[3])
 
 
 # The bilinear form --------------------------------------------------------------------------------------------------
 
 
-def _convolve(x: Array, kernel: Grid, tile: Pair, *, contract: int) -> Array:
-    """Convolve ``x`` with a grid of taps; ``contract`` is the axis of the taps that holds the channels of ``x``."""
+def _convolve(x: Array, kernel: Array, tile: Pair, *, contract: int) -> Array:
+    """Convolve ``x`` with taps; ``contract`` is the axis of each tap that holds the channels of ``x``."""
     taps = len(kernel)
     rows, columns = (transform(length, taps) for length in tile)
     height, width = (length - taps + 1 for length in x.shape[1:3])
     inputs = _input_points(x, (height, width), tile, taps)
-    weights = _both_axes(rows.kernel, columns.kernel, kernel)
+    weights = _kernel_points(kernel, rows, columns)
     outputs = _both_axes(rows.outputs, columns.outputs, _products(inputs, weights, 1, contract))
     n, u, v = x.shape[0], *_tiles((height, width), tile)
     image = jnp.stack([jnp.stack([y.reshape(n, u, v, -1) for y in row], axis=3) for row in outputs], axis=2)
     return image.reshape(n, u * tile[0], v * tile[1], -1)[:, :height, :width]
 
 
-def _kernel_gradient(x: Array, y: Array, tile: Pair, taps: int) -> Grid:
-    """Return the taps [I, O] of the kernel gradient of a stride-1 convolution that maps ``x`` to ``y``."""
+def _kernel_gradient(x: Array, y: Array, tile: Pair, taps: int) -> Array:
+    """Return the kernel gradient [taps, taps, I, O] of a stride-1 convolution that maps ``x`` to ``y``."""
     rows, columns = (transform(length, taps) for length in tile)
     points = _products(_input_points(x, y.shape[1:3], tile, taps), _output_points(y, tile, taps), 0, 0)
-    return _both_axes(_transpose(rows.kernel), _transpose(columns.kernel), points)
+    gradient = _both_axes(_transpose(rows.kernel), _transpose(columns.kernel), points)
+    return jnp.stack([jnp.stack(row) for row in gradient])
 
 
 def _input_points(x: Array, outputs: Sequence[int], tile: Pair, taps: int) -> Grid:
     """Transform the windows of all tiles of ``x`` to the points: a grid of arrays [N * tiles, I]."""
     rows, columns = (transform(length, taps) for length in tile)
-    window = tile[0] + taps - 1, tile[1] + taps - 1
-    return _both_axes(rows.inputs, columns.inputs, _slices(x, outputs, tile, window))
+    return _points(x, rows.inputs, columns.inputs, _tiles(outputs, tile), tile)
 
 
 def _output_points(y: Array, tile: Pair, taps: int) -> Grid:
     """Transform all tiles of the gradient ``y`` to the points: a grid of arrays [N * tiles, O]."""
     rows, columns = (transform(length, taps) for length in tile)
-    slices = _slices(y, y.shape[1:3], tile, tile)
-    return _both_axes(_transpose(rows.outputs), _transpose(columns.outputs), slices)
+    return _points(y, _transpose(rows.outputs), _transpose(columns.outputs), _tiles(y.shape[1:3], tile), tile)
+
+
+def _kernel_points(kernel: Array, rows: Transform, columns: Transform) -> Grid:
+    """Transform a kernel [taps, taps, I, O] to the points: a grid of arrays [I, O]."""
+    lines = _combinations(rows.kernel, list(kernel))
+    return [[_combine(column, list(line)) for column in columns.kernel] for line in lines]
 
 
 def _tiles(outputs: Sequence[int], tile: Pair) -> Pair:
@@ -260,29 +267,56 @@ def _tiles(outputs: Sequence[int], tile: Pair) -> Pair:
     return -(-outputs[0] // tile[0]), -(-outputs[1] // tile[1])
 
 
-def _slices(x: Array, outputs: Sequence[int], tile: Pair, window: Pair) -> Grid:
-    """Return a grid whose entry (i, j) holds pixel (i, j) of the windows of all tiles; outside pixels are 0."""
-    n, height, width, channels = x.shape
-    u, v = _tiles(outputs, tile)
-    below, right = (u - 1) * tile[0] + window[0] - height, (v - 1) * tile[1] + window[1] - width
-    x = _padded(x, ((0, below), (0, right)))
+def _points(x: Array, rows: Matrix, columns: Matrix, tiles: Pair, tile: Pair) -> Grid:
+    """Transform windows of ``x`` to points: a grid of arrays [N * tiles, C].
 
-    def pixel(i: int, j: int) -> Array:
-        last = i + (u - 1) * tile[0], j + (v - 1) * tile[1]
-        return x[:, i : last[0] + 1 : tile[0], j : last[1] + 1 : tile[1]].reshape(n * u * v, channels)
+    Args:
+        x: [N, H, W, C]; pixels outside are 0.
+        rows: transform of the rows of a window.
+        columns: transform of the columns of a window.
+        tiles: number of windows along each axis.
+        tile: pixels from a window to the next along each axis.
+    """
+    lines = _line_points(x, rows, len(columns[0]), tiles, tile)
+    pixels = x.shape[0] * math.prod(tiles), x.shape[3]
 
-    return [[pixel(i, j) for j in range(window[1])] for i in range(window[0])]
+    def some(line: Array) -> list[Array]:
+        slices = [slice_.reshape(pixels) for slice_ in _strided(line, 2, len(columns[0]), tiles[1], tile[1])]
+        return [_combine(column, slices) for column in columns]
+
+    return [some(line) for line in lines]
+
+
+def _line_points(x: Array, rows: Matrix, width: int, tiles: Pair, tile: Pair) -> list[Array]:
+    """Transform the rows of windows of ``width`` columns: arrays [N, tiles, W, C]."""
+    _, height, whole, _ = x.shape
+    below = (tiles[0] - 1) * tile[0] + len(rows[0]) - height
+    right = (tiles[1] - 1) * tile[1] + width - whole
+    slices = _strided(_padded(x, ((0, below), (0, right))), 1, len(rows[0]), tiles[0], tile[0])
+    return _combinations(rows, slices)
+
+
+def _strided(x: Array, axis: int, window: int, count: int, stride: int) -> list[Array]:
+    """Return, for every place in a window, the slice of ``x`` along an axis that holds it for all ``count`` windows."""
+    last = (count - 1) * stride + 1
+    return [lax.slice_in_dim(x, place, place + last, stride, axis) for place in range(window)]
 
 
 def _both_axes(rows: Matrix, columns: Matrix, grid: Grid) -> Grid:
     """Compute ``rows grid columns^T``."""
-    half = [[_combine(row, column) for column in zip(*grid, strict=True)] for row in rows]
+    half = _transpose([_combinations(rows, column) for column in _transpose(grid)])
     return [[_combine(column, line) for column in columns] for line in half]
 
 
 def _products(left: Grid, right: Grid, *axes: int) -> Grid:
     """Multiply matrices at every point, contracting one axis of each factor."""
     return [[jnp.tensordot(a, b, axes) for a, b in zip(*pair, strict=True)] for pair in zip(left, right, strict=True)]
+
+
+@outlined("rows")
+def _combinations(rows: Matrix, arrays: Sequence[Array]) -> list[Array]:
+    """Return a weighted sum of ``arrays`` for each row of weights."""
+    return [_combine(row, arrays) for row in rows]
 
 
 def _combine(coefficients: Sequence[float], arrays: Sequence[Array]) -> Array:
@@ -316,11 +350,11 @@ def _depth_to_space(blocks: Sequence[Sequence[Array]]) -> Array:
     return jnp.moveaxis(image, 5, 3).reshape(n, 2 * len(blocks) * u, 2 * len(blocks[0]) * v, channels // 4)
 
 
-def _block_taps(kernel: Array) -> Grid:
-    """Return the 2x2 taps [4 I, O] of a 4x4 kernel, for images of blocks."""
+def _block_taps(kernel: Array) -> Array:
+    """Return the taps [2, 2, 4 I, O] of a 4x4 kernel, for images of blocks."""
     channels, features = kernel.shape[2:]
-    blocks = kernel.reshape(2, 2, 2, 2, channels, features)
-    return [[blocks[i, :, j].reshape(4 * channels, features) for j in range(2)] for i in range(2)]
+    blocks = kernel.reshape(2, 2, 2, 2, channels, features).transpose(0, 2, 1, 3, 4, 5)
+    return blocks.reshape(2, 2, 4 * channels, features)
 
 
 def _overlap(blocks: Sequence[Array], axis: int) -> list[Array]:
