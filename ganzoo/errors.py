@@ -1,4 +1,4 @@
-"""The error for input that the user can put right, and texts from files as any terminal can show them."""
+"""The error for input that the user can put right, and texts as people read them in any terminal."""
 
 import difflib
 from collections.abc import Iterable
@@ -47,6 +47,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """Return a hint for a misspelt ``name``: its ``guess``, then all the ``known`` names."""
     known = sorted(known)
     return f"{guess(name, known)} known: {', '.join(known)}"
+
+
+def several(count: int, noun: str) -> str:
+    """Return a number with its noun, such as ``1 image`` or ``1,200 images``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def install(extra: str) -> str:

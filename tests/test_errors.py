@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ganzoo.errors import LONGEST, UserError, printable
+from ganzoo.errors import LONGEST, UserError, printable, several
 from ganzoo.interop.reading.machine import named
 
 HOSTILE = "a\nb\r\x1b[2J\x9b\u202e\u2066\u2028\x00\x7f\udcff\ud800\ue000\ufeff"
@@ -64,3 +64,7 @@ def test_a_terminal_of_any_kind_shows_it(settings):
     )
     assert done.stderr.count(b"\n") == 1
     assert b"\x1b" not in done.stderr
+
+
+def test_a_number_goes_with_its_noun():
+    assert [several(count, "image") for count in (0, 1, 2, 1200)] == ["0 images", "1 image", "2 images", "1,200 images"]

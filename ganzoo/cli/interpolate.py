@@ -13,6 +13,7 @@ from ganzoo.cli.places import require_grid
 from ganzoo.cli.progress import bar, counted
 from ganzoo.config import require
 from ganzoo.disk import user_path
+from ganzoo.errors import several
 from ganzoo.grids import enlarged, grid
 from ganzoo.grids.films import MOST_FRAMES, require_film, save_film
 from ganzoo.latent import paths, transforms
@@ -75,7 +76,7 @@ class Interpolate:
             images = counted(batches, count * cells, show)
             frames = (np.stack(frame) for frame in zip(*[images] * cells, strict=True))
             save_film(out, (enlarged(grid(frame, self.columns, gap=0), 256) for frame in frames), count, fps=self.fps)
-        print(f"{count} frames -> {out}")
+        print(f"{several(count, 'frame')} -> {out}")
 
     def _count(self, chosen: list[int] | SavedProjection, cells: int) -> int:
         """Return the number of frames; ``UserError`` where the seeds are too few or too many."""

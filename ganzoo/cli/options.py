@@ -12,7 +12,7 @@ import tyro
 from ganzoo import pretrained
 from ganzoo.cli.seeds import numbers
 from ganzoo.config import require
-from ganzoo.errors import UserError
+from ganzoo.errors import UserError, several
 from ganzoo.gan import Model
 from ganzoo.grids import enlarged, grid_of, save_picture
 from ganzoo.latent.sampler import Draws, NoiseMode, Sampler
@@ -195,7 +195,7 @@ def layers_of(text: str | None, count: int) -> list[int] | None:
 def write_grid(out: Path, images: Iterable[np.ndarray], count: int, columns: int) -> None:
     """Write ``count`` images uint8 [H, W, C] as a grid, small ones enlarged."""
     save_picture(out, enlarged(grid_of(images, count, columns)))
-    print(f"{count} images -> {out}")
+    print(f"{several(count, 'image')} -> {out}")
 
 
 def make_folder(path: Path) -> None:

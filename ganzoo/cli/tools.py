@@ -30,6 +30,7 @@ from ganzoo.config import require
 from ganzoo.data import DataConfig, open_dataset, read_images, read_named_images
 from ganzoo.data.files import ARCHIVES
 from ganzoo.disk import kind_of, require_writable, user_path
+from ganzoo.errors import several
 from ganzoo.grids import enlarged, grid, grid_of, save_picture
 from ganzoo.interop import write_arrays
 from ganzoo.latent import directions, mixing, projection, saved
@@ -118,7 +119,7 @@ def _write_folder(out: Path, images: Iterator[np.ndarray], names: Iterator[str])
         file = out / f"{name}.png"
         save_picture(file, image)
         count, first = count + 1, first or file
-    print(f"{count} images -> {out}, the first one {first}")
+    print(f"{several(count, 'image')} -> {out}, the first one {first}")
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,7 @@ class Project:
         if tuned:
             print(f"the tuned generator: {out / 'tuned.safetensors'}, a MODEL for every tool")
         print(f"to use them again: --styles {out / 'projection.npz'}")
-        print(f"{len(targets)} projections beside their images -> {out / 'projection.png'}")
+        print(f"{several(len(targets), 'projection')} beside the images -> {out / 'projection.png'}")
 
     def _tuning(self) -> TuningConfig | None:
         """Return how the generator is to be tuned; ``UserError`` where that cannot be."""

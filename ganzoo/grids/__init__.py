@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from ganzoo.disk import read_regular, write_file
-from ganzoo.errors import UserError
+from ganzoo.errors import UserError, several
 from ganzoo.ops.pixels import to_uint8
 
 MOST_PIXELS, MOST_BYTES = 2**26, 2**28
@@ -167,4 +167,4 @@ def show(images: Any, columns: int | None = None, *, smallest: int = 680) -> Non
         image = Image.fromarray(canvas[..., 0] if canvas.shape[-1] == 1 else canvas)
         ipython.display.display(image, include=["image/png", "text/plain"])
     else:
-        print(f"{len(images)} images, a grid of {canvas.shape[1]} x {canvas.shape[0]} pixels")
+        print(f"{several(len(images), 'image')}, a grid of {canvas.shape[1]} x {canvas.shape[0]} pixels")
